@@ -1,0 +1,166 @@
+"""The words every other folder shares: dimensions, failure vocabulary, what a robot senses, what the simulator knows.
+
+Suffixes: ``_b`` robot-base frame (the base stands at the origin of its environment), ``_m`` metres, ``_rad``,
+``_n`` newtons, ``_s`` seconds.  Quaternions are ``xyzw``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+ACTION_DIM = 7
+"""End-effector delta position (3, m), delta rotation (3, rad, axis-angle, base frame), signed grip (1)."""
+
+CONTROL_HZ = 30.0
+"""Control steps a second."""
+
+MAX_GRIP_FORCE_N = 40.0
+"""Finger force, newtons a finger, at ``abs(action[6]) == 1``.  Negative commands close, positive commands open."""
+
+NOMINAL_GRIP = 0.25
+"""Nominal grip-force fraction: 10 N a finger."""
+
+GRIP_DEADBAND = 0.05
+"""Grip commands with a smaller magnitude keep the last gripper state."""
+
+MAX_DELTA_POS_M = 0.5 / CONTROL_HZ
+"""Largest end-effector displacement command of one control step (0.5 m/s)."""
+
+MAX_DELTA_ROT_RAD = 2.5 / CONTROL_HZ
+"""Largest end-effector rotation command of one control step (2.5 rad/s)."""
+
+
+class FailureType(StrEnum):
+    """The five failure types of the implementation guide, in its order."""
+
+    GRASP_FAILURE = "grasp_failure"
+    COLLISION = "collision"
+    DROP = "drop"
+    MISALIGNMENT = "misalignment"
+    TIMEOUT = "timeout"
+
+
+FAILURE_TYPES: tuple[str, ...] = tuple(FailureType)
+
+
+class Phase(StrEnum):
+    """Where in a pick-and-place an event happened."""
+
+    APPROACH = "approach"
+    GRASP = "grasp"
+    LIFT = "lift"
+    CARRY = "carry"
+    PLACE = "place"
+
+
+PHASES: tuple[str, ...] = tuple(Phase)
+
+
+class FaultClass(StrEnum):
+    """What a fault lets one measure (see ``tasks/README.md``)."""
+
+    CLEAN = "clean"
+    AVOIDABLE = "avoidable"
+    EXOGENOUS = "exogenous"
+    CONTROL = "control"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a real robot could sense, one row per environment; nothing privileged.
+
+    Tensors are float32 on the simulation device.  Poses of object and goal are *perceived* poses, which a fault may
+    bias.  Forces are totals over contacts with anything, with sensor noise; they never name an obstacle.
+    """
+
+    joint_pos: torch.Tensor
+    """(num_envs, 7) arm joint positions, rad."""
+    joint_vel: torch.Tensor
+    """(num_envs, 7) arm joint velocities, rad/s."""
+    ee_pos_b: torch.Tensor
+    """(num_envs, 3) measured fingertip centre, m."""
+    ee_quat_b: torch.Tensor
+    """(num_envs, 4) measured hand orientation, xyzw."""
+    ee_target_pos_b: torch.Tensor
+    """(num_envs, 3) commanded fingertip centre: the pose target that delta actions move, m."""
+    ee_target_quat_b: torch.Tensor
+    """(num_envs, 4) commanded hand orientation, xyzw."""
+    gripper_width_m: torch.Tensor
+    """(num_envs, 1) opening between the finger pads, 0 to 0.08 m."""
+    grip_force_n: torch.Tensor
+    """(num_envs, 1) sensed squeeze force, mean of both fingers, N."""
+    hand_force_b: torch.Tensor
+    """(num_envs, 3) total external force on hand and fingers (load, pushes, contacts), N."""
+    link_force_b: torch.Tensor
+    """(num_envs, 3) total external force on the arm's other links, N."""
+    previous_action: torch.Tensor
+    """(num_envs, 7) the last executed action; its seventh entry is the grip command in force."""
+    object_pos_b: torch.Tensor
+    """(num_envs, 3) perceived object centre, m."""
+    object_quat_b: torch.Tensor
+    """(num_envs, 4) perceived object orientation, xyzw."""
+    object_size_m: torch.Tensor
+    """(num_envs, 3) visible object edge lengths, m."""
+    object_rgb: torch.Tensor
+    """(num_envs, 3) visible object colour, 0 to 1."""
+    goal_pos_b: torch.Tensor
+    """(num_envs, 3) perceived goal for the object centre, m."""
+    instruction: tuple[str, ...]
+    """num_envs instruction texts."""
+
+    @property
+    def num_envs(self) -> int:
+        """Rows in the batch."""
+        return self.joint_pos.shape[0]
+
+    def _map(self, tensor_fn: Callable[[torch.Tensor], torch.Tensor], instruction: tuple[str, ...]) -> Self:
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "instruction"}
+        return type(self)(**{name: tensor_fn(v) for name, v in values.items()}, instruction=instruction)
+
+    def clone(self) -> Self:
+        """A copy that later simulation steps cannot change."""
+        return self._map(lambda value: value.clone(), self.instruction)
+
+    def select(self, env_ids: torch.Tensor) -> Self:
+        """The rows ``env_ids`` (k,), int64, as a new observation."""
+        return self._map(lambda value: value[env_ids], tuple(self.instruction[i] for i in env_ids.tolist()))
+
+
+@dataclass(frozen=True)
+class EpisodeTruth:
+    """What the simulator knows of each episode so far; for metrics only, never shown to an agent.
+
+    ``(num_envs,)`` tensors.  ``failure_type`` and ``failure_phase`` index ``FAILURE_TYPES`` and ``PHASES``; -1 where
+    no causal event has happened.
+    """
+
+    done: torch.Tensor
+    """bool: the episode has ended (success, collision, time-out or invalid)."""
+    success: torch.Tensor
+    """bool: the task was completed."""
+    invalid: torch.Tensor
+    """bool: non-finite state or solver overflow; never counted as the policy's failure."""
+    fault_fired: torch.Tensor
+    """bool: the scripted hazard acted on this episode."""
+    failure_type: torch.Tensor
+    """int64: type of the first causal event."""
+    failure_phase: torch.Tensor
+    """int64: phase of the first causal event."""
+    failure_step: torch.Tensor
+    """int64: control step of the first causal event, -1 where none."""
+    failure_pos_b: torch.Tensor
+    """(num_envs, 3) object position at the first causal event, m."""
+    steps: torch.Tensor
+    """int64: control steps until the episode ended."""
+    peak_obstacle_force_n: torch.Tensor
+    """largest force between the obstacle and robot or carried object over all substeps."""
+    peak_grip_force_n: torch.Tensor
+    """largest finger force on the object over all substeps."""
