@@ -1,0 +1,99 @@
+"""Differential IK behind the 7-D action: deltas move a pose target, damped least squares follows it.
+
+The target is absolute and survives the control step, so a zero action holds the pose; a leash keeps it close to the
+hand, so that an arm held back by a contact neither winds up nor lunges when it comes free.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from isaaclab.controllers import DifferentialIKController, DifferentialIKControllerCfg
+from isaaclab.utils.math import quat_apply, quat_from_angle_axis, quat_mul
+
+from .contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD
+
+if TYPE_CHECKING:
+    from isaaclab.assets import Articulation
+
+TCP_OFFSET_M = 0.1036
+"""Fingertip centre in the Panda hand frame, along its z axis."""
+
+LEASH_M = 0.06
+"""The pose target stays this close to the measured fingertip centre."""
+
+MAX_JOINT_STEP_RAD = 0.25
+"""Largest joint displacement that one control step may ask of the drives."""
+
+
+class EndEffectorControl:
+    """Pose target and joint targets of ``num_envs`` arms; positions in the robot-base frame."""
+
+    def __init__(self, robot: Articulation, env_origins: torch.Tensor) -> None:
+        """Bind to ``robot``; ``env_origins`` (num_envs, 3) are subtracted from world positions."""
+        self._robot = robot
+        self._origins = env_origins
+        device = env_origins.device
+        num_envs = env_origins.shape[0]
+        self.hand_id: int = robot.find_bodies("panda_hand")[0][0]
+        self.joint_ids: list[int] = robot.find_joints("panda_joint[1-7]")[0]
+        self._tcp_offset = torch.tensor([0.0, 0.0, TCP_OFFSET_M], device=device).repeat(num_envs, 1)
+        self.target_pos_b = torch.zeros(num_envs, 3, device=device)
+        self.target_quat_b = torch.zeros(num_envs, 4, device=device)
+        limits = robot.data.soft_joint_pos_limits.torch[0, self.joint_ids]
+        self._lower, self._upper = limits[:, 0], limits[:, 1]
+        self._ik = DifferentialIKController(
+            DifferentialIKControllerCfg(
+                command_type="pose",
+                use_relative_mode=False,
+                ik_method="dls",
+                ik_params={"lambda_val": 0.05},
+            ),
+            num_envs=num_envs,
+            device=str(device),
+        )
+
+    def hand_pose_b(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Measured hand frame: position (num_envs, 3) and orientation (num_envs, 4)."""
+        pose = self._robot.data.body_link_pose_w.torch[:, self.hand_id]
+        return pose[:, :3] - self._origins, pose[:, 3:7]
+
+    def tcp_pose_b(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Measured fingertip centre (num_envs, 3) and hand orientation (num_envs, 4)."""
+        pos, quat = self.hand_pose_b()
+        return pos + quat_apply(quat, self._tcp_offset), quat
+
+    def reset(self, env_ids: torch.Tensor) -> None:
+        """Set the pose target of ``env_ids`` to where the hand is."""
+        pos, quat = self.tcp_pose_b()
+        self.target_pos_b[env_ids] = pos[env_ids]
+        self.target_quat_b[env_ids] = quat[env_ids]
+
+    def move_target(self, delta: torch.Tensor) -> None:
+        """Move the pose target by ``delta`` (num_envs, 6): m and rad, clipped to the speed limits and the leash."""
+        step = delta[:, :3]
+        length = step.norm(dim=1, keepdim=True).clamp(min=1e-9)
+        step = step * (MAX_DELTA_POS_M / length).clamp(max=1.0)
+        tcp_pos, _ = self.tcp_pose_b()
+        pull = self.target_pos_b + step - tcp_pos
+        stretch = pull.norm(dim=1, keepdim=True).clamp(min=1e-9)
+        self.target_pos_b = tcp_pos + pull * (LEASH_M / stretch).clamp(max=1.0)
+
+        angle = delta[:, 3:6].norm(dim=1)
+        axis = delta[:, 3:6] / angle.clamp(min=1e-9).unsqueeze(1)
+        turn = quat_from_angle_axis(angle.clamp(max=MAX_DELTA_ROT_RAD), axis)
+        quat = quat_mul(turn, self.target_quat_b)
+        self.target_quat_b = quat / quat.norm(dim=1, keepdim=True)
+
+    def joint_targets(self) -> torch.Tensor:
+        """Arm joint position targets (num_envs, 7), rad, inside the joint limits."""
+        hand_pos, hand_quat = self.hand_pose_b()
+        hand_target = self.target_pos_b - quat_apply(self.target_quat_b, self._tcp_offset)
+        # The arm's base is fixed, so Jacobian rows start at the second body.
+        jacobian = self._robot.data.body_link_jacobian_w.torch[:, self.hand_id - 1][:, :, self.joint_ids]
+        joint_pos = self._robot.data.joint_pos.torch[:, self.joint_ids]
+        self._ik.set_command(torch.cat([hand_target, self.target_quat_b], dim=1))
+        wanted = self._ik.compute(hand_pos, hand_quat, jacobian, joint_pos)
+        step = (wanted - joint_pos).clamp(-MAX_JOINT_STEP_RAD, MAX_JOINT_STEP_RAD)
+        return (joint_pos + step).clamp(self._lower, self._upper)

@@ -1,0 +1,291 @@
+"""The Isaac Lab environment that the tasks share: 7-D actions in, sensed observations out, truth kept aside.
+
+Two ways to run it.  As a gym environment (``random_agent``, RL) ended episodes reset themselves with fresh training
+scenarios.  As a fleet (benchmark, demonstrations) ``load`` gives every environment its planned scenario, ended
+episodes stay where they are, and ``truth`` tells how they went.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from isaaclab.envs import DirectRLEnv, DirectRLEnvCfg
+from isaaclab.utils import configclass
+
+from .assets.gripper import GripperForce
+from .contract import ACTION_DIM, GRIP_DEADBAND, NOMINAL_GRIP, EpisodeTruth, Observation
+from .end_effector import EndEffectorControl
+from .events import EventTracker, StepFacts
+from .faults import HAZARD_FIELDS
+from .hazards import HazardInjector
+from .physics.contacts import ContactForces
+from .scene import CUBE_EDGE_M, TableSceneCfg
+from .sensing import SensorNoise
+from .sites import PALETTE, make_site
+
+if TYPE_CHECKING:
+    from .scenario import Scenario
+
+
+def default_device() -> str:
+    """``cuda:0`` where there is one, else ``cpu``."""
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+@configclass
+class ManipulationEnvCfg(DirectRLEnvCfg):
+    """What all tasks share; a task sets its name, instruction and time limit."""
+
+    decimation = 1
+    episode_length_s = 260 / 30.0
+    action_space = ACTION_DIM
+    observation_space = 66
+    state_space = 0
+    seed = 0
+    scene: TableSceneCfg = TableSceneCfg(num_envs=64, env_spacing=0.0, replicate_physics=True)
+
+    task_name: str = "FlowRAG-PickPlace-Franka"
+    instruction: str = "pick up the cube and place it on the goal"
+    site: int = 0
+    """Site of the scenarios that automatic resets draw."""
+
+
+class ManipulationEnv(DirectRLEnv):
+    """Franka on a table with one object, one goal, and a hazard it may not see."""
+
+    cfg: ManipulationEnvCfg
+
+    def __init__(self, cfg: ManipulationEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
+        """Build the scene and bind every part to it."""
+        super().__init__(cfg, render_mode, **kwargs)
+        self._bind()
+
+    def _bind(self) -> None:
+        origins = self.scene.env_origins
+        device = str(self.device)
+        self._robot, self._object = self.scene["robot"], self.scene["object"]
+        self._ee = EndEffectorControl(self._robot, origins)
+        self._finger_ids = self._robot.find_joints("panda_finger_joint.*")[0]
+        self._gripper = GripperForce(self.num_envs, device)
+        self._hazards = HazardInjector(self._object, self.scene["obstacle"], origins, CUBE_EDGE_M)
+        self._events = EventTracker(self.num_envs, CUBE_EDGE_M / 2, self.max_episode_length, device)
+        self._noise = SensorNoise(self.num_envs, self.max_episode_length, device)
+        self._contacts = ContactForces(self)
+        self._previous_action = torch.zeros(self.num_envs, ACTION_DIM, device=device)
+        self._goal_pos_b = torch.zeros(self.num_envs, 3, device=device)
+        self._colour = torch.zeros(self.num_envs, 3, device=device)
+        self._edge = torch.full((self.num_envs, 3), CUBE_EDGE_M, device=device)
+        self._clock = torch.zeros(self.num_envs, dtype=torch.long, device=device)
+        self._resets = [0] * self.num_envs
+        self._site = make_site(self.cfg.site)
+        self._planned: list[Scenario] | None = None
+        self._attempts = [0] * self.num_envs
+
+    # Fleet interface.
+
+    def load(self, scenarios: Sequence[Scenario], attempts: Sequence[int]) -> Observation:
+        """Start ``num_envs`` planned episodes; automatic resets are off from now on.
+
+        Args:
+            scenarios: One per environment.
+            attempts: How often each scenario has been met before; names the noise streams.
+
+        Returns:
+            The first observation.
+
+        Raises:
+            ValueError: not one scenario and attempt per environment.
+        """
+        if len(scenarios) != self.num_envs or len(attempts) != self.num_envs:
+            raise ValueError(
+                f"expected {self.num_envs} scenarios and attempts, got {len(scenarios)} and {len(attempts)}"
+            )
+        self._planned, self._attempts = list(scenarios), list(attempts)
+        self.reset()
+        return self.observe()
+
+    def initial_state_shas(self) -> list[str]:
+        """Hash of each environment's joint and object state, to prove that arms start alike."""
+        state = torch.cat(
+            [self._robot.data.joint_pos.torch, self._robot.data.joint_vel.torch, *self._object_pose_b()], dim=1
+        )
+        rows = state.cpu().contiguous().numpy()
+        return [hashlib.sha256(row.tobytes()).hexdigest()[:16] for row in rows]
+
+    @property
+    def truth(self) -> EpisodeTruth:
+        """What the simulator knows of the episodes so far; for metrics, never for agents."""
+        return self._events.truth
+
+    def observe(self) -> Observation:
+        """What the robots sense now."""
+        tcp_pos, quat = self._ee.tcp_pose_b()
+        object_pos, object_quat = self._object_pose_b()
+        fingers = self._robot.data.joint_pos.torch[:, self._finger_ids]
+        noise = self._noise.at(self._clock)
+        forces = self._forces
+        on_hand = forces["left_finger"] + forces["right_finger"] + forces["hand"]
+        squeeze = 0.5 * (forces["left_finger"].norm(dim=1) + forces["right_finger"].norm(dim=1))
+        arm = self._ee.joint_ids
+        return Observation(
+            joint_pos=self._robot.data.joint_pos.torch[:, arm],
+            joint_vel=self._robot.data.joint_vel.torch[:, arm],
+            ee_pos_b=tcp_pos,
+            ee_quat_b=quat.clone(),
+            ee_target_pos_b=self._ee.target_pos_b.clone(),
+            ee_target_quat_b=self._ee.target_quat_b.clone(),
+            gripper_width_m=fingers.sum(dim=1, keepdim=True),
+            grip_force_n=(squeeze + noise[:, 6]).clamp(min=0.0).unsqueeze(1),
+            hand_force_b=on_hand + noise[:, :3],
+            link_force_b=forces["links"] + noise[:, 3:6],
+            previous_action=self._previous_action.clone(),
+            object_pos_b=object_pos,
+            object_quat_b=object_quat.clone(),
+            object_size_m=self._edge.clone(),
+            object_rgb=self._colour.clone(),
+            goal_pos_b=self._goal_pos_b.clone(),
+            instruction=(self.cfg.instruction,) * self.num_envs,
+        )
+
+    # Isaac Lab's step, in the order things happen.
+
+    def _pre_physics_step(self, actions: torch.Tensor) -> None:
+        actions = torch.nan_to_num(actions)
+        grip = actions[:, 6].clamp(-1.0, 1.0)
+        keep = grip.abs() < GRIP_DEADBAND
+        grip = torch.where(keep, self._previous_action[:, 6], grip)
+        self._previous_action = torch.cat([actions[:, :6], grip.unsqueeze(1)], dim=1)
+        self._ee.move_target(actions[:, :6])
+        object_pos, _ = self._object_pose_b()
+        self._hazards.trigger(object_pos, self._events.held, self._clock)
+        self._pushed = self._hazards.push(self._clock)
+        self._forced_open = self._hazards.forced_open(self._clock)
+
+    def _apply_action(self) -> None:
+        self._robot.set_joint_position_target_index(
+            target=self._ee.joint_targets(), joint_ids=self._ee.joint_ids
+        )
+        grip = torch.where(self._forced_open, 1.0, self._previous_action[:, 6])
+        fingers = self._robot.data.joint_pos.torch[:, self._finger_ids]
+        self._robot.set_joint_position_target_index(
+            target=self._gripper.targets(grip, fingers), joint_ids=self._finger_ids
+        )
+
+    def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
+        self._clock += 1
+        self._read_forces()
+        broke = self._hazards.break_objects(self._finger_force().amax(dim=1))
+        object_pos, _ = self._object_pose_b()
+        tcp_pos, _ = self._ee.tcp_pose_b()
+        facts = StepFacts(
+            object_pos_b=object_pos,
+            object_speed=self._object.data.root_lin_vel_w.torch.norm(dim=1),
+            goal_pos_b=self._goal_pos_b,
+            ee_pos_b=tcp_pos,
+            finger_force_n=self._finger_force(),
+            obstacle_force_n=self._forces["obstacle"].norm(dim=1),
+            commanded_closed=self._previous_action[:, 6] < 0,
+            broke=broke,
+            pushed=self._pushed,
+            forced_open=self._forced_open,
+            low_friction=self._hazards.value["object_friction"] < 0.99,
+            invalid=self._contacts.invalid() | ~torch.isfinite(object_pos).all(dim=1),
+        )
+        self._events.update(facts, intact=~self._hazards.broken)
+        if self._planned is not None:
+            never = torch.zeros_like(self._events.done)
+            return never, never
+        timed_out = self._clock >= self.max_episode_length
+        return self._events.done & ~timed_out, timed_out
+
+    def _get_rewards(self) -> torch.Tensor:
+        """Dense: reach, lift, bring to the goal, and a bonus for success; (num_envs,)."""
+        object_pos, _ = self._object_pose_b()
+        tcp_pos, _ = self._ee.tcp_pose_b()
+        reach = 1.0 - torch.tanh(8.0 * (tcp_pos - object_pos).norm(dim=1))
+        lifted = (object_pos[:, 2] > CUBE_EDGE_M / 2 + 0.02).float()
+        bring = 1.0 - torch.tanh(5.0 * (object_pos - self._goal_pos_b).norm(dim=1))
+        return 0.1 * reach + 0.2 * lifted + 0.5 * bring + 10.0 * self._events.truth.success.float()
+
+    def _get_observations(self) -> dict[str, torch.Tensor]:
+        o = self.observe()
+        columns = (
+            o.joint_pos, o.joint_vel, o.ee_pos_b, o.ee_quat_b, o.ee_target_pos_b, o.ee_target_quat_b,
+            o.gripper_width_m, o.grip_force_n, o.hand_force_b, o.link_force_b, o.previous_action,
+            o.object_pos_b, o.object_quat_b, o.object_size_m, o.object_rgb, o.goal_pos_b,
+        )  # fmt: skip
+        return {"policy": torch.cat(columns, dim=1)}
+
+    def _reset_idx(self, env_ids: torch.Tensor | Sequence[int] | None) -> None:
+        if not hasattr(self, "_ee"):
+            self._bind()
+        super()._reset_idx(env_ids)
+        ids = torch.as_tensor(env_ids, device=self.device, dtype=torch.long)
+        scenarios = self._scenarios_for(ids.tolist())
+        self._place(ids, scenarios)
+        self._hazards.reset(ids, scenarios)
+        self._noise.reset(ids, [s.noise_key for s in scenarios], [self._attempts[i] for i in ids.tolist()])
+        object_pos, _ = self._object_pose_b()
+        self._events.reset(ids, object_pos[ids])
+        self._ee.reset(ids)
+        self._gripper.reset(ids)
+        self._previous_action[ids] = 0.0
+        self._previous_action[ids, 6] = NOMINAL_GRIP
+        self._clock[ids] = 0
+        self._clear_forces(ids)
+
+    def _scenarios_for(self, env_ids: list[int]) -> list[Scenario]:
+        if self._planned is not None:
+            return [self._planned[i] for i in env_ids]
+        scenarios = []
+        for i in env_ids:
+            # Training seeds, drawn from (seed, environment, reset count): no shared stream to fall out of step.
+            seed = (int(self.cfg.seed or 0) * 7919 + i * 104_729 + self._resets[i]) % 1_000_000
+            scenarios.append(self._site.scenario(self.cfg.task_name, seed))
+            self._resets[i] += 1
+        return scenarios
+
+    def _place(self, env_ids: torch.Tensor, scenarios: list[Scenario]) -> None:
+        """Write the robot's home pose and the layouts' object poses to the simulation."""
+        ids = env_ids.to(torch.int32)
+        joint_pos = self._robot.data.default_joint_pos.torch[env_ids].clone()
+        zero = torch.zeros_like(joint_pos)
+        self._robot.write_joint_position_to_sim_index(position=joint_pos, env_ids=ids)
+        self._robot.write_joint_velocity_to_sim_index(velocity=zero, env_ids=ids)
+        self._robot.set_joint_position_target_index(target=joint_pos, env_ids=ids)
+        layouts = [s.layout for s in scenarios]
+        device = self.device
+        xy = torch.tensor([layout.object_xy_m for layout in layouts], device=device)
+        yaw = torch.tensor([layout.object_yaw_rad for layout in layouts], device=device)
+        pose = torch.zeros(len(layouts), 7, device=device)
+        pose[:, :2] = xy
+        pose[:, 2] = CUBE_EDGE_M / 2
+        pose[:, 5], pose[:, 6] = torch.sin(yaw / 2), torch.cos(yaw / 2)
+        pose[:, :3] += self.scene.env_origins[env_ids]
+        self._object.write_root_pose_to_sim_index(root_pose=pose, env_ids=ids)
+        velocity = torch.zeros(len(layouts), 6, device=device)
+        self._object.write_root_velocity_to_sim_index(root_velocity=velocity, env_ids=ids)
+        self._goal_pos_b[env_ids, :2] = torch.tensor([layout.goal_xy_m for layout in layouts], device=device)
+        self._goal_pos_b[env_ids, 2] = CUBE_EDGE_M / 2
+        self._colour[env_ids] = torch.tensor([PALETTE[s.object_colour] for s in scenarios], device=device)
+
+    def _object_pose_b(self) -> tuple[torch.Tensor, torch.Tensor]:
+        pose = self._object.data.root_pose_w.torch
+        return pose[:, :3] - self.scene.env_origins, pose[:, 3:7]
+
+    def _read_forces(self) -> None:
+        self._forces = self._contacts.read()
+
+    def _clear_forces(self, env_ids: torch.Tensor) -> None:
+        """Nothing touches anything right after a reset."""
+        if not hasattr(self, "_forces"):
+            self._forces = self._contacts.read()
+        for force in self._forces.values():
+            force[env_ids] = 0.0
+
+    def _finger_force(self) -> torch.Tensor:
+        left, right = self._forces["left_finger"], self._forces["right_finger"]
+        return torch.stack([left.norm(dim=1), right.norm(dim=1)], dim=1)

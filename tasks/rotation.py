@@ -1,0 +1,26 @@
+"""Quaternion helpers (xyzw) in plain torch, for code that must not import the simulator."""
+
+from __future__ import annotations
+
+import torch
+
+
+def quat_multiply(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Hamilton product ``a b`` of quaternions (..., 4): rotate by ``b``, then by ``a``."""
+    av, aw = a[..., :3], a[..., 3:]
+    bv, bw = b[..., :3], b[..., 3:]
+    vector = aw * bv + bw * av + torch.linalg.cross(av, bv)
+    return torch.cat([vector, aw * bw - (av * bv).sum(dim=-1, keepdim=True)], dim=-1)
+
+
+def quat_conjugate(q: torch.Tensor) -> torch.Tensor:
+    """Inverse of unit quaternions (..., 4)."""
+    return torch.cat([-q[..., :3], q[..., 3:]], dim=-1)
+
+
+def quat_to_axis_angle(q: torch.Tensor) -> torch.Tensor:
+    """Rotation vectors (..., 3), rad, of at most pi, of unit quaternions (..., 4)."""
+    q = torch.where(q[..., 3:] < 0, -q, q)
+    length = q[..., :3].norm(dim=-1, keepdim=True)
+    angle = 2.0 * torch.atan2(length, q[..., 3:])
+    return q[..., :3] / length.clamp(min=1e-9) * angle

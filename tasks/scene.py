@@ -1,0 +1,74 @@
+"""The table-top scene that every task shares: table, Panda, one cube, one obstacle box."""
+
+from __future__ import annotations
+
+import isaaclab.sim as sim_utils
+from isaaclab.assets import ArticulationCfg, AssetBaseCfg, RigidObjectCfg
+from isaaclab.scene import InteractiveSceneCfg
+from isaaclab.utils import configclass
+from isaaclab_newton.sim.schemas import MujocoCollisionCfg
+
+from .assets.panda import panda_cfg
+from .hazards import MAX_HALF_EXTENTS_M
+from .physics.presets import SUBSTEP_S
+
+CUBE_EDGE_M = 0.05
+
+_PLAIN = sim_utils.RigidBodyMaterialCfg(static_friction=1.0, dynamic_friction=1.0)
+
+
+def _box_size(half_extents: tuple[float, float, float]) -> tuple[float, float, float]:
+    return (2 * half_extents[0], 2 * half_extents[1], 2 * half_extents[2])
+
+
+def _object_collision() -> list:
+    """Contact parameters of the cube; priority 1 makes its friction and stiffness rule in all of its contacts."""
+    return [
+        sim_utils.UsdPhysicsCollisionCfg(),
+        MujocoCollisionCfg(
+            priority=1, condim=4, solimp=(0.95, 0.99, 0.001, 0.5, 2.0), solref=(2 * SUBSTEP_S, 1.0)
+        ),
+    ]
+
+
+@configclass
+class TableSceneCfg(InteractiveSceneCfg):
+    """Everything is built in place: no asset is fetched from anywhere."""
+
+    table: AssetBaseCfg = AssetBaseCfg(
+        prim_path="{ENV_REGEX_NS}/Table",
+        spawn=sim_utils.CuboidCfg(
+            size=(1.0, 1.2, 0.1),
+            collision_props=sim_utils.UsdPhysicsCollisionCfg(),
+            physics_material=_PLAIN,
+            visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=(0.75, 0.72, 0.68)),
+        ),
+        init_state=AssetBaseCfg.InitialStateCfg(pos=(0.5, 0.0, -0.05)),
+    )
+    robot: ArticulationCfg = panda_cfg()
+    object: RigidObjectCfg = RigidObjectCfg(
+        prim_path="{ENV_REGEX_NS}/Object",
+        spawn=sim_utils.CuboidCfg(
+            size=(CUBE_EDGE_M,) * 3,
+            rigid_props=sim_utils.UsdPhysicsRigidBodyCfg(rigid_body_enabled=True),
+            collision_props=_object_collision(),
+            physics_material=_PLAIN,
+            mass_props=sim_utils.MassCfg(mass=0.1),
+            activate_contact_sensors=True,
+            visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=(0.15, 0.30, 0.85)),
+        ),
+        init_state=RigidObjectCfg.InitialStateCfg(pos=(0.5, -0.25, CUBE_EDGE_M / 2)),
+    )
+    obstacle: RigidObjectCfg = RigidObjectCfg(
+        prim_path="{ENV_REGEX_NS}/Obstacle",
+        spawn=sim_utils.CuboidCfg(
+            size=_box_size(MAX_HALF_EXTENTS_M),
+            rigid_props=sim_utils.UsdPhysicsRigidBodyCfg(kinematic_enabled=True),
+            collision_props=sim_utils.UsdPhysicsCollisionCfg(),
+            physics_material=_PLAIN,
+            mass_props=sim_utils.MassCfg(mass=2.0),
+            activate_contact_sensors=True,
+            visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=(0.80, 0.25, 0.20)),
+        ),
+        init_state=RigidObjectCfg.InitialStateCfg(pos=(0.60, 1.20, 0.20)),
+    )
