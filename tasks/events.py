@@ -176,7 +176,8 @@ class EventTracker:
         lost = self._track_grasp(facts)
         lost_type = torch.where(self._lifted, _type_id(FailureType.DROP), _type_id(FailureType.GRASP_FAILURE))
         away = ~self._at_goal(facts)
-        self._record(lost & away & (facts.commanded_closed | facts.forced_open), lost_type, facts)
+        dropped = lost & away & (facts.commanded_closed | facts.forced_open)
+        self._record(dropped, lost_type, facts)
         self._lifted &= ~lost
         self._grasped &= ~lost
 
@@ -185,7 +186,7 @@ class EventTracker:
         misplaced = self._settled_steps == SETTLED_STEPS
         self._record(misplaced, FailureType.MISALIGNMENT, facts)
 
-        slipped = lost & facts.low_friction
+        slipped = dropped & facts.low_friction
         fired = facts.broke | facts.pushed | facts.forced_open | slipped | (facts.obstacle_force_n > 1.0)
         state["fault_fired"] |= fired & running
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 OBSTACLE_Y_M = -0.03
 """Obstacles stand here, between the pick side and the place side."""
 
-TRIGGER_Y_M = -0.10
-"""Pushes and forced releases start when the carried object passes this line."""
+TRIGGER_ZONE_Y_M = (-0.10, 0.10)
+"""Pushes and forced releases start when the carried object is in this stretch of its way."""
 
 CARRIED_HEIGHT_M = 0.04
 """An object this far above its resting height counts as carried."""
@@ -92,9 +92,16 @@ class HazardInjector:
         set_box_half_extents(self._obstacle, env_ids, half)
 
     def trigger(self, object_pos_b: torch.Tensor, held: torch.Tensor, step: torch.Tensor) -> None:
-        """Arm pushes and releases where a held object is being carried past the trigger line."""
-        carried = held & (object_pos_b[:, 2] > self._edge_m / 2 + CARRIED_HEIGHT_M)
-        starts = carried & (object_pos_b[:, 1] > TRIGGER_Y_M) & (self.trigger_step < 0)
+        """Start pushes and releases where a held object is carried through the trigger zone.
+
+        A release happens once an episode; a push comes again whenever the object is carried through anew.
+        """
+        height = object_pos_b[:, 2] - self._edge_m / 2
+        back_on_table = ~held & (height < CARRIED_HEIGHT_M / 4) & (self.value["push_force_n"] > 0)
+        self.trigger_step = torch.where(back_on_table, -1, self.trigger_step)
+        low, high = TRIGGER_ZONE_Y_M
+        in_zone = (object_pos_b[:, 1] > low) & (object_pos_b[:, 1] < high)
+        starts = held & (height > CARRIED_HEIGHT_M) & in_zone & (self.trigger_step < 0)
         self.trigger_step = torch.where(starts, step, self.trigger_step)
 
     def _active(self, step: torch.Tensor, duration: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,161 @@
+"""Demonstrations: the scripted expert in many styles, with disturbed execution and undisturbed labels.
+
+Most demonstrations carry with the nominal grip and height on a straight path; the rest grip softer or firmer, carry
+lower or higher, or go round.  A memory can only select what the policy has seen.  Part of the executed actions is
+disturbed (as in DART, Laskey et al. 2017) and part of the objects is dropped on purpose, so that the policy learns to
+come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from .contract import NOMINAL_GRIP
+from .expert import LOW_CLEARANCE_M, NOMINAL_CLEARANCE_M, ExpertPlan, ScriptedExpert
+from .faults import get_fault
+from .layout import LANE_CENTRES_X_M, sample_layout
+from .randomness import keyed_generator
+from .scenario import Scenario
+from .sites import PALETTE
+
+if TYPE_CHECKING:
+    from .contract import Observation
+    from .manipulation_env import ManipulationEnv
+
+NOMINAL_SHARE = 0.75
+"""Share of demonstrations that use the nominal grip, and, independently, the nominal height."""
+
+DETOUR_SHARE = 0.06
+DETOUR_M = 0.16
+DROPPED_SHARE = 0.15
+"""Share of demonstrations whose object is dropped on purpose and picked up again."""
+
+DISTURBED_SHARE = 0.5
+DISTURBANCE_STD = (0.004, 0.004, 0.004, 0.015, 0.015, 0.03)
+"""Stationary standard deviation of the disturbance of an action: m and rad."""
+
+DISTURBANCE_MEMORY = 0.8
+"""One-step correlation of the disturbance."""
+
+OBSERVATION_FIELDS: tuple[str, ...] = (
+    "ee_pos_b", "ee_quat_b", "ee_target_pos_b", "ee_target_quat_b", "gripper_width_m", "grip_force_n",
+    "previous_action", "object_pos_b", "object_quat_b", "object_size_m", "goal_pos_b",
+)  # fmt: skip
+"""What a demonstration stores of each observation: what a policy may depend on."""
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """``T`` control steps of ``num_envs`` demonstrations."""
+
+    observations: dict[str, torch.Tensor]
+    """Field of ``OBSERVATION_FIELDS`` to (num_envs, T, k)."""
+    actions: torch.Tensor
+    """(num_envs, T, 7) the expert's actions, undisturbed."""
+    length: torch.Tensor
+    """(num_envs,) int64: steps until the task was done."""
+    success: torch.Tensor
+    """(num_envs,) bool."""
+
+
+def demonstration_scenarios(task: str, layout_seeds: Sequence[int]) -> list[Scenario]:
+    """Scenarios over all lanes and colours, without hazards but for objects dropped on purpose."""
+    colours = list(PALETTE)
+    release = get_fault("forced_release")
+    scenarios = []
+    for seed in layout_seeds:
+        rng = keyed_generator("demonstration", seed)
+        lane = int(rng.integers(len(LANE_CENTRES_X_M)))
+        drops = rng.random() < DROPPED_SHARE
+        scenarios.append(
+            Scenario(
+                task=task,
+                site=0,
+                layout_seed=seed,
+                layout=sample_layout(seed, lane),
+                object_colour=colours[rng.integers(len(colours))],
+                fault=release.name if drops else "none",
+                fault_class=release.fault_class if drops else Scenario.fault_class,
+                severity=release.default_severity if drops else 0.0,
+                parameters={"release_steps": release.default_severity} if drops else {},
+            )
+        )
+    return scenarios
+
+
+def demonstration_plan(layout_seeds: Sequence[int], device: str) -> ExpertPlan:
+    """The style of each demonstration, named by its seed."""
+    rows = []
+    for seed in layout_seeds:
+        rng = keyed_generator("style", seed)
+        grip, clearance, detour = NOMINAL_GRIP, NOMINAL_CLEARANCE_M, 0.0
+        if rng.random() > NOMINAL_SHARE:
+            # Log-uniform from 4 N to 40 N a finger.
+            grip = float(np.exp(rng.uniform(np.log(0.1), 0.0)))
+        if rng.random() > NOMINAL_SHARE:
+            clearance = float(
+                rng.choice([LOW_CLEARANCE_M, NOMINAL_CLEARANCE_M + 0.05, NOMINAL_CLEARANCE_M + 0.10, 0.27])
+            )
+        if rng.random() < DETOUR_SHARE:
+            detour = float(rng.choice([-DETOUR_M, DETOUR_M]))
+        rows.append((grip, clearance, detour, 1.0))
+    table = torch.tensor(rows, device=device)
+    return ExpertPlan(*table.unbind(dim=1))
+
+
+def record_demonstrations(env: ManipulationEnv, scenarios: Sequence[Scenario], plan: ExpertPlan) -> Episodes:
+    """Let the expert act in ``env`` until every episode has ended; one scenario per environment."""
+    num_envs, device = env.num_envs, str(env.device)
+    observation = env.load(scenarios, [0] * num_envs)
+    expert = ScriptedExpert(num_envs, device)
+    expert.reset(torch.arange(num_envs, device=device), plan)
+    disturbance = _Disturbance([s.layout_seed for s in scenarios], env.max_episode_length, device)
+    seen: dict[str, list[torch.Tensor]] = {name: [] for name in OBSERVATION_FIELDS}
+    actions = []
+    for step in range(env.max_episode_length):
+        action = expert.act(observation)
+        _append(seen, observation)
+        actions.append(action)
+        env.step(disturbance.disturb(action, step))
+        observation = env.observe()
+        if bool(env.truth.done.all()):
+            break
+    truth = env.truth
+    return Episodes(
+        observations={name: torch.stack(values, dim=1) for name, values in seen.items()},
+        actions=torch.stack(actions, dim=1),
+        length=truth.steps,
+        success=truth.success,
+    )
+
+
+def _append(seen: dict[str, list[torch.Tensor]], observation: Observation) -> None:
+    for name, values in seen.items():
+        values.append(getattr(observation, name).clone())
+
+
+class _Disturbance:
+    """Correlated noise on the motion part of an action, for a share of the environments."""
+
+    def __init__(self, seeds: Sequence[int], num_steps: int, device: str) -> None:
+        std = np.array(DISTURBANCE_STD, dtype=np.float32)
+        innovation = np.sqrt(1.0 - DISTURBANCE_MEMORY**2)
+        tables = []
+        for seed in seeds:
+            rng = keyed_generator("disturbance", seed)
+            disturbed = rng.random() < DISTURBED_SHARE
+            tables.append(rng.standard_normal((num_steps, 6), dtype=np.float32) * std * disturbed)
+        table = np.stack(tables) * innovation
+        for step in range(1, num_steps):
+            table[:, step] += DISTURBANCE_MEMORY * table[:, step - 1]
+        self._table = torch.from_numpy(table).to(device)
+
+    def disturb(self, action: torch.Tensor, step: int) -> torch.Tensor:
+        moved = action.clone()
+        moved[:, :6] += self._table[:, step]
+        return moved
