@@ -38,6 +38,7 @@ class EndEffectorControl:
         num_envs = env_origins.shape[0]
         self.hand_id: int = robot.find_bodies("panda_hand")[0][0]
         self.joint_ids: list[int] = robot.find_joints("panda_joint[1-7]")[0]
+        self._link_ids: list[int] = robot.find_bodies("panda_link[1-7]")[0]
         self._tcp_offset = torch.tensor([0.0, 0.0, TCP_OFFSET_M], device=device).repeat(num_envs, 1)
         self.target_pos_b = torch.zeros(num_envs, 3, device=device)
         self.target_quat_b = torch.zeros(num_envs, 4, device=device)
@@ -86,14 +87,25 @@ class EndEffectorControl:
         quat = quat_mul(turn, self.target_quat_b)
         self.target_quat_b = quat / quat.norm(dim=1, keepdim=True)
 
+    def hand_jacobian(self) -> torch.Tensor:
+        """Geometric Jacobian (num_envs, 6, 7) of the hand frame, from the link poses.
+
+        Joint ``i`` turns link ``i`` about that link's z axis.  Isaac Lab's ``body_link_jacobian_w`` holds the same
+        numbers (a test compares them) but computes them for every body, at 20 times the cost.
+        """
+        links = self._robot.data.body_link_pose_w.torch[:, self._link_ids]
+        x, y, z, w = links[..., 3:7].unbind(dim=-1)
+        axis = torch.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], dim=-1)
+        hand_pos = self._robot.data.body_link_pose_w.torch[:, self.hand_id, :3]
+        arm = hand_pos.unsqueeze(1) - links[..., :3]
+        return torch.cat([torch.linalg.cross(axis, arm), axis], dim=-1).transpose(1, 2)
+
     def joint_targets(self) -> torch.Tensor:
         """Arm joint position targets (num_envs, 7), rad, inside the joint limits."""
         hand_pos, hand_quat = self.hand_pose_b()
         hand_target = self.target_pos_b - quat_apply(self.target_quat_b, self._tcp_offset)
-        # The arm's base is fixed, so Jacobian rows start at the second body.
-        jacobian = self._robot.data.body_link_jacobian_w.torch[:, self.hand_id - 1][:, :, self.joint_ids]
         joint_pos = self._robot.data.joint_pos.torch[:, self.joint_ids]
         self._ik.set_command(torch.cat([hand_target, self.target_quat_b], dim=1))
-        wanted = self._ik.compute(hand_pos, hand_quat, jacobian, joint_pos)
+        wanted = self._ik.compute(hand_pos, hand_quat, self.hand_jacobian(), joint_pos)
         step = (wanted - joint_pos).clamp(-MAX_JOINT_STEP_RAD, MAX_JOINT_STEP_RAD)
         return (joint_pos + step).clamp(self._lower, self._upper)

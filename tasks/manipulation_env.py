@@ -121,7 +121,10 @@ class ManipulationEnv(DirectRLEnv):
         return self._events.truth
 
     def observe(self) -> Observation:
-        """What the robots sense now."""
+        """What the robots sense now (computed once per control step)."""
+        return self._observation
+
+    def _sense(self) -> Observation:
         tcp_pos, quat = self._ee.tcp_pose_b()
         object_pos, object_quat = self._object_pose_b()
         fingers = self._robot.data.joint_pos.torch[:, self._finger_ids]
@@ -211,7 +214,7 @@ class ManipulationEnv(DirectRLEnv):
         return 0.1 * reach + 0.2 * lifted + 0.5 * bring + 10.0 * self._events.truth.success.float()
 
     def _get_observations(self) -> dict[str, torch.Tensor]:
-        o = self.observe()
+        o = self._observation = self._sense()
         columns = (
             o.joint_pos, o.joint_vel, o.ee_pos_b, o.ee_quat_b, o.ee_target_pos_b, o.ee_target_quat_b,
             o.gripper_width_m, o.grip_force_n, o.hand_force_b, o.link_force_b, o.previous_action,
