@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,10 +13,32 @@ SCHEMA_VERSION = 1
 EXPOSURES: tuple[str, ...] = ("exact", "near", "clean", "control")
 """The E2 exposures: same scenario, displaced scenario, no fault, hazard below threshold."""
 
+E1_EXPOSURE = "e1"
+"""The exposure of round 0: ``flow_only`` meets every planned scenario with an empty memory."""
+
+KNOWN_EXPOSURES: tuple[str, ...] = ("e1", "exact", "near", "far", "clean", "control")
+"""Every exposure that a record may carry (``far``: a new layout at the same site and cue)."""
+
+OUTCOMES: tuple[str, ...] = ("success", "failure", "invalid")
+
+POSE_BIN_M = 0.05
+"""Edge of a pose bin, metres."""
+
+
+def pose_bin(position_m: Sequence[float]) -> str:
+    """Names the 5 cm cell that holds ``position_m`` (3,): integer cell indices as ``x,y,z``."""
+    return ",".join(str(round(float(value) / POSE_BIN_M)) for value in position_m)
+
 
 @dataclass(frozen=True)
 class EpisodeRecord:
-    """What happened in one planned episode.  Truth fields come from the simulator, ``agent_*`` fields from the agent."""
+    """What happened in one planned episode.
+
+    Truth fields come from the simulator, ``agent_*`` fields from the agent.
+
+    Raises:
+        ValueError: an outcome or exposure that does not exist, or a failure without a type.
+    """
 
     arm: str
     round: int
@@ -29,22 +52,23 @@ class EpisodeRecord:
     site: int
     task: str
     fault: str
-    """Fault name, ``none`` on clean scenarios; a control carries the name of the hazard that it looks like."""
+    """Fault name, ``none`` on clean scenarios; a control carries the hazard that it looks like."""
     fault_class: str
     severity: float
     initial_state_sha: str
     outcome: str
-    """``success``, ``failure`` or ``invalid`` (bad physics: never a policy failure, never dropped)."""
+    """``success``, ``failure`` or ``invalid`` (bad physics: never a policy failure or dropped)."""
     fault_fired: bool
     failure_type: str | None
     """Truth: type of the first causal event; None on success and invalid."""
     failure_phase: str | None
     failure_pose_bin: str | None
-    """Truth: object position at the first causal event, on a 5 cm grid, as ``x,y,z``."""
+    """Truth: ``pose_bin`` of the object at the first causal event."""
     failure_step: int | None
     steps: int
-    peak_obstacle_force_n: float
-    peak_grip_force_n: float
+    peak_obstacle_force_n: float | None
+    """None where the physics gave no finite force."""
+    peak_grip_force_n: float | None
     agent_failure_type: str | None
     """What the agent's own detector said, None where it noticed nothing."""
     agent_failure_phase: str | None
@@ -59,22 +83,55 @@ class EpisodeRecord:
     late_retrievals: int
     """Retrievals that missed their decision and served the next one or none."""
 
+    def __post_init__(self) -> None:
+        """Refuse a row that statistics could not place."""
+        if self.outcome not in OUTCOMES:
+            raise ValueError(f"episode outcome {self.outcome!r}, expected one of {OUTCOMES}")
+        if self.exposure not in KNOWN_EXPOSURES:
+            raise ValueError(f"exposure {self.exposure!r}, expected one of {KNOWN_EXPOSURES}")
+        if (self.exposure == E1_EXPOSURE) != (self.round == 0):
+            raise ValueError(f"exposure {self.exposure!r} in round {self.round}: e1 is round 0")
+        if self.outcome == "failure" and self.failure_type is None:
+            raise ValueError(f"{self.arm} {self.scenario_id}: a failure without a failure type")
+
+    @property
+    def valid(self) -> bool:
+        """The physics held, so the outcome is the policy's."""
+        return self.outcome != "invalid"
+
+    @property
+    def succeeded(self) -> bool:
+        """The task was completed."""
+        return self.outcome == "success"
+
+    @property
+    def failed(self) -> bool:
+        """The task was not completed, with valid physics."""
+        return self.outcome == "failure"
+
     def to_json(self) -> str:
         """One canonical JSON line (sorted keys, no NaN) with the schema version."""
-        return json.dumps({"v": SCHEMA_VERSION, **dataclasses.asdict(self)}, sort_keys=True, allow_nan=False)
+        row = {"v": SCHEMA_VERSION, **dataclasses.asdict(self)}
+        return json.dumps(row, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> Self:
         """Parse a line that ``to_json`` wrote.
 
         Raises:
-            ValueError: another schema version, or missing or unknown fields.
+            ValueError: not a JSON object, another schema version, missing or unknown fields.
         """
-        row: dict[str, Any] = json.loads(line)
+        row: Any = json.loads(line)
+        if not isinstance(row, dict):
+            raise ValueError(f"episode record is a JSON {type(row).__name__}, expected an object")
         version = row.pop("v", None)
         if version != SCHEMA_VERSION:
-            raise ValueError(f"episode record has schema version {version!r}, this code reads {SCHEMA_VERSION}")
+            raise ValueError(
+                f"episode record has schema version {version!r}, this code reads {SCHEMA_VERSION}"
+            )
         try:
             return cls(**row)
         except TypeError as error:
-            raise ValueError(f"episode record does not match schema {SCHEMA_VERSION}: {error}") from None
+            raise ValueError(
+                f"episode record does not match schema {SCHEMA_VERSION}: {error}"
+            ) from None

@@ -42,6 +42,7 @@ _APPROACH, _DESCEND, _CLOSE, _LIFT, _CARRY, _LOWER, _OPEN, _RETREAT = range(8)
 _ARRIVED_M = (0.02, 0.004, 0.0, 0.015, 0.012, 0.004, 0.0, 0.03)
 _SLOW = (_DESCEND, _LOWER)
 _MIN_CLOSE_STEPS = 10
+_MAX_CLOSE_STEPS = 30
 _MIN_OPEN_STEPS = 6
 _LOST_STEPS = 4
 
@@ -174,7 +175,7 @@ class ScriptedExpert:
         near = (waypoint - o.ee_pos_b).norm(dim=1) < self._arrived[self.stage]
         self._in_stage += 1
         pressed = o.grip_force_n[:, 0] > 0.8 * self.plan.grip * MAX_GRIP_FORCE_N
-        gripped = (self._in_stage >= _MIN_CLOSE_STEPS) & (pressed | (self._in_stage >= 2 * _MIN_CLOSE_STEPS))
+        gripped = (self._in_stage >= _MIN_CLOSE_STEPS) & (pressed | (self._in_stage >= _MAX_CLOSE_STEPS))
         opened = self._in_stage >= _MIN_OPEN_STEPS
         ready = torch.where(self.stage == _CLOSE, gripped, torch.where(self.stage == _OPEN, opened, near))
         over_goal = (o.ee_pos_b[:, :2] - o.goal_pos_b[:, :2]).norm(dim=1) < 0.012

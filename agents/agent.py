@@ -1,0 +1,77 @@
+"""What the benchmark asks of anything that acts: one decision for all environments at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+if TYPE_CHECKING:
+    from flow_rag_vla.memory.case import FailureCase
+    from flow_rag_vla.tasks.contract import Observation
+
+NOTHING = -1
+"""In the integer columns of ``EpisodeNotes``: nothing noticed, nothing retrieved, nothing tried."""
+
+
+@dataclass(frozen=True)
+class EpisodeNotes:
+    """What an agent itself can say of its episodes, one row per environment; all from sensed quantities."""
+
+    failure_type: torch.Tensor
+    """(num_envs,) int64 index into ``FAILURE_TYPES`` of the first failure noticed."""
+    failure_phase: torch.Tensor
+    """(num_envs,) int64 index into ``PHASES``."""
+    failure_step: torch.Tensor
+    """(num_envs,) int64 control step."""
+    decisions: torch.Tensor
+    """(num_envs,) int64 decisions taken while the episode ran."""
+    retrievals: torch.Tensor
+    """(num_envs,) int64 decisions for which a case passed the confidence gate."""
+    retrieved_case: torch.Tensor
+    """(num_envs,) int64 id of the case that steered the episode."""
+    retrieved_type: torch.Tensor
+    """(num_envs,) int64 index into ``FAILURE_TYPES`` of that case."""
+    candidate: torch.Tensor
+    """(num_envs,) int64 correction candidate that steered the episode."""
+    late_retrievals: torch.Tensor
+    """(num_envs,) int64 retrievals that missed their decision."""
+
+    @classmethod
+    def nothing(cls, num_envs: int, device: str = "cpu") -> EpisodeNotes:
+        """Notes of an agent that keeps none."""
+
+        def column(value: int) -> torch.Tensor:
+            return torch.full((num_envs,), value, dtype=torch.long, device=device)
+
+        none, zero = NOTHING, 0
+        return cls(*(column(v) for v in (none, none, none, zero, zero, none, none, none, zero)))
+
+
+class Agent(Protocol):
+    """Acts in all environments at once and keeps notes private to each."""
+
+    execute: int
+    """Actions of a chunk that run before the next decision."""
+
+    def reset(self, noise_keys: Sequence[str], attempts: Sequence[int]) -> None:
+        """Start one episode per environment; keys and attempts name the policy's noise streams."""
+        ...
+
+    def decide(self, observation: Observation, running: torch.Tensor) -> torch.Tensor:
+        """Chunks (num_envs, horizon, 7) for this observation; rows that do not run are ignored."""
+        ...
+
+    def watch(self, observation: Observation, running: torch.Tensor) -> None:
+        """Take in what was sensed after one control step."""
+        ...
+
+    def notes(self) -> EpisodeNotes:
+        """What was noticed in the episodes so far."""
+        ...
+
+    def failures(self) -> dict[int, FailureCase]:
+        """Environment id to the failure worth remembering, of the episodes that seem to have failed."""
+        ...

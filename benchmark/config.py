@@ -1,0 +1,133 @@
+"""The settings of a benchmark run: plain dataclasses, composed by Hydra from ``key=value`` overrides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hydra import compose, initialize
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+DEFAULT_ARMS: tuple[str, ...] = ("flow_only", "rag_only", "sequential", "parallel")
+CONTROL_ARMS: tuple[str, ...] = (
+    "always_cautious",
+    "parallel_blend",
+    "parallel_shuffled",
+    "expert",
+)
+ARMS = DEFAULT_ARMS + CONTROL_ARMS
+TASKS: tuple[str, ...] = ("FlowRAG-PickPlace-Franka",)
+PHYSICS: tuple[str, ...] = ("auto", "newton_mujoco", "newton_mjwarp", "isaacsim_physx")
+
+
+@dataclass
+class AgentSettings:
+    """How the memory arms retrieve and steer."""
+
+    execute: int = 8
+    """Actions of a chunk that run before the next decision; at least 1."""
+    ode_steps: int = 2
+    """Evaluations of the velocity network a decision."""
+    num_neighbours: int = 5
+    similarity_threshold: float = 0.9
+    """Cosine similarity below which a case is not the same situation."""
+    confidence_gate: float = 0.5
+    """Least posterior chance to help for a correction to be tried."""
+    max_cases: int = 10_000
+
+
+@dataclass
+class BenchmarkSettings:
+    """What ``scripts/benchmark.py`` runs; None stands for the device's default."""
+
+    ablation: str = "parallel"
+    task: str = TASKS[0]
+    physics: str = "auto"
+    device: str = "auto"
+    num_envs: int | None = None
+    scenarios: int | None = None
+    rounds: int | None = None
+    sites: int = 1
+    seed: int = 0
+    latency: str = "off"
+    max_steps: int = 260
+    """Control steps of an episode: 260 leaves room for a recovery (200 in the implementation guide)."""
+    checkpoint: str = "default"
+    out: str = "runs"
+    quick: bool = False
+    agent: AgentSettings = field(default_factory=AgentSettings)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms to run, ``flow_only`` first: it is every other arm's reference.
+
+        Raises:
+            ValueError: an unknown arm.
+        """
+        named = {"all": DEFAULT_ARMS, "full": ARMS}.get(self.ablation)
+        arms = named if named is not None else tuple(self.ablation.split(","))
+        for arm in arms:
+            if arm not in ARMS:
+                raise ValueError(
+                    f"unknown arm {arm!r}; available: {', '.join(ARMS)}, or all, or full"
+                )
+        return ("flow_only", *dict.fromkeys(a for a in arms if a != "flow_only"))
+
+
+def compose_settings(overrides: Sequence[str]) -> BenchmarkSettings:
+    """Settings with ``key=value`` overrides applied and checked.
+
+    Raises:
+        ValueError: an unknown key, a value of the wrong type, or one out of range; one line, for the user.
+    """
+    for override in overrides:
+        if not re.match(r"[A-Za-z_]", override) or "=" not in override:
+            raise ValueError(f"expected key=value, got {override!r}")
+    GlobalHydra.instance().clear()
+    ConfigStore.instance().store(name="benchmark", node=BenchmarkSettings)
+    try:
+        with initialize(version_base=None, config_path=None):
+            settings = OmegaConf.to_object(compose("benchmark", list(overrides)))
+    except (ConfigCompositionException, OmegaConfBaseException) as error:
+        cause = error.__cause__ or error
+        raise ValueError(_one_line(str(cause), overrides)) from None
+    if not isinstance(settings, BenchmarkSettings):
+        raise TypeError(f"expected BenchmarkSettings, got {type(settings).__name__}")
+    _check(settings)
+    return settings
+
+
+def _one_line(message: str, overrides: Sequence[str]) -> str:
+    first = message.strip().splitlines()[0]
+    known = ", ".join(f for f in BenchmarkSettings.__dataclass_fields__)
+    hint = f"; available keys: {known}" if "not in" in first else ""
+    return f"{first} (overrides: {' '.join(overrides)}){hint}"
+
+
+def _check(settings: BenchmarkSettings) -> None:
+    if settings.task not in TASKS:
+        raise ValueError(f"unknown task {settings.task!r}; available: {', '.join(TASKS)}")
+    if settings.physics not in PHYSICS:
+        raise ValueError(f"unknown physics {settings.physics!r}; available: {', '.join(PHYSICS)}")
+    least = {
+        "num_envs": settings.num_envs,
+        "scenarios": settings.scenarios,
+        "rounds": settings.rounds,
+        "sites": settings.sites,
+        "max_steps": settings.max_steps,
+        "agent.execute": settings.agent.execute,
+        "agent.ode_steps": settings.agent.ode_steps,
+        "agent.num_neighbours": settings.agent.num_neighbours,
+        "agent.max_cases": settings.agent.max_cases,
+    }
+    for name, value in least.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}, expected at least 1")
+    if settings.seed < 0:
+        raise ValueError(f"seed is {settings.seed}, expected at least 0")
+    _ = settings.arms

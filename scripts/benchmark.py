@@ -1,0 +1,14 @@
+"""Measure whether a failure memory keeps a policy from failing the same way again.
+
+    ./isaaclab.sh -p scripts/benchmark.py --ablation parallel
+    ./isaaclab.sh -p scripts/benchmark.py --ablation all --seed 1 physics=newton_mjwarp
+"""
+
+from __future__ import annotations
+
+import sys
+
+from flow_rag_vla.benchmark.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
