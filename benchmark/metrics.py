@@ -88,8 +88,7 @@ class RunRecords:
             for record in rows.values():
                 if record.base_scenario_id not in e1:
                     raise ValueError(
-                        f"{arm} {exposure} repeats scenario {record.base_scenario_id}, "
-                        "which E1 has not met"
+                        f"{arm} {exposure} repeats scenario {record.base_scenario_id}, which E1 has not met"
                     )
         rounds: dict[str, set[int]] = defaultdict(set)
         for arm, round_, _ in e2:
@@ -179,19 +178,11 @@ def compare(run: RunRecords, arm: str, reference: str, seed: int = 0) -> Compari
 
 def harm(run: RunRecords, arm: str, seed: int = 0) -> Harm:
     """What the arm breaks among the CLEAN and CONTROL scenarios that E1 had solved."""
-    solved = [
-        r
-        for r in run.last(arm, *HARM_EXPOSURES)
-        if r.valid and run.e1[r.base_scenario_id].succeeded
-    ]
+    solved = [r for r in run.last(arm, *HARM_EXPOSURES) if r.valid and run.e1[r.base_scenario_id].succeeded]
     failed = proportion(sum(r.failed for r in solved), len(solved))
     if arm == REFERENCE_ARM:
         return Harm(None, None, failed, len(solved))
-    pairs = [
-        (a, b)
-        for a, b in run.pairs(arm, REFERENCE_ARM, *HARM_EXPOSURES)
-        if run.e1[a.base_scenario_id].succeeded
-    ]
+    pairs = [(a, b) for a, b in run.pairs(arm, REFERENCE_ARM, *HARM_EXPOSURES) if run.e1[a.base_scenario_id].succeeded]
     difference = paired_difference(
         [a.failed for a, _ in pairs],
         [b.failed for _, b in pairs],
@@ -257,9 +248,7 @@ def _exposure(run: RunRecords, episodes: Sequence[EpisodeRecord], exposure: str)
     )
 
 
-def _round(
-    run: RunRecords, episodes: Sequence[EpisodeRecord], round_: int, exposure: str
-) -> RoundSummary:
+def _round(run: RunRecords, episodes: Sequence[EpisodeRecord], round_: int, exposure: str) -> RoundSummary:
     whole = _exposure(run, episodes, exposure)
     return RoundSummary(
         round=round_,
@@ -325,9 +314,7 @@ def _verdict(arms: Mapping[str, ArmSummary], invalid: int) -> Verdict:
         if comparison and comparison.ci95 and comparison.mcnemar_p is not None:
             low, high = comparison.ci95
             clear = comparison.mcnemar_p < SIGNIFICANCE
-            answer = (
-                "helps" if clear and low > 0 else "hurts" if clear and high < 0 else "no_difference"
-            )
+            answer = "helps" if clear and low > 0 else "hurts" if clear and high < 0 else "no_difference"
     return Verdict(main, answer, harmful, HEADLINE_EXPOSURE, invalid)
 
 

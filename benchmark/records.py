@@ -126,12 +126,8 @@ class EpisodeRecord:
             raise ValueError(f"episode record is a JSON {type(row).__name__}, expected an object")
         version = row.pop("v", None)
         if version != SCHEMA_VERSION:
-            raise ValueError(
-                f"episode record has schema version {version!r}, this code reads {SCHEMA_VERSION}"
-            )
+            raise ValueError(f"episode record has schema version {version!r}, this code reads {SCHEMA_VERSION}")
         try:
             return cls(**row)
         except TypeError as error:
-            raise ValueError(
-                f"episode record does not match schema {SCHEMA_VERSION}: {error}"
-            ) from None
+            raise ValueError(f"episode record does not match schema {SCHEMA_VERSION}: {error}") from None

@@ -29,9 +29,7 @@ def can_repeat(first: EpisodeRecord) -> bool:
     return first.failed and first.fault_fired and first.fault_class == "avoidable"
 
 
-def same_failure(
-    first: EpisodeRecord, again: EpisodeRecord, tolerance_bins: int | None = 1
-) -> bool:
+def same_failure(first: EpisodeRecord, again: EpisodeRecord, tolerance_bins: int | None = 1) -> bool:
     """Whether ``again`` fails as ``first`` did: equal type and phase, pose within tolerance."""
     if not again.failed or (first.failure_type, first.failure_phase) != (
         again.failure_type,
@@ -57,9 +55,7 @@ def pose_bin_distance(a: str, b: str) -> int:
     return max(abs(x - y) for x, y in zip(first, second, strict=True))
 
 
-def repeat_counts(
-    e1: Mapping[str, EpisodeRecord], again: Iterable[EpisodeRecord], exposure: str
-) -> RepeatCounts:
+def repeat_counts(e1: Mapping[str, EpisodeRecord], again: Iterable[EpisodeRecord], exposure: str) -> RepeatCounts:
     """What became of the repeatable failures of ``e1`` (by scenario id) in ``again``."""
     pairs = [(e1[r.base_scenario_id], r) for r in again if can_repeat(e1[r.base_scenario_id])]
     valid = [(first, second) for first, second in pairs if second.valid]
@@ -86,9 +82,7 @@ def repeat_counts(
     )
 
 
-def loss_chains(
-    e1: Mapping[str, EpisodeRecord], again: Iterable[EpisodeRecord]
-) -> dict[str, LossChain]:
+def loss_chains(e1: Mapping[str, EpisodeRecord], again: Iterable[EpisodeRecord]) -> dict[str, LossChain]:
     """Per fault and for ``all``: repeatable failures noticed, retrieved, rightly, and to effect.
 
     Noticed: the agent's detector called a failure in E1.  Retrieved: a stored case passed the

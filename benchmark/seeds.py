@@ -51,8 +51,7 @@ def require_split(seeds: int | Iterable[int], allowed: str | Iterable[str]) -> N
         split = split_of(seed)
         if split not in allowed_names:
             raise ValueError(
-                f"layout seed {seed} is in the {split} range, "
-                f"only {' or '.join(allowed_names)} seeds are allowed here"
+                f"layout seed {seed} is in the {split} range, only {' or '.join(allowed_names)} seeds are allowed here"
             )
 
 

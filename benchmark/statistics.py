@@ -115,9 +115,7 @@ def paired_difference(
     differences = arm_ok.astype(float) - reference_ok.astype(float)
     ci = newcombe_paired_interval(arm_ok, reference_ok)
     if clusters is not None and len(set(clusters)) >= MIN_CLUSTERS:
-        clustered = paired_bootstrap(
-            np.column_stack([differences, np.ones(n)]), _mean_of_sums, rng, clusters
-        )
+        clustered = paired_bootstrap(np.column_stack([differences, np.ones(n)]), _mean_of_sums, rng, clusters)
         if clustered is not None and clustered[0] < clustered[1]:
             ci = clustered
     return PairedDifference(n, float(differences.mean()), ci)
@@ -205,9 +203,7 @@ def ratio_reduction_interval(
 ) -> Interval | None:
     """Interval of ``1 - mean(arm) / mean(reference)`` over pairs ``(n,)``, by paired bootstrap."""
     arm_hit, reference_hit = _pairs(arm, reference)
-    return paired_bootstrap(
-        np.column_stack([arm_hit, reference_hit]), _reduction_of_sums, rng, clusters
-    )
+    return paired_bootstrap(np.column_stack([arm_hit, reference_hit]), _reduction_of_sums, rng, clusters)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -221,9 +217,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def tost_paired(
-    arm: ArrayLike, reference: ArrayLike, margin: float = 1.0, alpha: float = 0.05
-) -> Equivalence | None:
+def tost_paired(arm: ArrayLike, reference: ArrayLike, margin: float = 1.0, alpha: float = 0.05) -> Equivalence | None:
     """Two one-sided paired t-tests (Schuirmann 1987); None for fewer than two pairs.
 
     Args:

@@ -58,9 +58,7 @@ def to_json_bytes(value: object) -> bytes:
     Raises:
         ValueError: naming the place of a float that is not finite.
     """
-    text = json.dumps(
-        _canonical(value, "$"), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False
-    )
+    text = json.dumps(_canonical(value, "$"), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
 
 
