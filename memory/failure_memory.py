@@ -1,0 +1,355 @@
+"""The selective failure memory: add failures, find them by state, learn what helps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from flow_rag_vla.memory.case import BoolArray, CaseShape, FailureCase
+from flow_rag_vla.memory.duplicates import assign_ids
+from flow_rag_vla.memory.index import NO_CASE, CosineIndex
+from flow_rag_vla.memory.pruning import rows_to_evict
+from flow_rag_vla.memory.reader import CaseReader
+from flow_rag_vla.memory.store import CaseStore
+from flow_rag_vla.memory.table import CaseTable
+
+
+class FrozenMemoryError(RuntimeError):
+    """A frozen memory was asked to change."""
+
+
+@dataclass(frozen=True)
+class AddReport:
+    """What became of the cases of one ``add``, in their order."""
+
+    case_ids: tuple[int, ...]
+    """The id of each case: its own, or that of the case it was merged into."""
+    is_new: tuple[bool, ...]
+    """False where a case was merged into an earlier one."""
+    pruned: tuple[int, ...]
+    """Ids forgotten to keep the size, ascending; may contain new ones."""
+
+    @property
+    def added(self) -> tuple[int, ...]:
+        """Ids of the new cases."""
+        return tuple(
+            case_id for case_id, new in zip(self.case_ids, self.is_new, strict=True) if new
+        )
+
+    @property
+    def merged(self) -> tuple[int, ...]:
+        """For each duplicate, the id that it was merged into."""
+        return tuple(
+            case_id for case_id, new in zip(self.case_ids, self.is_new, strict=True) if not new
+        )
+
+
+class FailureMemory(CaseReader):
+    """Failures keyed by the states that led to them.
+
+    Reading is ``CaseReader``'s.  Writing is deterministic: the same calls in the same order leave
+    the same memory.  With ``store_path`` every write is durable when the call returns, and a write
+    that fails on disk changes nothing.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int = 512,
+        max_size: int = 10_000,
+        similarity_threshold: float = 0.9,
+        *,
+        duplicate_threshold: float = 0.95,
+        horizon: int = 1,
+        num_candidates: int = 1,
+        cluster_weight: float = 4.0,
+        search_threads: int = 1,
+        store_path: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """An empty memory, or the one that ``store_path`` holds.
+
+        Args:
+            embedding_dim: length of a state embedding.
+            max_size: cases (not keys) kept; applied after each ``add``.
+            similarity_threshold: cosine similarity that a case needs to be retrieved.
+            duplicate_threshold: cosine similarity from which a failure of the same type and phase
+                is the same one (``duplicates.assign_ids`` says how windows are compared).
+            horizon: actions in every chunk.
+            num_candidates: corrections that are told apart; every case's prior has as many rows.
+            cluster_weight: the most trials that a cluster lends to one candidate of one case
+                (``outcomes.borrowed_counts``).
+            search_threads: FAISS threads of one search.
+            store_path: SQLite file to continue or to start; None keeps nothing on disk.
+
+        Raises:
+            ValueError: an argument is out of range, or the file is damaged or has other dimensions.
+        """
+        for name, count in (
+            ("max_size", max_size),
+            ("horizon", horizon),
+            ("num_candidates", num_candidates),
+        ):
+            if count < 1:
+                raise ValueError(f"{name}: expected at least 1, got {count}")
+        for name, value in (
+            ("similarity", similarity_threshold),
+            ("duplicate", duplicate_threshold),
+        ):
+            if not -1.0 <= value <= 1.0:
+                raise ValueError(
+                    f"{name}_threshold: expected a cosine similarity in [-1, 1], got {value}"
+                )
+        if not cluster_weight >= 0.0:
+            raise ValueError(f"cluster_weight: expected at least 0, got {cluster_weight}")
+        super().__init__(
+            CosineIndex(embedding_dim, search_threads),
+            CaseTable.build(CaseShape(embedding_dim, horizon, num_candidates)),
+            similarity_threshold,
+            cluster_weight,
+        )
+        self.max_size = max_size
+        self.duplicate_threshold = duplicate_threshold
+        self.is_frozen = False
+        self._next_id = NO_CASE + 1
+        self._store: CaseStore | None = None
+        if store_path is not None:
+            self._store = CaseStore.open_or_create(Path(store_path), self._table.shape)
+            self._adopt(self._store)
+
+    def frozen(self) -> Self:
+        """A copy that cannot change, for use within a round; later writes do not reach it."""
+        copy = type(self)(
+            self.embedding_dim,
+            self.max_size,
+            self.similarity_threshold,
+            duplicate_threshold=self.duplicate_threshold,
+            horizon=self.horizon,
+            num_candidates=self.num_candidates,
+            cluster_weight=self.cluster_weight,
+            search_threads=self._index.num_threads,
+        )
+        copy._index = self._index.clone()
+        copy._table, copy._next_id = self._table, self._next_id
+        copy.is_frozen = True
+        return copy
+
+    # Writing
+
+    def add(self, cases: Sequence[FailureCase]) -> AddReport:
+        """Remember ``cases`` in the given order, then forget the least useful beyond ``max_size``.
+
+        A duplicate adds its occurrences and outcomes to the case it repeats, which keeps its keys
+        and chunks.
+
+        Raises:
+            FrozenMemoryError: the memory is frozen.
+            ValueError: a case does not fit this memory; nothing is added then.
+        """
+        self._require_writable()
+        for position, case in enumerate(cases):
+            self._check_fits(case, position)
+        if not cases:
+            return AddReport((), (), ())
+        ids = assign_ids(cases, self._table, self._index, self.duplicate_threshold, self._next_id)
+        is_new: list[bool] = []
+        next_id = self._next_id
+        for case_id in ids:
+            is_new.append(case_id == next_id)
+            next_id += is_new[-1]
+        new = [
+            (case_id, case)
+            for case_id, case, fresh in zip(ids, cases, is_new, strict=True)
+            if fresh
+        ]
+        repeats = [
+            (case_id, case)
+            for case_id, case, fresh in zip(ids, cases, is_new, strict=True)
+            if not fresh
+        ]
+        table = self._table.with_cases([case_id for case_id, _ in new], [case for _, case in new])
+        if repeats:
+            table = table.with_evidence(
+                table.rows_of([case_id for case_id, _ in repeats]),
+                np.array([case.counts for _, case in repeats]),
+                np.array([case.occurrences for _, case in repeats]),
+            )
+        evicted = rows_to_evict(table.cluster_codes, table.confidence, self.max_size)
+        pruned = table.ids[evicted]
+        table = table.without_rows(evicted)
+        self._commit(table, next_id)
+        if new:
+            self._index.add(
+                np.repeat(
+                    [case_id for case_id, _ in new], [len(case.key_states) for _, case in new]
+                ),
+                np.concatenate([case.key_states for _, case in new]),
+            )
+        self._index.remove(pruned)
+        return AddReport(tuple(ids), tuple(is_new), tuple(pruned.tolist()))
+
+    def add_failure(
+        self,
+        state: npt.ArrayLike,
+        action: npt.ArrayLike,
+        failure_type: str,
+        correction: npt.ArrayLike,
+        *,
+        phase: str = "",
+        region: str = "",
+    ) -> bool:
+        """Remember one failure with a uniform prior (the guide's call); False if already known.
+
+        Args:
+            state: (embedding_dim,) or (num_keys, embedding_dim).
+            action: (7,) or (horizon, 7) what failed.
+            failure_type: its type.
+            correction: the action corrected, same shape.
+            phase: phase of the failure.
+            region: coarse bin, see ``FailureCase.region``.
+
+        Raises:
+            FrozenMemoryError: the memory is frozen.
+            ValueError: a shape or value does not fit.
+        """
+        case = FailureCase(
+            key_states=np.array(state, dtype=np.float32),
+            failed_action=np.array(action, dtype=np.float32, ndmin=2),
+            failure_type=failure_type,
+            correction=np.array(correction, dtype=np.float32, ndmin=2),
+            phase=phase,
+            region=region,
+            prior=np.ones((self.num_candidates, 2), dtype=np.float32),
+        )
+        return self.add([case]).is_new[0]
+
+    def record_outcomes(
+        self, case_ids: npt.ArrayLike, candidates: npt.ArrayLike, helped: npt.ArrayLike
+    ) -> None:
+        """Count how uses of retrieved cases ended; a case may occur several times.
+
+        Args:
+            case_ids: (n,) the cases used.
+            candidates: (n,) the candidate tried with each.
+            helped: (n,) bool, whether the failure was avoided.
+
+        Raises:
+            FrozenMemoryError: the memory is frozen.
+            KeyError: an id was never given out or its case has been forgotten (record outcomes
+                before adding cases); nothing is counted then.
+            ValueError: unequal shapes or a candidate out of range; nothing is counted then.
+        """
+        self._require_writable()
+        rows = self._table.rows_of(np.atleast_1d(np.asarray(case_ids, dtype=np.int64)))
+        tried = np.atleast_1d(np.asarray(candidates, dtype=np.int64))
+        success: BoolArray = np.atleast_1d(np.asarray(helped, dtype=np.bool_))
+        if rows.ndim != 1 or not rows.shape == tried.shape == success.shape:
+            raise ValueError(
+                f"expected three arrays of one shape (n,), got case_ids {rows.shape}, "
+                f"candidates {tried.shape}, helped {success.shape}"
+            )
+        if ((tried < 0) | (tried >= self.num_candidates)).any():
+            raise ValueError(
+                f"candidates: expected 0 to {self.num_candidates - 1}, "
+                f"got {tried.min()} to {tried.max()}"
+            )
+        counts = np.zeros((len(rows), self.num_candidates, 2), dtype=np.int64)
+        counts[np.arange(len(rows)), tried, np.where(success, 0, 1)] = 1
+        self._commit(
+            self._table.with_evidence(rows, counts, np.zeros(len(rows), dtype=np.int64)),
+            self._next_id,
+        )
+
+    # Keeping
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a snapshot to one file; what is at ``path`` is replaced once that is complete.
+
+        Raises:
+            ValueError: ``path`` is this memory's own store, which is up to date already.
+        """
+        target = Path(path)
+        if self._store is not None and target.absolute() == self._store.path.absolute():
+            raise ValueError(f"{target} is the store of this memory; every write is in it already")
+        unfinished = target.with_name(target.name + ".unfinished")
+        unfinished.unlink(missing_ok=True)
+        store = CaseStore.create(unfinished, self._table.shape, journal="DELETE")
+        store.write(CaseTable.build(self._table.shape), self._table, self._next_id)
+        store.close()
+        unfinished.replace(target)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        max_size: int = 10_000,
+        similarity_threshold: float = 0.9,
+        *,
+        duplicate_threshold: float = 0.95,
+        cluster_weight: float = 4.0,
+        search_threads: int = 1,
+    ) -> Self:
+        """The memory in the file at ``path``, which is only read; arguments as in the constructor.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged or no failure memory.
+        """
+        store = CaseStore.open(Path(path))
+        try:
+            memory = cls(
+                store.shape.embedding_dim,
+                max_size,
+                similarity_threshold,
+                duplicate_threshold=duplicate_threshold,
+                horizon=store.shape.horizon,
+                num_candidates=store.shape.num_candidates,
+                cluster_weight=cluster_weight,
+                search_threads=search_threads,
+            )
+            memory._adopt(store)
+        finally:
+            store.close()
+        return memory
+
+    def close(self) -> None:
+        """Close the store, if there is one; the memory can be read but not written afterwards."""
+        if self._store is not None:
+            self._store.close()
+            self.is_frozen = True
+
+    # Inside
+
+    def _adopt(self, store: CaseStore) -> None:
+        stored = store.read()
+        self._table, self._next_id = stored.table, stored.next_id
+        if len(self._table):
+            self._index.rebuild(
+                np.repeat(self._table.ids, [len(case.key_states) for case in self._table.cases]),
+                np.concatenate([case.key_states for case in self._table.cases]),
+            )
+
+    def _commit(self, table: CaseTable, next_id: int) -> None:
+        """Make ``table`` durable, then current."""
+        if self._store is not None:
+            self._store.write(self._table, table, next_id)
+        self._table, self._next_id = table, next_id
+
+    def _require_writable(self) -> None:
+        if self.is_frozen:
+            raise FrozenMemoryError(
+                "this memory is frozen or closed: change the memory that it was made from"
+            )
+
+    def _check_fits(self, case: FailureCase, position: int) -> None:
+        for what, got, expected in zip(
+            CaseShape._fields, case.shape, self._table.shape, strict=True
+        ):
+            if got != expected:
+                raise ValueError(
+                    f"case {position}: {what} is {got}, expected {expected} in this memory"
+                )

@@ -1,0 +1,177 @@
+"""The remembered cases as columns, so that one indexing operation answers thousands of ids."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from flow_rag_vla.memory.case import (
+    ACTION_DIM,
+    CaseShape,
+    ClusterKey,
+    FailureCase,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+)
+from flow_rag_vla.memory.outcomes import posterior_means
+
+
+@dataclass(frozen=True)
+class CaseTable:
+    """All cases, oldest first, and their clusters; every change makes a new table.
+
+    Old tables stay valid, so a change can be written to disk before it is adopted, and a frozen
+    memory costs nothing. Clusters are numbered in order of first appearance and keep their outcomes
+    when a case is forgotten: what was learned outlives the case that it was learned on.
+    """
+
+    shape: CaseShape
+    ids: Int64Array
+    """(num_cases,) ascending."""
+    cases: tuple[FailureCase, ...]
+    """What never changes of each case; counts and occurrences live in the columns."""
+    counts: Int64Array
+    """(num_cases, num_candidates, 2) outcomes (helped, not helped)."""
+    occurrences: Int64Array
+    """(num_cases,) failures merged into each case."""
+    cluster_codes: Int64Array
+    """(num_cases,) row of each case's cluster in ``cluster_keys``."""
+    cluster_keys: tuple[ClusterKey, ...]
+    cluster_counts: Int64Array
+    """(num_clusters, num_candidates, 2) outcomes of all cases that the cluster ever had."""
+    _code_of: dict[ClusterKey, int] = field(repr=False)
+
+    @classmethod
+    def build(
+        cls,
+        shape: CaseShape,
+        ids: npt.ArrayLike = (),
+        cases: tuple[FailureCase, ...] = (),
+        cluster_keys: tuple[ClusterKey, ...] = (),
+        cluster_counts: Int64Array | None = None,
+    ) -> Self:
+        """A table of ``cases`` with ids ``ids``; ``cluster_keys`` names all their clusters."""
+        code_of = {key: code for code, key in enumerate(cluster_keys)}
+        empty = np.zeros((0, shape.num_candidates, 2), dtype=np.int64)
+        return cls(
+            shape=shape,
+            ids=np.array(ids, dtype=np.int64),
+            cases=cases,
+            counts=np.concatenate([empty, *(case.counts[None] for case in cases)]),
+            occurrences=np.array([case.occurrences for case in cases], dtype=np.int64),
+            cluster_codes=np.array([code_of[case.cluster] for case in cases], dtype=np.int64),
+            cluster_keys=cluster_keys,
+            cluster_counts=empty if cluster_counts is None else cluster_counts,
+            _code_of=code_of,
+        )
+
+    def __len__(self) -> int:
+        """Number of cases."""
+        return len(self.ids)
+
+    @cached_property
+    def priors(self) -> Float32Array:
+        """(num_cases, num_candidates, 2)."""
+        return np.array([case.prior for case in self.cases], np.float32).reshape(self.counts.shape)
+
+    @cached_property
+    def corrections(self) -> Float32Array:
+        """(num_cases, horizon, 7)."""
+        return self._chunks([case.correction for case in self.cases])
+
+    @cached_property
+    def failed_actions(self) -> Float32Array:
+        """(num_cases, horizon, 7)."""
+        return self._chunks([case.failed_action for case in self.cases])
+
+    @property
+    def confidence(self) -> Float64Array:
+        """(num_cases,) posterior mean of each case's best candidate, from its own outcomes."""
+        return posterior_means(self.priors, self.counts).max(axis=-1, initial=0.0)
+
+    def rows_of(self, case_ids: npt.ArrayLike) -> Int64Array:
+        """Rows of ``case_ids``, same shape.
+
+        Raises:
+            KeyError: an id was never given out or its case has been forgotten.
+        """
+        ids = np.asarray(case_ids, dtype=np.int64)
+        rows = np.searchsorted(self.ids, ids)
+        known = rows < len(self)
+        known[known] = self.ids[rows[known]] == ids[known]
+        missing = ids[~known]
+        if missing.size:
+            raise KeyError(
+                f"no case with id {missing.flat[0]} among {len(self)} cases: never stored, or "
+                "pruned since the search (record outcomes before adding cases)"
+            )
+        return rows
+
+    def case(self, case_id: int) -> FailureCase:
+        """The case with this id, with its present counts; KeyError as in ``rows_of``."""
+        row = int(self.rows_of(case_id))
+        return dataclasses.replace(
+            self.cases[row], counts=self.counts[row], occurrences=int(self.occurrences[row])
+        )
+
+    def with_cases(self, ids: list[int], cases: list[FailureCase]) -> Self:
+        """This table and new cases below it; their outcomes count for their clusters too."""
+        code_of = dict(self._code_of)
+        codes = np.array(
+            [code_of.setdefault(case.cluster, len(code_of)) for case in cases], dtype=np.int64
+        )
+        counts = np.array([case.counts for case in cases], np.int64).reshape(
+            -1, *self.counts.shape[1:]
+        )
+        new_clusters = np.zeros(
+            (len(code_of) - len(self._code_of), *self.counts.shape[1:]), np.int64
+        )
+        cluster_counts = np.concatenate([self.cluster_counts, new_clusters])
+        np.add.at(cluster_counts, codes, counts)
+        return type(self)(
+            shape=self.shape,
+            ids=np.concatenate([self.ids, np.array(ids, dtype=np.int64)]),
+            cases=self.cases + tuple(cases),
+            counts=np.concatenate([self.counts, counts]),
+            occurrences=np.concatenate(
+                [self.occurrences, np.array([case.occurrences for case in cases], dtype=np.int64)]
+            ),
+            cluster_codes=np.concatenate([self.cluster_codes, codes]),
+            cluster_keys=tuple(code_of),
+            cluster_counts=cluster_counts,
+            _code_of=code_of,
+        )
+
+    def with_evidence(self, rows: Int64Array, counts: Int64Array, occurrences: Int64Array) -> Self:
+        """This table with ``rows`` (n,) given counts (n, num_candidates, 2) and occurrences."""
+        new_counts = self.counts.copy()
+        new_occurrences = self.occurrences.copy()
+        cluster_counts = self.cluster_counts.copy()
+        np.add.at(new_counts, rows, counts)
+        np.add.at(new_occurrences, rows, occurrences)
+        np.add.at(cluster_counts, self.cluster_codes[rows], counts)
+        return dataclasses.replace(
+            self, counts=new_counts, occurrences=new_occurrences, cluster_counts=cluster_counts
+        )
+
+    def without_rows(self, rows: Int64Array) -> Self:
+        """This table without ``rows`` (n,); clusters keep their outcomes."""
+        keep = np.ones(len(self), dtype=np.bool_)
+        keep[rows] = False
+        return dataclasses.replace(
+            self,
+            ids=self.ids[keep],
+            cases=tuple(case for case, kept in zip(self.cases, keep, strict=True) if kept),
+            counts=self.counts[keep],
+            occurrences=self.occurrences[keep],
+            cluster_codes=self.cluster_codes[keep],
+        )
+
+    def _chunks(self, chunks: list[Float32Array]) -> Float32Array:
+        return np.array(chunks, dtype=np.float32).reshape(-1, self.shape.horizon, ACTION_DIM)
