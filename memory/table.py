@@ -103,9 +103,7 @@ class CaseTable:
         """
         ids = np.asarray(case_ids, dtype=np.int64)
         rows = np.searchsorted(self.ids, ids)
-        known = rows < len(self)
-        known[known] = self.ids[rows[known]] == ids[known]
-        missing = ids[~known]
+        missing = ids[(rows == len(self)) | (np.append(self.ids, -1)[rows] != ids)]
         if missing.size:
             raise KeyError(
                 f"no case with id {missing.flat[0]} among {len(self)} cases: never stored, or "
