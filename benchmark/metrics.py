@@ -279,6 +279,7 @@ def _by_fault(run: RunRecords) -> dict[str, dict[str, dict[str, FaultSummary]]]:
             success=_success(episodes),
             invalid=sum(not r.valid for r in episodes),
             fault_fired=sum(r.fault_fired for r in episodes),
+            failed=proportion(sum(r.failed for r in episodes), sum(r.valid for r in episodes)),
             failure_types=_failure_types(episodes),
             repeated=again,
         )

@@ -104,4 +104,10 @@ def _loss_chain(pairs: list[tuple[EpisodeRecord, EpisodeRecord]]) -> LossChain:
     retrieved = [(a, b) for a, b in noticed if b.retrievals > 0]
     right_type = [(a, b) for a, b in retrieved if b.retrieved_type == a.failure_type]
     corrected = [(a, b) for a, b in right_type if b.succeeded]
-    return LossChain(len(pairs), len(noticed), len(retrieved), len(right_type), len(corrected))
+    return LossChain(
+        n=len(pairs),
+        noticed=proportion(len(noticed), len(pairs)),
+        retrieved=proportion(len(retrieved), len(noticed)),
+        right_type=proportion(len(right_type), len(retrieved)),
+        corrected=proportion(len(corrected), len(right_type)),
+    )

@@ -128,13 +128,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class LossChain:
-    """Where a memory loses a failure, as nested counts: each stage is a subset of the last."""
+    """Where a memory loses a failure: each stage is a share of the one before, noticed of ``n``."""
 
     n: int
-    noticed: int
-    retrieved: int
-    right_type: int
-    corrected: int
+    noticed: Proportion
+    retrieved: Proportion
+    right_type: Proportion
+    corrected: Proportion
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,8 @@ class FaultSummary:
     success: Proportion
     invalid: int
     fault_fired: int
+    failed: Proportion
+    """Over valid episodes: what ``success`` leaves."""
     failure_types: dict[str, int]
     repeated: float | None
 
