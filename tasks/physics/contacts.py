@@ -1,0 +1,52 @@
+"""Contact forces and validity after a control step, the same on every Newton preset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from isaaclab_newton.physics.newton_manager import NewtonManager
+
+from .sensing_solver import SensingSolver
+
+if TYPE_CHECKING:
+    import torch
+
+
+class ContactForces:
+    """Reads the contact groups that the solver configuration names.
+
+    Forces are in newtons in world axes, which are the axes of the robot's base.
+    """
+
+    def __init__(self) -> None:
+        """Bind to the running simulation's solver.
+
+        Raises:
+            ValueError: the physics preset measures no contacts.
+        """
+        self._solver()
+
+    @staticmethod
+    def _solver() -> SensingSolver:
+        # Looked up each time: a hard reset of the simulation makes a new solver.
+        solver = NewtonManager._solver
+        if not isinstance(solver, SensingSolver):
+            raise ValueError(
+                f"contact forces need the physics presets newton_mujoco or newton_mjwarp, got {type(solver).__name__}"
+            )
+        return solver
+
+    def _named(self, forces: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {name: forces[:, i].clone() for i, name in enumerate(self._solver().contact_layout.names)}
+
+    def read(self) -> dict[str, torch.Tensor]:
+        """Per group (num_envs, 3): the force of the substep in which it was largest."""
+        return self._named(self._solver().peak_forces())
+
+    def last(self) -> dict[str, torch.Tensor]:
+        """Per group (num_envs, 3): the force of the last substep."""
+        return self._named(self._solver().last_forces())
+
+    def invalid(self) -> torch.Tensor:
+        """(num_envs,) bool: the state is not finite or the solver dropped contacts in the last control step."""
+        return self._solver().invalid_mask()

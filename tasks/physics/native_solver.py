@@ -1,0 +1,244 @@
+"""The Newton model stepped by native MuJoCo C on all CPU cores, instead of single-threaded MuJoCo Warp."""
+
+from __future__ import annotations
+
+import copy
+import os
+from typing import Any
+
+import mujoco
+import numpy as np
+import torch
+import warp as wp
+from mujoco import mjtState, rollout
+from newton import Contacts, Control, Model, ModelFlags, State
+
+from .contact_layout import SENSOR_WIDTH, ContactGroups
+from .sensing_solver import MAX_SPEED, SensingSolver
+
+THREADS_VARIABLE = "FLOW_RAG_VLA_PHYSICS_THREADS"
+
+_CONTROL_SPEC = int(
+    mjtState.mjSTATE_CTRL
+    | mjtState.mjSTATE_QFRC_APPLIED
+    | mjtState.mjSTATE_XFRC_APPLIED
+    | mjtState.mjSTATE_MOCAP_POS
+    | mjtState.mjSTATE_MOCAP_QUAT
+)
+_CONTROL_FIELDS = ("ctrl", "qfrc_applied", "xfrc_applied", "mocap_pos", "mocap_quat")
+"""The same, in MuJoCo's order.  Mocap poses belong to it: Newton's fixed-base robots are mocap bodies."""
+
+_WORLD_FIELDS = (
+    "body_pos", "body_quat", "body_ipos", "body_iquat", "body_mass", "body_subtreemass", "body_inertia",
+    "body_invweight0", "body_gravcomp", "jnt_solref", "jnt_solimp", "jnt_range", "jnt_stiffness", "jnt_actfrcrange",
+    "dof_armature", "dof_damping", "dof_invweight0", "dof_frictionloss", "geom_solref", "geom_solimp", "geom_size",
+    "geom_rbound", "geom_pos", "geom_quat", "geom_friction", "geom_margin", "geom_gap", "actuator_gainprm",
+    "actuator_biasprm", "actuator_ctrlrange", "actuator_forcerange", "qpos0", "qpos_spring",
+)  # fmt: skip
+"""Parameters that each world may have for itself."""
+
+_TOLERANCE = 1.0e-10
+"""Kinematic bodies carry an armature of 1e10, which scales the solver's stopping test: at 1e-6 it stops after one
+iteration, and the arm is catapulted from an obstacle."""
+
+_ITERATIONS = 50
+
+
+def physics_threads() -> int:
+    """Threads to step with: ``FLOW_RAG_VLA_PHYSICS_THREADS``, else the cores this process may use.
+
+    Raises:
+        ValueError: the variable is not a positive whole number.
+    """
+    text = os.environ.get(THREADS_VARIABLE)
+    if text is None:
+        return len(os.sched_getaffinity(0))
+    if not text.isdigit() or int(text) == 0:
+        raise ValueError(f"{THREADS_VARIABLE} must be a positive whole number, got {text!r}")
+    return int(text)
+
+
+class NativeSolver(SensingSolver):
+    """Runs ``mujoco.rollout`` over one ``MjModel`` per world; Newton's arrays stay the interface.
+
+    A control step is a pure function of the Newton state, control and model: no warm start, clock or other memory
+    is carried over, so a world's result depends neither on its neighbours nor on the number of threads.
+    """
+
+    def __init__(self, model: Model, *, contact_groups: ContactGroups, **kwargs: Any) -> None:
+        """See ``SensingSolver``; raises ``ValueError`` for a model that is not on the CPU."""
+        if model.device.is_cuda:
+            raise ValueError(f"native MuJoCo steps on the CPU, but the model is on {model.device}")
+        self._models: list[mujoco.MjModel] = []
+        super().__init__(model, contact_groups=contact_groups, **kwargs)
+        self._num_worlds = self.mjw_data.nworld
+        self._synced: dict[str, np.ndarray] = {}
+        self._stale = True
+        self._membership_matrix = self.contact_layout.membership()
+        self._prepare_template()
+        self._models = [copy.copy(self.mj_model) for _ in range(self._num_worlds)]
+        threads = min(physics_threads(), self._num_worlds)
+        self._datas = [mujoco.MjData(self.mj_model) for _ in range(threads)]
+        self._pool = rollout.Rollout(nthread=threads if threads > 1 else 0)
+        m = self.mj_model
+        num_states = mujoco.mj_stateSize(m, mjtState.mjSTATE_FULLPHYSICS.value)
+        if num_states != 1 + m.nq + m.nv:
+            raise ValueError("models with activations or plugin state are not supported")
+        self._initial = np.zeros((self._num_worlds, num_states))
+        self._warmstart = np.zeros((self._num_worlds, m.nv))
+        self._control = np.zeros((self._num_worlds, 0, mujoco.mj_stateSize(m, _CONTROL_SPEC)))
+        self._states = np.zeros((self._num_worlds, 0, num_states))
+        self._sensed = np.zeros((self._num_worlds, 0, m.nsensordata))
+
+    def _prepare_template(self) -> None:
+        option = self.mj_model.opt
+        option.tolerance = _TOLERANCE
+        option.iterations = max(_ITERATIONS, option.iterations)
+        option.ls_iterations = _ITERATIONS
+        # A world that blows up must be seen, not put back to its initial state; and box bounds inside the
+        # midphase tree would not follow changed sizes (all bodies have few geoms, so it saves nothing).
+        option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET | mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+
+    def _notify_model_changed(self, flags: ModelFlags | int) -> None:
+        super()._notify_model_changed(flags)
+        self._stale = True
+
+    def _sync_models(self) -> None:
+        """Copy what changed in the per-world parameters to the ``MjModel`` of each world."""
+        for name in _WORLD_FIELDS:
+            template = getattr(self.mj_model, name)
+            if template.size == 0:
+                continue
+            values = getattr(self.mjw_model, name).numpy()
+            values = np.broadcast_to(values.reshape(len(values), -1), (self._num_worlds, template.size))
+            known = self._synced.get(name)
+            changed = range(self._num_worlds) if known is None else np.flatnonzero((values != known).any(axis=1))
+            for world in changed:
+                getattr(self._models[world], name)[...] = values[world].reshape(template.shape)
+                if name == "geom_size":
+                    self._sync_box_bounds(self._models[world])
+            if len(changed) > 0:
+                self._synced[name] = values.copy()
+        self._stale = False
+
+    def _sync_box_bounds(self, model: mujoco.MjModel) -> None:
+        boxes = self._is_box.numpy()
+        model.geom_aabb[boxes, 3:] = model.geom_size[boxes]
+
+    def begin_control_step(self) -> None:
+        """Nothing to forget: every rollout starts a new window."""
+
+    def run(self, state: State, control: Control, dt: float, num_substeps: int) -> None:
+        """Advance ``state`` in place by ``num_substeps`` of ``dt`` seconds under constant ``control``."""
+        data, m = self.mjw_data, self.mj_model
+        if self._stale:
+            self._sync_models()
+        if self._models[0].opt.timestep != dt:
+            for model in self._models:
+                model.opt.timestep = dt
+        if self._control.shape[1] != num_substeps:
+            self._allocate(num_substeps)
+
+        self._apply_mjc_control(self.model, state, control, data)
+        self._update_mjc_data(data, self.model, state)
+        qpos, qvel = data.qpos.numpy(), data.qvel.numpy()
+        self._initial[:, 1 : 1 + m.nq] = qpos
+        self._initial[:, 1 + m.nq :] = qvel
+        column = 0
+        for name in _CONTROL_FIELDS:
+            values = getattr(data, name).numpy().reshape(self._num_worlds, -1)
+            self._control[:, :, column : column + values.shape[1]] = values[:, None]
+            column += values.shape[1]
+
+        self._pool.rollout(
+            self._models, self._datas, self._initial, self._control, control_spec=_CONTROL_SPEC, skip_checks=True,
+            nstep=num_substeps, initial_warmstart=self._warmstart, state=self._states, sensordata=self._sensed,
+        )  # fmt: skip
+
+        qpos[:] = self._states[:, -1, 1 : 1 + m.nq]
+        qvel[:] = self._states[:, -1, 1 + m.nq :]
+        self._update_newton_state(self.model, state, data, state_prev=state)
+        self._step += num_substeps
+
+    def _allocate(self, num_substeps: int) -> None:
+        def resized(array: np.ndarray) -> np.ndarray:
+            return np.zeros((self._num_worlds, num_substeps, array.shape[2]))
+
+        self._control, self._states, self._sensed = map(resized, (self._control, self._states, self._sensed))
+
+    def step(self, state_in: State, state_out: State, control: Control, contacts: Contacts, dt: float) -> None:
+        """Advance one substep.
+
+        Raises:
+            ValueError: the states differ; the manager keeps a single one.
+        """
+        if state_in is not state_out:
+            raise ValueError("native MuJoCo steps a single state in place")
+        self.run(state_in, control, dt, 1)
+
+    def _sensor_forces(self) -> np.ndarray:
+        """(num_envs, substeps, sensors, 3) of the latest control step."""
+        layout = self.contact_layout
+        columns = self._sensed[:, :, layout.address : layout.address + SENSOR_WIDTH * layout.num_sensors]
+        return columns.reshape(*columns.shape[:2], layout.num_sensors, SENSOR_WIDTH)[..., 1:]
+
+    def _group_forces(self) -> np.ndarray:
+        """(num_envs, substeps, groups, 3) of the latest control step."""
+        return self._membership_matrix @ self._sensor_forces()
+
+    def peak_forces(self) -> torch.Tensor:
+        """Per group the force of the substep with the largest magnitude in the latest control step."""
+        if self._sensed.shape[1] == 0:
+            return torch.zeros(self._num_worlds, len(self.contact_layout.names), 3)
+        return torch.from_numpy(_largest_substep(self._group_forces())).float()
+
+    def last_forces(self) -> torch.Tensor:
+        """Per group the force of the latest substep."""
+        if self._sensed.shape[1] == 0:
+            return torch.zeros(self._num_worlds, len(self.contact_layout.names), 3)
+        return torch.from_numpy(self._group_forces()[:, -1]).float()
+
+    def invalid_mask(self) -> torch.Tensor:
+        """(num_envs,) bool: state not finite or blown up; native MuJoCo drops no contacts."""
+        qpos, qvel = wp.to_torch(self.mjw_data.qpos), wp.to_torch(self.mjw_data.qvel)
+        return ~(torch.isfinite(qpos).all(dim=1) & (qvel.abs() < MAX_SPEED).all(dim=1))
+
+    def update_contacts(self, contacts: Contacts, state: State | None = None) -> None:
+        """Write peak net forces as one contact per touching pair, for Isaac Lab's contact sensors.
+
+        Normals follow the net force and contact points are left alone: neither means anything here.
+        """
+        if self._sensed.shape[1] == 0:
+            contacts.rigid_contact_count.zero_()
+            return
+        peak = _largest_substep(self._sensor_forces())
+        world, sensor = np.nonzero((peak != 0.0).any(axis=2))
+        count = min(len(world), contacts.rigid_contact_max)
+        world, sensor = world[:count], sensor[:count]
+        force = peak[world, sensor]
+        shapes = self._sensor_shapes()[world, sensor]
+        contacts.rigid_contact_count.numpy()[0] = count
+        contacts.rigid_contact_shape0.numpy()[:count] = shapes[:, 0]
+        contacts.rigid_contact_shape1.numpy()[:count] = shapes[:, 1]
+        spatial = contacts.force.numpy()
+        spatial[:count, :3] = force
+        spatial[:count, 3:] = 0.0
+        contacts.rigid_contact_normal.numpy()[:count] = -force / np.linalg.norm(force, axis=1, keepdims=True)
+
+    def _sensor_shapes(self) -> np.ndarray:
+        """(num_envs, sensors, 2) a Newton shape of either side of each sensor."""
+
+        def geom_of(name: str) -> int:
+            body = mujoco.mj_name2id(self.mj_model, mujoco.mjtObj.mjOBJ_BODY, name)
+            if body < 0:
+                return self.mj_model.geom(name).id
+            return int(self.mj_model.body_geomadr[body])
+
+        geoms = np.array([[geom_of(on), geom_of(by)] for on, by in self.contact_layout.pairs])
+        return self.mjc_geom_to_newton_shape.numpy()[:, geoms]
+
+
+def _largest_substep(forces: np.ndarray) -> np.ndarray:
+    """(envs, substeps, pairs, 3) -> (envs, pairs, 3): the substep with the largest magnitude."""
+    best = np.einsum("espc,espc->esp", forces, forces).argmax(axis=1)
+    return np.take_along_axis(forces, best[:, None, :, None], axis=1)[:, 0]
