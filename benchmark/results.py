@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from .statistics import Interval, Proportion
-from .storage import EPISODE_SCHEMA, read_json_object, write_json_atomic
+from .storage import EPISODE_SCHEMA, read_json_object, write_bytes_atomic, write_json_atomic
 
 SCHEMA_VERSION = 1
 SUMMARY_FILE = "summary.json"
@@ -342,6 +342,11 @@ def read_run(run_dir: Path) -> RunResults:
         episodes=table.to_pandas(),
         pictures=tuple(sorted(run_dir.glob(PICTURES))),
     )
+
+
+def write_report_file(path: Path, data: bytes) -> None:
+    """Write a file of the report, whole or not at all."""
+    write_bytes_atomic(path, data)
 
 
 def _read[T](cls: type[T], path: Path) -> T:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NOMINAL_CLEARANCE_M = 0.12
 """Carry height of the object above where it rests."""
 
-LOW_CLEARANCE_M = 0.05
+LOW_CLEARANCE_M = 0.06
 """Carry height that passes under a beam."""
 
 HOVER_M = 0.10

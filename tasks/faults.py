@@ -78,7 +78,7 @@ def _slippery(required_grip_n: float) -> HazardParameters:
 _FAULTS = (
     Fault(
         "slippery_object", "grasp", FaultClass.AVOIDABLE, "object", "N a finger to hold it still",
-        (6.0, 9.0, 12.0, 15.0), 15.0, 2.5, _slippery,
+        (6.0, 9.0, 12.0, 15.0), 12.0, 2.5, _slippery,
         "a heavy object with little friction: the nominal 10 N grip lets it slide",
     ),
     Fault(

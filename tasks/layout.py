@@ -11,7 +11,7 @@ import numpy as np
 
 from .randomness import keyed_generator
 
-LANE_CENTRES_X_M: tuple[float, ...] = (0.36, 0.43, 0.50, 0.57, 0.64)
+LANE_CENTRES_X_M: tuple[float, ...] = (0.39, 0.46, 0.53, 0.60, 0.67)
 """Lane centres, metres in front of the robot's base."""
 
 LANE_HALF_WIDTH_M = 0.035

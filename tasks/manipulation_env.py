@@ -73,7 +73,7 @@ class ManipulationEnv(DirectRLEnv):
         self._hazards = HazardInjector(self._object, self.scene["obstacle"], origins, CUBE_EDGE_M)
         self._events = EventTracker(self.num_envs, CUBE_EDGE_M / 2, self.max_episode_length, device)
         self._noise = SensorNoise(self.num_envs, self.max_episode_length, device)
-        self._contacts = ContactForces(self)
+        self._contacts = ContactForces()
         self._previous_action = torch.zeros(self.num_envs, ACTION_DIM, device=device)
         self._goal_pos_b = torch.zeros(self.num_envs, 3, device=device)
         self._colour = torch.zeros(self.num_envs, 3, device=device)
@@ -119,6 +119,11 @@ class ManipulationEnv(DirectRLEnv):
     def truth(self) -> EpisodeTruth:
         """What the simulator knows of the episodes so far; for metrics, never for agents."""
         return self._events.truth
+
+    @property
+    def done(self) -> torch.Tensor:
+        """(num_envs,) bool: episodes that have ended."""
+        return self._events.done
 
     def observe(self) -> Observation:
         """What the robots sense now (computed once per control step)."""

@@ -8,7 +8,7 @@ from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.utils import configclass
 from isaaclab_newton.sim.schemas import MujocoCollisionCfg
 
-from .assets.panda import panda_cfg
+from .assets.panda import HOME_JOINT_POS, panda_cfg
 from .hazards import MAX_HALF_EXTENTS_M
 from .physics.presets import SUBSTEP_S
 
@@ -31,6 +31,13 @@ def _object_collision() -> list:
     ]
 
 
+def _waiting_panda() -> ArticulationCfg:
+    """The Panda, turned towards the pick side, clear of what may stand in the middle."""
+    robot = panda_cfg()
+    robot.init_state.joint_pos = {**HOME_JOINT_POS, "panda_joint1": -0.5}
+    return robot
+
+
 @configclass
 class TableSceneCfg(InteractiveSceneCfg):
     """Everything is built in place: no asset is fetched from anywhere."""
@@ -45,7 +52,7 @@ class TableSceneCfg(InteractiveSceneCfg):
         ),
         init_state=AssetBaseCfg.InitialStateCfg(pos=(0.5, 0.0, -0.05)),
     )
-    robot: ArticulationCfg = panda_cfg()
+    robot: ArticulationCfg = _waiting_panda()
     object: RigidObjectCfg = RigidObjectCfg(
         prim_path="{ENV_REGEX_NS}/Object",
         spawn=sim_utils.CuboidCfg(

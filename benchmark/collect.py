@@ -1,0 +1,65 @@
+"""Collects demonstrations: waves of expert episodes on training seeds, written as safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import save_file
+
+from flow_rag_vla.tasks.demonstrations import (
+    Episodes,
+    demonstration_plan,
+    demonstration_scenarios,
+    record_demonstrations,
+)
+
+from .progress import Progress
+from .seeds import require_split, seed_block
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+
+
+def collect(
+    env: ManipulationEnv, task: str, num_demonstrations: int, seed: int, out: Path, console: TextIO
+) -> tuple[int, int]:
+    """Record ``num_demonstrations`` on the training seeds of run seed ``seed`` into ``out/*.safetensors``.
+
+    Failed demonstrations are left out of the files.
+
+    Returns:
+        Demonstrations recorded and, of these, kept.
+    """
+    seeds = list(seed_block("train", seed, num_demonstrations))
+    require_split(seeds, "train")
+    out.mkdir(parents=True, exist_ok=True)
+    kept = recorded = 0
+    with Progress(num_demonstrations, "demonstrations", console) as progress:
+        for wave, first in enumerate(range(0, num_demonstrations, env.num_envs)):
+            block = seeds[first : first + env.num_envs]
+            padded = block + [block[0]] * (env.num_envs - len(block))
+            scenarios = demonstration_scenarios(task, padded)
+            episodes = record_demonstrations(env, scenarios, demonstration_plan(padded, str(env.device)))
+            good = episodes.success & (torch.arange(env.num_envs, device=env.device) < len(block))
+            _save(episodes, good, out / f"wave-{wave:03d}.safetensors")
+            kept += int(good.sum())
+            recorded += len(block)
+            progress.update(recorded)
+    return recorded, kept
+
+
+def _save(episodes: Episodes, good: torch.Tensor, path: Path) -> None:
+    """Steps of the ``good`` (num_envs,) episodes, one after the other, with the episode's number in each row."""
+    num_steps = episodes.actions.shape[1]
+    steps = torch.arange(num_steps, device=good.device)
+    mask = good.unsqueeze(1) & (steps < episodes.length.unsqueeze(1))
+    rows = {f"observation.{name}": value[mask] for name, value in episodes.observations.items()}
+    rows["action"] = episodes.actions[mask]
+    rows["episode"] = mask.nonzero()[:, 0]
+    partial = path.with_suffix(".partial")
+    save_file({name: value.cpu().contiguous() for name, value in rows.items()}, partial)
+    partial.replace(path)

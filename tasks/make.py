@@ -1,0 +1,66 @@
+"""Builds a fleet: a task's environment with a chosen physics preset, ready for planned scenarios."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+import gymnasium as gym
+
+from .contract import CONTROL_HZ
+
+if TYPE_CHECKING:
+    from .manipulation_env import ManipulationEnv, ManipulationEnvCfg
+
+TASKS: tuple[str, ...] = ("FlowRAG-PickPlace-Franka",)
+
+
+def resolve_device(device: str = "auto") -> str:
+    """``cuda:0`` where there is one and ``device`` is ``auto``, else ``cpu``; any other name is kept."""
+    from .manipulation_env import default_device
+
+    return default_device() if device == "auto" else device
+
+
+def resolve_physics(physics: str, device: str) -> str:
+    """The preset that ``auto`` stands for on ``device``; any other name is kept."""
+    from .physics.presets import default_physics
+
+    return default_physics(device) if physics == "auto" else physics
+
+
+def make_fleet(
+    task: str, num_envs: int, *, physics: str = "auto", device: str = "auto", max_steps: int | None = None
+) -> ManipulationEnv:
+    """``num_envs`` environments of ``task``.
+
+    Args:
+        task: Gym id.
+        num_envs: Parallel environments.
+        physics: Preset name or ``auto``.
+        device: ``cpu``, ``cuda:N`` or ``auto``.
+        max_steps: Control steps of an episode; the task's own time limit by default.
+
+    Raises:
+        ValueError: an unknown task or preset.
+    """
+    if task not in TASKS:
+        raise ValueError(f"unknown task {task!r}; available: {', '.join(TASKS)}")
+    from .physics.presets import physics_cfg
+
+    device = resolve_device(device)
+    spec = gym.spec(task)
+    cfg: ManipulationEnvCfg = _load(spec.kwargs["env_cfg_entry_point"])()
+    cfg.scene.num_envs = num_envs
+    cfg.sim.device = device
+    cfg.sim.physics = physics_cfg(resolve_physics(physics, device), device)
+    if max_steps is not None:
+        cfg.episode_length_s = max_steps / CONTROL_HZ
+    if not isinstance(spec.entry_point, str):
+        raise TypeError(f"{task} is registered with {spec.entry_point!r}, expected module:class")
+    return _load(spec.entry_point)(cfg)
+
+
+def _load(entry_point: str) -> type:
+    module, _, name = entry_point.partition(":")
+    return getattr(importlib.import_module(module), name)
