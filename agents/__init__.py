@@ -1,0 +1,1 @@
+"""What decides: encoders, the flow policy, failure detection, corrections and steering."""

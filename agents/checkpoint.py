@@ -1,0 +1,175 @@
+"""Policy checkpoints: safetensors with a JSON header, so that loading one never runs anything."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from .encoders import LearnedStateEncoder, LearnedStateEncoderCfg
+from .flow_matching import FlowMatching, FlowMatchingCfg
+from .velocity_network import VelocityNetworkCfg
+
+FORMAT = "flow-rag-vla-policy"
+FORMAT_VERSION = 1
+_MAX_SIZE = 8192
+_MAX_LAYERS = 64
+
+
+@dataclass(frozen=True)
+class PolicyCheckpoint:
+    """A flow policy and where it came from."""
+
+    encoder: LearnedStateEncoder
+    flow: FlowMatching
+    training: dict[str, Any] = field(default_factory=dict)
+    """JSON-able: the commands, seeds and figures that made it."""
+    sha256: str = ""
+    """Of the file; empty before it is saved."""
+
+
+class _Policy(nn.Module):
+    def __init__(self, encoder: LearnedStateEncoder, flow: FlowMatching) -> None:
+        super().__init__()
+        self.encoder, self.flow = encoder, flow
+
+
+def save_checkpoint(path: str | Path, checkpoint: PolicyCheckpoint) -> str:
+    """Write ``checkpoint`` atomically; returns the sha256 of the file."""
+    header = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "encoder": dataclasses.asdict(checkpoint.encoder.cfg),
+        "flow": dataclasses.asdict(checkpoint.flow.cfg),
+        "training": checkpoint.training,
+    }
+    tensors = {
+        name: value.detach().cpu().contiguous()
+        for name, value in _Policy(checkpoint.encoder, checkpoint.flow).state_dict().items()
+    }
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, metadata={"policy": json.dumps(header, sort_keys=True, allow_nan=False)})
+    partial.replace(path)
+    return file_sha256(path)
+
+
+def file_sha256(path: str | Path) -> str:
+    """sha256 of a file, hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_checkpoint(path: str | Path, device: str = "cpu", sha256: str | None = None) -> PolicyCheckpoint:
+    """The policy saved at ``path``, in evaluation mode.
+
+    Args:
+        path: A file that ``save_checkpoint`` wrote.
+        device: Where the policy goes.
+        sha256: Expected hash of the file; not checked when None.
+
+    Raises:
+        ValueError: one line: the file is missing, is not such a checkpoint, is cut short, has the wrong hash, or its
+            tensors do not fit its header.
+    """
+    path = Path(path)
+    try:
+        header, tensors = _read(path)
+        found = file_sha256(path)
+    except (OSError, SafetensorError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = "no such file" if missing else f"not a readable safetensors file ({error})"
+        raise ValueError(f"checkpoint {os.fspath(path)}: {reason}".replace("\n", " ")) from None
+    except _HeaderError as error:
+        raise ValueError(f"checkpoint {os.fspath(path)}: {error}".replace("\n", " ")) from None
+    if sha256 is not None and found != sha256:
+        raise ValueError(f"checkpoint {os.fspath(path)}: sha256 is {found}, expected {sha256}")
+    try:
+        policy = _build(header)
+        _fill(policy, tensors)
+    except _HeaderError as error:
+        raise ValueError(f"checkpoint {os.fspath(path)}: {error}".replace("\n", " ")) from None
+    policy.to(device).eval().requires_grad_(False)
+    return PolicyCheckpoint(policy.encoder, policy.flow, header.get("training", {}), found)
+
+
+class _HeaderError(Exception):
+    """What is wrong with a file that safetensors can read."""
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    with safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {}).get("policy")
+        if text is None:
+            raise _HeaderError("has no policy header; it is not a checkpoint of this project")
+        try:
+            header = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise _HeaderError(f"its header is not JSON ({error})") from None
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise _HeaderError(f"its header does not say format {FORMAT!r}")
+        if header.get("version") != FORMAT_VERSION:
+            raise _HeaderError(f"has version {header.get('version')!r}, this program reads {FORMAT_VERSION}")
+        return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+
+
+def _section(cls: type, values: Any) -> dict[str, Any]:
+    """``values`` checked to be the fields of the configuration ``cls``, of the types of its defaults."""
+    if not isinstance(values, dict):
+        raise _HeaderError(f"its header holds no {cls.__name__}")
+    defaults = dataclasses.asdict(cls())
+    if sorted(values) != sorted(defaults):
+        raise _HeaderError(f"its {cls.__name__} has fields {sorted(values)}, expected {sorted(defaults)}")
+    for name, default in defaults.items():
+        number = isinstance(default, float) and isinstance(values[name], int | float)
+        if type(values[name]) is not type(default) and not number:
+            raise _HeaderError(f"{cls.__name__}.{name} is {values[name]!r}, expected a {type(default).__name__}")
+        limit = _MAX_LAYERS if name in ("num_layers", "ode_steps") else _MAX_SIZE
+        if type(default) is int and not 0 <= values[name] <= limit:
+            raise _HeaderError(f"{cls.__name__}.{name} is {values[name]}, expected 0 to {limit}")
+    return values
+
+
+def _build(header: dict[str, Any]) -> _Policy:
+    encoder_cfg = LearnedStateEncoderCfg(**_section(LearnedStateEncoderCfg, header.get("encoder")))
+    flow_values = _section(FlowMatchingCfg, header.get("flow"))
+    velocity = VelocityNetworkCfg(**_section(VelocityNetworkCfg, flow_values["velocity"]))
+    current = LearnedStateEncoderCfg().num_features
+    if encoder_cfg.num_features != current:
+        raise _HeaderError(f"expects {encoder_cfg.num_features} policy features, this program computes {current}")
+    if velocity.state_dim != encoder_cfg.embedding_dim:
+        raise _HeaderError(
+            f"its velocity network reads {velocity.state_dim} numbers, its encoder gives {encoder_cfg.embedding_dim}"
+        )
+    try:
+        # Shapes first, memory later: a header that lies about sizes must not allocate.
+        with torch.device("meta"):
+            flow = FlowMatching(FlowMatchingCfg(**{**flow_values, "velocity": velocity}))
+            return _Policy(LearnedStateEncoder(encoder_cfg), flow)
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise _HeaderError(str(error)) from None
+
+
+def _fill(policy: _Policy, tensors: dict[str, torch.Tensor]) -> None:
+    expected = policy.state_dict()
+    missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
+    if missing or extra:
+        raise _HeaderError(f"tensors do not fit its header: missing {missing[:3]}, unexpected {extra[:3]}")
+    for name, value in tensors.items():
+        if value.shape != expected[name].shape or value.dtype != expected[name].dtype:
+            raise _HeaderError(
+                f"tensor {name} is {value.dtype} {tuple(value.shape)}, "
+                f"expected {expected[name].dtype} {tuple(expected[name].shape)}"
+            )
+        if not bool(torch.isfinite(value).all()):
+            raise _HeaderError(f"tensor {name} holds values that are not finite")
+    policy.load_state_dict(tensors, assign=True)

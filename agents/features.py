@@ -1,0 +1,180 @@
+"""What the networks and the memory key see of an observation: task-relevant quantities on fixed scales.
+
+Two views.  ``policy_features`` leaves out everything that could tell sites apart (colour, joint velocities, contact
+forces on the arm), so that a policy cannot learn a site by heart; ``retrieval_features`` is what a memory of this
+site is looked up by.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD, MAX_GRIP_FORCE_N, Observation
+
+HELD_FORCE_N = 0.5
+"""Squeeze force above which closed fingers hold something."""
+
+WORKSPACE_CENTRE_M = (0.5, 0.0, 0.2)
+POSITION_SCALE_M = 0.2
+FINE_SCALE_M = 0.02
+"""Offsets are also given as ``tanh(offset / FINE_SCALE_M)``: millimetres matter at the object and at the goal."""
+
+TRACKING_SCALE_M = 0.03
+TRACKING_SCALE_RAD = 0.2
+GRIP_SCALE_N = 0.5 * MAX_GRIP_FORCE_N
+WIDTH_SCALE_M = 0.04
+SIZE_SCALE_M = 0.05
+
+POLICY_FEATURE_BLOCKS: tuple[tuple[str, int], ...] = (
+    ("ee_pos", 3), ("ee_tracking", 3), ("ee_rotation_6d", 6), ("ee_rotation_tracking", 3),
+    ("object_from_ee", 3), ("object_from_ee_fine", 3), ("object_yaw", 2),
+    ("goal_from_object", 3), ("goal_from_object_fine", 3), ("goal_from_ee", 3), ("goal_from_target_fine", 3),
+    ("gripper_width", 1), ("grip_force", 2), ("previous_action", 7), ("object_size", 3),
+)  # fmt: skip
+"""Name and width of each block of ``policy_features``, in order."""
+
+NUM_POLICY_FEATURES = sum(width for _, width in POLICY_FEATURE_BLOCKS)
+
+
+def rotation_matrix(quat: torch.Tensor) -> torch.Tensor:
+    """Rotation matrices (n, 3, 3) of unit quaternions (n, 4), xyzw."""
+    x, y, z, w = quat.unbind(dim=-1)
+    rows = (
+        1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
+        2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
+        2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y),
+    )  # fmt: skip
+    return torch.stack(rows, dim=-1).reshape(-1, 3, 3)
+
+
+def policy_features(observation: Observation) -> torch.Tensor:
+    """Normalised policy input (num_envs, NUM_POLICY_FEATURES), float32; blocks as in ``POLICY_FEATURE_BLOCKS``.
+
+    The hand's orientation is given by the first two columns of its rotation matrix (Zhou et al. 2019); the object's
+    yaw relative to the hand by sine and cosine of four times the angle, since a box looks the same every 90 degrees.
+    """
+    o = observation
+    hand = rotation_matrix(o.ee_quat_b)
+    target = rotation_matrix(o.ee_target_quat_b)
+    box = rotation_matrix(o.object_quat_b)
+    centre = o.ee_pos_b.new_tensor(WORKSPACE_CENTRE_M)
+    object_from_target = o.object_pos_b - o.ee_target_pos_b
+    goal_from_object = o.goal_pos_b - o.object_pos_b
+    action_scale = o.previous_action.new_tensor([MAX_DELTA_POS_M] * 3 + [MAX_DELTA_ROT_RAD] * 3 + [1.0])
+    blocks = (
+        (o.ee_pos_b - centre) / POSITION_SCALE_M,
+        (o.ee_target_pos_b - o.ee_pos_b) / TRACKING_SCALE_M,
+        hand[:, :, :2].transpose(1, 2).reshape(-1, 6),
+        _small_rotation(target, hand) / TRACKING_SCALE_RAD,
+        (o.object_pos_b - o.ee_pos_b) / POSITION_SCALE_M,
+        torch.tanh(object_from_target / FINE_SCALE_M),
+        _quarter_turn_yaw(box, target),
+        goal_from_object / POSITION_SCALE_M,
+        torch.tanh(goal_from_object / FINE_SCALE_M),
+        (o.goal_pos_b - o.ee_pos_b) / POSITION_SCALE_M,
+        torch.tanh((o.goal_pos_b - o.ee_target_pos_b) / FINE_SCALE_M),
+        o.gripper_width_m / WIDTH_SCALE_M - 1.0,
+        torch.cat([o.grip_force_n / GRIP_SCALE_N, torch.tanh(o.grip_force_n)], dim=1),
+        o.previous_action / action_scale,
+        o.object_size_m / SIZE_SCALE_M - 1.0,
+    )
+    return torch.cat(blocks, dim=1).float()
+
+
+def _small_rotation(to: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
+    """Axis times sine of the angle (n, 3) that turns ``origin`` into ``to``, both (n, 3, 3), base frame."""
+    turn = to @ origin.transpose(1, 2)
+    skew = 0.5 * (turn - turn.transpose(1, 2))
+    return torch.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], dim=1)
+
+
+def _quarter_turn_yaw(box: torch.Tensor, hand: torch.Tensor) -> torch.Tensor:
+    """Sine and cosine (n, 2) of four times the yaw of ``box`` relative to ``hand``, both (n, 3, 3)."""
+    yaw = torch.atan2(box[:, 1, 0], box[:, 0, 0]) - torch.atan2(hand[:, 1, 0], hand[:, 0, 0])
+    return torch.stack([torch.sin(4.0 * yaw), torch.cos(4.0 * yaw)], dim=1)
+
+
+def observation_from_fields(fields: Mapping[str, torch.Tensor]) -> Observation:
+    """An observation from stored fields, each (n, k); fields that are not stored are NaN, so that using one shows.
+
+    Raises:
+        KeyError: a name is not a field of ``Observation``.
+        ValueError: no field is given.
+    """
+    known = {f.name for f in dataclasses.fields(Observation)}
+    unknown = sorted(set(fields) - known)
+    if unknown:
+        raise KeyError(f"not observation fields: {', '.join(unknown)}; available: {', '.join(sorted(known))}")
+    if not fields:
+        raise ValueError("an observation needs at least one field, got none")
+    some = next(iter(fields.values()))
+    widths = {
+        "joint_pos": 7, "joint_vel": 7, "ee_quat_b": 4, "ee_target_quat_b": 4, "object_quat_b": 4,
+        "gripper_width_m": 1, "grip_force_n": 1, "previous_action": 7,
+    }  # fmt: skip
+    values = {
+        name: fields[name] if name in fields else some.new_full((len(some), widths.get(name, 3)), math.nan)
+        for name in known - {"instruction"}
+    }
+    return Observation(**values, instruction=("",) * len(some))
+
+
+@dataclass(frozen=True)
+class RetrievalGroup:
+    """One group of the memory key."""
+
+    name: str
+    width: int
+    length_scale: float
+    """Distance, in the group's own unit, at which the similarity of two keys falls to exp(-1/2)."""
+
+
+RETRIEVAL_GROUPS: tuple[RetrievalGroup, ...] = (
+    # Names of colours lie about 0.35 apart (red to orange): similarity exp(-2.7).
+    RetrievalGroup("object_rgb", 3, 0.15),
+    RetrievalGroup("object_size_m", 3, 0.01),
+    # Layouts that differ by 2 cm stay alike; a neighbouring strip 7 cm away (object and goal) does not.
+    RetrievalGroup("object_xy_m", 2, 0.05),
+    RetrievalGroup("goal_xy_m", 2, 0.05),
+    # A quarter of the fingers' travel tells open from closed on an object from closed on nothing.
+    RetrievalGroup("gripper_width_m", 1, 0.02),
+    RetrievalGroup("closing", 1, 0.7),
+    RetrievalGroup("held", 1, 0.5),
+    RetrievalGroup("ee_above_object_m", 1, 0.06),
+    RetrievalGroup("object_goal_distance_m", 1, 0.15),
+)
+"""Groups of ``retrieval_features``, in order."""
+
+NUM_RETRIEVAL_FEATURES = sum(group.width for group in RETRIEVAL_GROUPS)
+
+
+def held(observation: Observation) -> torch.Tensor:
+    """(num_envs,) bool: the gripper is commanded closed and feels something between its fingers."""
+    return (observation.previous_action[:, 6] < 0) & (observation.grip_force_n[:, 0] > HELD_FORCE_N)
+
+
+def retrieval_features(observation: Observation) -> torch.Tensor:
+    """Memory-key quantities (num_envs, NUM_RETRIEVAL_FEATURES), float32, in metres, 0 to 1 for colours and flags.
+
+    What the object looks like, where in the workspace the job is, and how far it has come; columns as in
+    ``RETRIEVAL_GROUPS``.
+    """
+    o = observation
+    distance = (o.goal_pos_b - o.object_pos_b)[:, :2].norm(dim=1, keepdim=True)
+    columns = (
+        o.object_rgb,
+        o.object_size_m,
+        o.object_pos_b[:, :2],
+        o.goal_pos_b[:, :2],
+        o.gripper_width_m,
+        (o.previous_action[:, 6:7] < 0).float(),
+        held(o).float().unsqueeze(1),
+        (o.ee_pos_b - o.object_pos_b)[:, 2:3],
+        distance,
+    )
+    return torch.cat(columns, dim=1).float()
