@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from .encoders import LearnedStateEncoder, LearnedStateEncoderCfg
-from .flow_matching import FlowMatching, FlowMatchingCfg
-from .velocity_network import VelocityNetworkCfg
+from flow_rag_vla.agents.encoders import LearnedStateEncoder, LearnedStateEncoderCfg
+from flow_rag_vla.agents.flow_matching import FlowMatching, FlowMatchingCfg
+from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
 
 FORMAT = "flow-rag-vla-policy"
 FORMAT_VERSION = 1

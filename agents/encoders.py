@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from flow_rag_vla.agents.features import NUM_POLICY_FEATURES, RETRIEVAL_GROUPS, policy_features, retrieval_features
 from flow_rag_vla.tasks.contract import Observation
-
-from .features import NUM_POLICY_FEATURES, RETRIEVAL_GROUPS, policy_features, retrieval_features
 
 EMBEDDING_DIM = 512
 

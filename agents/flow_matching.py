@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from flow_rag_vla.agents.solvers import EVALUATIONS, StepHook, VelocityField, integrate
+from flow_rag_vla.agents.velocity_network import VelocityNetwork, VelocityNetworkCfg
 from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD
-
-from .solvers import EVALUATIONS, StepHook, VelocityField, integrate
-from .velocity_network import VelocityNetwork, VelocityNetworkCfg
 
 MIN_ACTION_STD = (1.0e-3, 1.0e-3, 1.0e-3, 5.0e-3, 5.0e-3, 5.0e-3, 0.05)
 """Normalisation never divides by less (m, rad, grip): a constant entry must not blow up."""
