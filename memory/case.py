@@ -90,25 +90,20 @@ class FailureCase:
         for name in ("failed_action", "correction"):
             chunk = np.array(getattr(self, name), dtype=np.float32)
             if chunk.ndim != 2 or chunk.shape[1] != ACTION_DIM or not len(chunk):
-                raise ValueError(
-                    f"{name}: expected shape (horizon, {ACTION_DIM}), got {chunk.shape}"
-                )
+                raise ValueError(f"{name}: expected shape (horizon, {ACTION_DIM}), got {chunk.shape}")
             if not np.isfinite(chunk).all():
                 raise ValueError(f"{name}: expected finite values, got nan or inf")
             self._freeze(name, chunk)
         if self.correction.shape != self.failed_action.shape:
             raise ValueError(
-                f"correction: expected failed_action's shape {self.failed_action.shape}, "
-                f"got {self.correction.shape}"
+                f"correction: expected failed_action's shape {self.failed_action.shape}, got {self.correction.shape}"
             )
         if prior.ndim != 2 or prior.shape[1] != 2 or not len(prior):
             raise ValueError(f"prior: expected shape (num_candidates, 2), got {prior.shape}")
         if not (np.isfinite(prior).all() and (prior > 0).all()):
             raise ValueError("prior: expected finite pseudo-counts above zero")
         if counts.shape != prior.shape:
-            raise ValueError(
-                f"counts: expected the prior's shape {prior.shape}, got {counts.shape}"
-            )
+            raise ValueError(f"counts: expected the prior's shape {prior.shape}, got {counts.shape}")
         if (counts < 0).any() or self.occurrences < 1:
             raise ValueError("expected counts of at least 0 and occurrences of at least 1")
         self._freeze("prior", prior)

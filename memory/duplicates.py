@@ -44,9 +44,7 @@ def assign_ids(
         [groups.setdefault((case.failure_type, case.phase), len(groups)) for case in cases],
         np.int64,
     )
-    cluster_group = np.array(
-        [groups.get((key[0], key[1]), -1) for key in table.cluster_keys], np.int64
-    )
+    cluster_group = np.array([groups.get((key[0], key[1]), -1) for key in table.cluster_keys], np.int64)
     stored_group = cluster_group[table.cluster_codes]
 
     num_keys = np.array([len(case.key_states) for case in cases], dtype=np.int64)

@@ -38,16 +38,12 @@ class AddReport:
     @property
     def added(self) -> tuple[int, ...]:
         """Ids of the new cases."""
-        return tuple(
-            case_id for case_id, new in zip(self.case_ids, self.is_new, strict=True) if new
-        )
+        return tuple(case_id for case_id, new in zip(self.case_ids, self.is_new, strict=True) if new)
 
     @property
     def merged(self) -> tuple[int, ...]:
         """For each duplicate, the id that it was merged into."""
-        return tuple(
-            case_id for case_id, new in zip(self.case_ids, self.is_new, strict=True) if not new
-        )
+        return tuple(case_id for case_id, new in zip(self.case_ids, self.is_new, strict=True) if not new)
 
 
 class FailureMemory(CaseReader):
@@ -101,9 +97,7 @@ class FailureMemory(CaseReader):
             ("duplicate", duplicate_threshold),
         ):
             if not -1.0 <= value <= 1.0:
-                raise ValueError(
-                    f"{name}_threshold: expected a cosine similarity in [-1, 1], got {value}"
-                )
+                raise ValueError(f"{name}_threshold: expected a cosine similarity in [-1, 1], got {value}")
         if not cluster_weight >= 0.0:
             raise ValueError(f"cluster_weight: expected at least 0, got {cluster_weight}")
         super().__init__(
@@ -161,16 +155,8 @@ class FailureMemory(CaseReader):
         for case_id in ids:
             is_new.append(case_id == next_id)
             next_id += is_new[-1]
-        new = [
-            (case_id, case)
-            for case_id, case, fresh in zip(ids, cases, is_new, strict=True)
-            if fresh
-        ]
-        repeats = [
-            (case_id, case)
-            for case_id, case, fresh in zip(ids, cases, is_new, strict=True)
-            if not fresh
-        ]
+        new = [(case_id, case) for case_id, case, fresh in zip(ids, cases, is_new, strict=True) if fresh]
+        repeats = [(case_id, case) for case_id, case, fresh in zip(ids, cases, is_new, strict=True) if not fresh]
         table = self._table.with_cases([case_id for case_id, _ in new], [case for _, case in new])
         if repeats:
             table = table.with_evidence(
@@ -184,9 +170,7 @@ class FailureMemory(CaseReader):
         self._commit(table, next_id)
         if new:
             self._index.add(
-                np.repeat(
-                    [case_id for case_id, _ in new], [len(case.key_states) for _, case in new]
-                ),
+                np.repeat([case_id for case_id, _ in new], [len(case.key_states) for _, case in new]),
                 np.concatenate([case.key_states for _, case in new]),
             )
         self._index.remove(pruned)
@@ -227,9 +211,7 @@ class FailureMemory(CaseReader):
         )
         return self.add([case]).is_new[0]
 
-    def record_outcomes(
-        self, case_ids: npt.ArrayLike, candidates: npt.ArrayLike, helped: npt.ArrayLike
-    ) -> None:
+    def record_outcomes(self, case_ids: npt.ArrayLike, candidates: npt.ArrayLike, helped: npt.ArrayLike) -> None:
         """Count how uses of retrieved cases ended; a case may occur several times.
 
         Args:
@@ -253,10 +235,7 @@ class FailureMemory(CaseReader):
                 f"candidates {tried.shape}, helped {success.shape}"
             )
         if ((tried < 0) | (tried >= self.num_candidates)).any():
-            raise ValueError(
-                f"candidates: expected 0 to {self.num_candidates - 1}, "
-                f"got {tried.min()} to {tried.max()}"
-            )
+            raise ValueError(f"candidates: expected 0 to {self.num_candidates - 1}, got {tried.min()} to {tried.max()}")
         counts = np.zeros((len(rows), self.num_candidates, 2), dtype=np.int64)
         counts[np.arange(len(rows)), tried, np.where(success, 0, 1)] = 1
         self._commit(
@@ -341,15 +320,9 @@ class FailureMemory(CaseReader):
 
     def _require_writable(self) -> None:
         if self.is_frozen:
-            raise FrozenMemoryError(
-                "this memory is frozen or closed: change the memory that it was made from"
-            )
+            raise FrozenMemoryError("this memory is frozen or closed: change the memory that it was made from")
 
     def _check_fits(self, case: FailureCase, position: int) -> None:
-        for what, got, expected in zip(
-            CaseShape._fields, case.shape, self._table.shape, strict=True
-        ):
+        for what, got, expected in zip(CaseShape._fields, case.shape, self._table.shape, strict=True):
             if got != expected:
-                raise ValueError(
-                    f"case {position}: {what} is {got}, expected {expected} in this memory"
-                )
+                raise ValueError(f"case {position}: {what} is {got}, expected {expected} in this memory")

@@ -65,8 +65,7 @@ class CosineIndex:
         """
         if embedding_dim < 1 or num_threads < 1:
             raise ValueError(
-                "embedding_dim and num_threads: expected at least 1, "
-                f"got {embedding_dim} and {num_threads}"
+                f"embedding_dim and num_threads: expected at least 1, got {embedding_dim} and {num_threads}"
             )
         self.embedding_dim = embedding_dim
         self.num_threads = num_threads
@@ -108,14 +107,10 @@ class CosineIndex:
         ids = np.asarray(case_ids, dtype=np.int64)
         rows = self._checked(keys)
         if ids.shape != (len(rows),):
-            raise ValueError(
-                f"case_ids: expected shape ({len(rows)},), one for each key, got {ids.shape}"
-            )
+            raise ValueError(f"case_ids: expected shape ({len(rows)},), one for each key, got {ids.shape}")
         last = self._case_ids[-1] if len(self) else NO_CASE
         if len(ids) and (ids[0] <= last or (np.diff(ids) < 0).any()):
-            raise ValueError(
-                f"case_ids: expected ascending ids above {last}, got {ids[:5].tolist()}"
-            )
+            raise ValueError(f"case_ids: expected ascending ids above {last}, got {ids[:5].tolist()}")
         self._faiss.add(rows)
         self._set_case_ids(np.concatenate([self._case_ids, ids]))
 
@@ -196,9 +191,7 @@ class CosineIndex:
     def _checked(self, rows: npt.ArrayLike) -> Float32Array:
         array = np.asarray(rows, dtype=np.float32)
         if array.ndim != 2 or array.shape[1] != self.embedding_dim:
-            raise ValueError(
-                f"embeddings: expected shape (n, {self.embedding_dim}), got {array.shape}"
-            )
+            raise ValueError(f"embeddings: expected shape (n, {self.embedding_dim}), got {array.shape}")
         return unit_rows(array)
 
 

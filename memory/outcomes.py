@@ -38,9 +38,7 @@ def borrowed_counts(own: Int64Array, cluster: Int64Array, cluster_weight: float)
     return others * np.minimum(1.0, cluster_weight / np.maximum(trials, 1.0))
 
 
-def posterior_means(
-    prior: Float32Array, own: Int64Array, borrowed: Float64Array | float = 0.0
-) -> Float64Array:
+def posterior_means(prior: Float32Array, own: Int64Array, borrowed: Float64Array | float = 0.0) -> Float64Array:
     """(..., num_candidates) means of ``Beta(prior + own + borrowed)``, (..., num_candidates, 2)."""
     parameters = prior.astype(np.float64) + own + borrowed
     return parameters[..., 0] / parameters.sum(axis=-1)

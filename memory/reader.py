@@ -56,9 +56,7 @@ class CaseReader:
         """Corrections that are told apart."""
         return self._table.shape.num_candidates
 
-    def search(
-        self, states: npt.ArrayLike, k: int = DEFAULT_K, min_similarity: float | None = None
-    ) -> SearchResult:
+    def search(self, states: npt.ArrayLike, k: int = DEFAULT_K, min_similarity: float | None = None) -> SearchResult:
         """The cases most similar to each state.
 
         Args:
@@ -72,9 +70,7 @@ class CaseReader:
             ValueError: wrong shape, a state that is not finite or is all zeros, or ``k`` below 1.
         """
         queries = np.array(states, dtype=np.float32, ndmin=2, copy=None)
-        return self._index.search(
-            queries, k, self.similarity_threshold if min_similarity is None else min_similarity
-        )
+        return self._index.search(queries, k, self.similarity_threshold if min_similarity is None else min_similarity)
 
     def candidate_means(self, case_ids: npt.ArrayLike) -> Float32Array:
         """(*case_ids.shape, num_candidates) posterior mean chance to help, 0 to 1.
@@ -97,9 +93,7 @@ class CaseReader:
     def best_candidates(self, case_ids: npt.ArrayLike) -> CandidateChoice:
         """The most promising candidate of each case; errors as in ``candidate_means``."""
         means = self.candidate_means(case_ids)
-        return CandidateChoice(
-            candidate=means.argmax(axis=-1).astype(np.int64), reliability=means.max(axis=-1)
-        )
+        return CandidateChoice(candidate=means.argmax(axis=-1).astype(np.int64), reliability=means.max(axis=-1))
 
     def corrections(self, case_ids: npt.ArrayLike) -> Float32Array:
         """(*case_ids.shape, horizon, 7) corrected chunks, zeros where there is no case.
@@ -138,9 +132,7 @@ class CaseReader:
     def clusters(self) -> dict[ClusterKey, tuple[int, ...]]:
         """The ids of each cluster that has a case, oldest first."""
         members: dict[ClusterKey, list[int]] = {}
-        for case_id, code in zip(
-            self._table.ids.tolist(), self._table.cluster_codes.tolist(), strict=True
-        ):
+        for case_id, code in zip(self._table.ids.tolist(), self._table.cluster_codes.tolist(), strict=True):
             members.setdefault(self._table.cluster_keys[code], []).append(case_id)
         return {key: tuple(ids) for key, ids in members.items()}
 
@@ -155,19 +147,11 @@ class CaseReader:
         arrays = ("key_states", "failed_action", "correction", "prior", "counts")
         cases = sum(getattr(case, name).nbytes for case in self._table.cases for name in arrays)
         columns = ("ids", "counts", "occurrences", "cluster_codes", "cluster_counts")
-        return (
-            self._index.keys.nbytes
-            + cases
-            + sum(getattr(self._table, name).nbytes for name in columns)
-        )
+        return self._index.keys.nbytes + cases + sum(getattr(self._table, name).nbytes for name in columns)
 
-    def _gather_labels(
-        self, case_ids: npt.ArrayLike, field: Literal["failure_type", "phase"]
-    ) -> StrArray:
+    def _gather_labels(self, case_ids: npt.ArrayLike, field: Literal["failure_type", "phase"]) -> StrArray:
         ids = np.asarray(case_ids, dtype=np.int64)
-        names = np.array(
-            ["", *(getattr(key, field) for key in self._table.cluster_keys)], dtype=np.str_
-        )
+        names = np.array(["", *(getattr(key, field) for key in self._table.cluster_keys)], dtype=np.str_)
         codes = np.full(ids.shape, -1, dtype=np.int64)
         present = ids != NO_CASE
         codes[present] = self._table.cluster_codes[self._table.rows_of(ids[present])]

@@ -215,9 +215,7 @@ class CaseStore:
 
     def _put(self, table: str, columns: tuple[Any, ...]) -> None:
         marks = ", ".join("?" * (len(columns) + 1))
-        self._connection.execute(
-            f"INSERT OR REPLACE INTO {table} VALUES ({marks})", (*columns, _row_sha256(columns))
-        )
+        self._connection.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", (*columns, _row_sha256(columns)))
 
     def _rows(self, table: str, key: str) -> Iterator[tuple[Any, ...]]:
         """Rows of ``table`` without their checksum, which is checked."""
@@ -235,21 +233,15 @@ class CaseStore:
         return clusters
 
     def _counts(self, blob: bytes) -> Int64Array:
-        return (
-            np.frombuffer(blob, dtype="<i8").reshape(self.shape.num_candidates, 2).astype(np.int64)
-        )
+        return np.frombuffer(blob, dtype="<i8").reshape(self.shape.num_candidates, 2).astype(np.int64)
 
     def _case(self, columns: list[Any], occurrences: int, counts: Int64Array) -> FailureCase:
         failure_type, phase, region, num_keys, keys, failed_action, correction, prior = columns
         return FailureCase(
             key_states=np.frombuffer(keys, dtype="<f4").reshape(num_keys, self.shape.embedding_dim),
-            failed_action=np.frombuffer(failed_action, dtype="<f4").reshape(
-                self.shape.horizon, ACTION_DIM
-            ),
+            failed_action=np.frombuffer(failed_action, dtype="<f4").reshape(self.shape.horizon, ACTION_DIM),
             failure_type=failure_type,
-            correction=np.frombuffer(correction, dtype="<f4").reshape(
-                self.shape.horizon, ACTION_DIM
-            ),
+            correction=np.frombuffer(correction, dtype="<f4").reshape(self.shape.horizon, ACTION_DIM),
             phase=phase,
             region=region,
             prior=np.frombuffer(prior, dtype="<f4").reshape(self.shape.num_candidates, 2),

@@ -114,22 +114,14 @@ class CaseTable:
     def case(self, case_id: int) -> FailureCase:
         """The case with this id, with its present counts; KeyError as in ``rows_of``."""
         row = int(self.rows_of(case_id))
-        return dataclasses.replace(
-            self.cases[row], counts=self.counts[row], occurrences=int(self.occurrences[row])
-        )
+        return dataclasses.replace(self.cases[row], counts=self.counts[row], occurrences=int(self.occurrences[row]))
 
     def with_cases(self, ids: list[int], cases: list[FailureCase]) -> Self:
         """This table and new cases below it; their outcomes count for their clusters too."""
         code_of = dict(self._code_of)
-        codes = np.array(
-            [code_of.setdefault(case.cluster, len(code_of)) for case in cases], dtype=np.int64
-        )
-        counts = np.array([case.counts for case in cases], np.int64).reshape(
-            -1, *self.counts.shape[1:]
-        )
-        new_clusters = np.zeros(
-            (len(code_of) - len(self._code_of), *self.counts.shape[1:]), np.int64
-        )
+        codes = np.array([code_of.setdefault(case.cluster, len(code_of)) for case in cases], dtype=np.int64)
+        counts = np.array([case.counts for case in cases], np.int64).reshape(-1, *self.counts.shape[1:])
+        new_clusters = np.zeros((len(code_of) - len(self._code_of), *self.counts.shape[1:]), np.int64)
         cluster_counts = np.concatenate([self.cluster_counts, new_clusters])
         np.add.at(cluster_counts, codes, counts)
         return type(self)(
@@ -154,9 +146,7 @@ class CaseTable:
         np.add.at(new_counts, rows, counts)
         np.add.at(new_occurrences, rows, occurrences)
         np.add.at(cluster_counts, self.cluster_codes[rows], counts)
-        return dataclasses.replace(
-            self, counts=new_counts, occurrences=new_occurrences, cluster_counts=cluster_counts
-        )
+        return dataclasses.replace(self, counts=new_counts, occurrences=new_occurrences, cluster_counts=cluster_counts)
 
     def without_rows(self, rows: Int64Array) -> Self:
         """This table without ``rows`` (n,); clusters keep their outcomes."""

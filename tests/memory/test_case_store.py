@@ -38,9 +38,7 @@ def assert_equal(one: FailureMemory, other: FailureMemory) -> None:
         for name in ("key_states", "failed_action", "correction", "prior", "counts"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
         assert (a.cluster, a.occurrences) == (b.cluster, b.occurrences)
-    np.testing.assert_array_equal(
-        one.candidate_means(one.case_ids), other.candidate_means(other.case_ids)
-    )
+    np.testing.assert_array_equal(one.candidate_means(one.case_ids), other.candidate_means(other.case_ids))
     queries = np.random.default_rng(0).normal(size=(20, 4))
     first, second = (m.search(queries, min_similarity=-1.0) for m in (one, other))
     np.testing.assert_array_equal(first.case_ids, second.case_ids)
@@ -77,9 +75,7 @@ def test_an_empty_memory_keeps_its_dimensions(tmp_path: Path) -> None:
     assert len(loaded) == 0
 
 
-def test_a_stored_memory_is_continued_with_every_write(
-    make_case: CaseMaker, tmp_path: Path
-) -> None:
+def test_a_stored_memory_is_continued_with_every_write(make_case: CaseMaker, tmp_path: Path) -> None:
     path = tmp_path / "memory.sqlite"
     expected = FailureMemory(4, max_size=3, num_candidates=2)
 
@@ -139,9 +135,7 @@ def test_a_write_that_fails_on_disk_changes_nothing(make_case: CaseMaker, tmp_pa
     memory = FailureMemory(4, num_candidates=2, store_path=path)
     memory.add([make_case(EAST)])
     blocker = sqlite3.connect(path)
-    blocker.execute(
-        "CREATE TRIGGER full BEFORE INSERT ON evidence BEGIN SELECT RAISE(ABORT, 'full'); END"
-    )
+    blocker.execute("CREATE TRIGGER full BEFORE INSERT ON evidence BEGIN SELECT RAISE(ABORT, 'full'); END")
     blocker.close()
     with pytest.raises(sqlite3.Error, match="full"):
         memory.add([make_case(NORTH)])
@@ -173,9 +167,7 @@ def test_a_missing_file_or_folder_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 50, 5000, -1])
-def test_a_truncated_file_is_one_clear_error(
-    memory: FailureMemory, tmp_path: Path, kept: int
-) -> None:
+def test_a_truncated_file_is_one_clear_error(memory: FailureMemory, tmp_path: Path, kept: int) -> None:
     path = tmp_path / "memory.sqlite"
     memory.save(path)
     path.write_bytes(path.read_bytes()[:kept])

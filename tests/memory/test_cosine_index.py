@@ -131,9 +131,7 @@ def test_a_thousand_queries_agree_with_brute_force() -> None:
     of_case = (queries @ keys.T).reshape(1000, 1000, 3).max(axis=2)
     nearest = np.argsort(-of_case, axis=1)[:, :5]
     np.testing.assert_array_equal(result.case_ids, nearest + 1)
-    np.testing.assert_allclose(
-        result.similarity, np.take_along_axis(of_case, nearest, axis=1), atol=1e-6
-    )
+    np.testing.assert_allclose(result.similarity, np.take_along_axis(of_case, nearest, axis=1), atol=1e-6)
 
 
 def test_a_batch_answers_each_query_bit_for_bit_as_if_it_were_alone() -> None:

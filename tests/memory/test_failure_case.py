@@ -71,9 +71,7 @@ def test_a_key_without_direction_is_refused(make_case: CaseMaker, bad: float) ->
         ({"key_states": np.zeros((1, 2, 2))}, r"expected shape \(n, embedding_dim\)"),
     ],
 )
-def test_a_malformed_case_is_refused(
-    make_case: CaseMaker, changes: dict[str, object], message: str
-) -> None:
+def test_a_malformed_case_is_refused(make_case: CaseMaker, changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_case(**changes)
 

@@ -120,9 +120,7 @@ def test_adding_one_by_one_or_at_once_leaves_the_same_memory(make_case: CaseMake
         one_by_one.add([case])
     np.testing.assert_array_equal(at_once.case_ids, one_by_one.case_ids)
     for case_id in at_once.case_ids.tolist():
-        np.testing.assert_array_equal(
-            at_once.case(case_id).key_states, one_by_one.case(case_id).key_states
-        )
+        np.testing.assert_array_equal(at_once.case(case_id).key_states, one_by_one.case(case_id).key_states)
         assert at_once.case(case_id).occurrences == one_by_one.case(case_id).occurrences
 
 

@@ -27,9 +27,7 @@ NUM_CANDIDATES = 12
 
 def main() -> None:
     """Time add, search and choice at 2k and 10k entries, batch 1 and 1024."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--threads", type=int, default=1, help="FAISS threads of one search")
     parser.add_argument("--keys", type=int, default=1, help="key states of one failure")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
@@ -56,20 +54,12 @@ def measure(
 
     chunk = np.zeros((HORIZON, 7), dtype=np.float32)
     prior = np.ones((NUM_CANDIDATES, 2), dtype=np.float32)
-    cases = [
-        FailureCase(states(num_keys), chunk, "drop", chunk, "carry", str(i % 40), prior)
-        for i in range(entries)
-    ]
-    extra = [
-        FailureCase(states(num_keys), chunk, "drop", chunk, "carry", "0", prior)
-        for _ in range(1000)
-    ]
+    cases = [FailureCase(states(num_keys), chunk, "drop", chunk, "carry", str(i % 40), prior) for i in range(entries)]
+    extra = [FailureCase(states(num_keys), chunk, "drop", chunk, "carry", "0", prior) for _ in range(1000)]
     rows: list[dict[str, float | str]] = []
 
     def add_row(what: str, ms: float) -> None:
-        rows.append(
-            {"entries": entries, "keys": num_keys, "threads": threads, "what": what, "ms": ms}
-        )
+        rows.append({"entries": entries, "keys": num_keys, "threads": threads, "what": what, "ms": ms})
 
     with tempfile.TemporaryDirectory() as folder:
         memory = FailureMemory(
@@ -84,9 +74,7 @@ def measure(
         for batch, repeats in ((1, 300), (1024, 7)):
             queries = states(batch)
             found = memory.search(queries, min_similarity=-1.0)
-            add_row(
-                f"search k=5, batch {batch}", median_ms(lambda q=queries: memory.search(q), repeats)
-            )
+            add_row(f"search k=5, batch {batch}", median_ms(lambda q=queries: memory.search(q), repeats))
             add_row(
                 f"best_candidates k=5, batch {batch}",
                 median_ms(lambda ids=found.case_ids: memory.best_candidates(ids), repeats),
