@@ -75,3 +75,7 @@ class Agent(Protocol):
     def failures(self) -> dict[int, FailureCase]:
         """Environment id to the failure worth remembering, of the episodes that seem to have failed."""
         ...
+
+    def decide_seconds(self) -> tuple[float, int]:
+        """Seconds spent in ``decide`` so far, and how many calls that were."""
+        ...

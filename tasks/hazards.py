@@ -34,7 +34,7 @@ _POST_HALF_X_M = 0.10
 _BEAM_HALF_M = (0.16, 0.02, 0.012)
 _BEAM_OVERHANG_M = 0.02
 _TABLE_GAP_M = 0.001
-_PARKED_B = (0.60, 1.20, 0.20)
+_PARKED_B = (0.60, 1.20, -0.50)
 
 
 class HazardInjector:

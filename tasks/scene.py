@@ -77,5 +77,5 @@ class TableSceneCfg(InteractiveSceneCfg):
             activate_contact_sensors=True,
             visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=(0.80, 0.25, 0.20)),
         ),
-        init_state=RigidObjectCfg.InitialStateCfg(pos=(0.60, 1.20, 0.20)),
+        init_state=RigidObjectCfg.InitialStateCfg(pos=(0.60, 1.20, -0.50)),
     )
