@@ -18,19 +18,14 @@ _CASE_BLOCK = 256
 
 
 def assign_ids(
-    cases: Sequence[FailureCase],
-    table: CaseTable,
-    index: CosineIndex,
-    threshold: float,
-    next_id: int,
+    cases: Sequence[FailureCase], table: CaseTable, index: CosineIndex, threshold: float, next_id: int
 ) -> list[int]:
     """The id that each new case gets: a fresh one, or that of the case it duplicates.
 
-    A case duplicates an earlier one of the same failure type and phase if *each* of its keys has a
-    cosine similarity of at least ``threshold`` with some key of the earlier case: everything that
-    would retrieve the new case retrieves the earlier one.  Among several, the most similar counts,
-    the oldest on ties.  The earlier case may be stored already or come earlier in ``cases`` (and be
-    no duplicate itself).
+    A case duplicates an earlier one of the same failure type and phase if *each* of its keys has a cosine similarity of
+    at least ``threshold`` with some key of the earlier case: everything that would retrieve the new case retrieves the
+    earlier one.  Among several, the most similar counts, the oldest on ties.  The earlier case may be stored already or
+    come earlier in ``cases`` (and be no duplicate itself).
 
     Args:
         cases: new cases in merge order.
@@ -39,55 +34,61 @@ def assign_ids(
         threshold: cosine similarity.
         next_id: the first fresh id; fresh ids count up in the order of ``cases``.
     """
-    groups: dict[tuple[str, str], int] = {}
-    new_group = np.array(
-        [groups.setdefault((case.failure_type, case.phase), len(groups)) for case in cases],
-        np.int64,
-    )
-    cluster_group = np.array([groups.get((key[0], key[1]), -1) for key in table.cluster_keys], np.int64)
-    stored_group = cluster_group[table.cluster_codes]
+    groups: dict[tuple[str, str], list[int]] = {}
+    for position, case in enumerate(cases):
+        groups.setdefault((case.failure_type, case.phase), []).append(position)
 
-    num_keys = np.array([len(case.key_states) for case in cases], dtype=np.int64)
-    new_keys = np.concatenate([case.key_states for case in cases])
-    new_starts = np.cumsum(num_keys) - num_keys
-    stored_starts = np.searchsorted(index.row_case_ids, table.ids)
+    known_id = [0] * len(cases)
+    original = list(range(len(cases)))
+    for (failure_type, phase), positions in groups.items():
+        codes = [
+            i for i, key in enumerate(table.cluster_keys) if (key.failure_type, key.phase) == (failure_type, phase)
+        ]
+        stored_ids = table.ids[np.isin(table.cluster_codes, codes)]
+        stored_rows = np.isin(index.row_case_ids, stored_ids)
+        new_keys = [cases[position].key_states for position in positions]
+        keys = np.concatenate([index.keys[stored_rows], *new_keys])
+        new_starts = stored_rows.sum() + np.cumsum([0, *map(len, new_keys)])
+        stored_starts = np.searchsorted(index.row_case_ids[stored_rows], stored_ids)
+        first_of = _first_of_its_kind(keys, np.concatenate([stored_starts, new_starts]), len(stored_ids), threshold)
+        for position, first in zip(positions, first_of, strict=True):
+            if first < len(stored_ids):
+                known_id[position] = int(stored_ids[first])
+            else:
+                original[position] = positions[first - len(stored_ids)]
 
     ids: list[int] = []
-    fresh = np.zeros(len(cases), dtype=np.bool_)
-    for first in range(0, len(cases), _CASE_BLOCK):
-        last = min(first + _CASE_BLOCK, len(cases))
-        rows = slice(new_starts[first], new_starts[last - 1] + num_keys[last - 1])
-        starts = new_starts[first:last] - new_starts[first]
-        stored = _least_covered(new_keys[rows], starts, index.keys, stored_starts)
-        stored[new_group[first:last, None] != stored_group] = -np.inf
-        batch = _least_covered(new_keys[rows], starts, new_keys[: rows.stop], new_starts[:last])
-        batch[new_group[first:last, None] != new_group[:last]] = -np.inf
-        for i in range(first, last):
-            in_batch = np.where(fresh[:last], batch[i - first], -np.inf)
-            in_store = stored[i - first]
-            best_stored = in_store.max(initial=-np.inf)
-            best_batch = in_batch.max()
-            if max(best_stored, best_batch) < threshold - ROUNDING:
-                ids.append(next_id)
-                next_id += 1
-                fresh[i] = True
-            elif best_stored >= best_batch:
-                ids.append(int(table.ids[in_store.argmax()]))
-            else:
-                ids.append(ids[in_batch.argmax()])
+    for position in range(len(cases)):
+        if known_id[position]:
+            ids.append(known_id[position])
+        elif original[position] < position:
+            ids.append(ids[original[position]])
+        else:
+            ids.append(next_id)
+            next_id += 1
     return ids
 
 
-def _least_covered(
-    keys: Float32Array, starts: Int64Array, other_keys: Float32Array, other_starts: Int64Array
-) -> Float32Array:
-    """(num_cases, num_others) similarity of the case's key that the other case covers worst.
+def _first_of_its_kind(keys: Float32Array, starts: Int64Array, num_stored: int, threshold: float) -> list[int]:
+    """For each window after the first ``num_stored``: the window that it duplicates, or itself.
 
-    ``keys`` and ``other_keys`` hold the rows of one case after the other; ``starts`` says where
-    each case begins.
+    Args:
+        keys: (num_rows, embedding_dim) rows of one window after the other, oldest window first.
+        starts: (num_windows + 1,) first row of each window, and ``num_rows``.
+        num_stored: windows that are known to be no duplicates.
+        threshold: cosine similarity.
     """
-    if not len(other_starts):
-        return np.zeros((len(starts), 0), dtype=np.float32)
-    similarity = keys @ other_keys.T
-    closest = np.maximum.reduceat(similarity, other_starts, axis=1)
-    return np.minimum.reduceat(closest, starts, axis=0)
+    num_windows = len(starts) - 1
+    is_first = np.arange(num_windows) < num_stored
+    found: list[int] = []
+    for begin in range(num_stored, num_windows, _CASE_BLOCK):
+        end = min(begin + _CASE_BLOCK, num_windows)
+        similarity = keys[starts[begin] : starts[end]] @ keys[: starts[end]].T
+        closest_key = np.maximum.reduceat(similarity, starts[:end], axis=1)
+        covered = np.minimum.reduceat(closest_key, starts[begin:end] - starts[begin], axis=0)
+        for window in range(begin, end):
+            score = np.where(is_first[:end], covered[window - begin], -np.inf)
+            best = int(score.argmax())
+            is_first[window] = score[best] < threshold - ROUNDING
+            found.append(window if is_first[window] else best)
+    return found

@@ -96,6 +96,13 @@ def test_another_type_or_phase_in_the_same_state_is_another_failure(
     assert memory.add([make_case(EAST), make_case(EAST, **change)]).added == (1, 2)
 
 
+def test_the_same_failure_binned_elsewhere_is_still_a_repeat(make_case: CaseMaker) -> None:
+    memory = make_memory()
+    memory.add([make_case(EAST)])
+    assert memory.add([make_case(NEARLY_EAST, region="1,0")]).merged == (1,)
+    assert list(memory.clusters) == [ClusterKey("grasp_failure", "lift", "0,0")]
+
+
 def test_a_window_that_is_only_partly_known_is_kept(make_case: CaseMaker) -> None:
     memory = make_memory()
     memory.add([make_case(EAST, NORTH)])
