@@ -29,6 +29,8 @@ class VelocityNetworkCfg:
     horizon: int = 8
     hidden_dim: int = 256
     num_layers: int = 4
+    mlp_ratio: int = 4
+    """Width of a block's hidden layer, in multiples of ``hidden_dim``: most of the cost."""
     dropout: float = 0.0
 
     @classmethod
@@ -47,15 +49,15 @@ def time_features(t: torch.Tensor, width: int) -> torch.Tensor:
 class AdaLNBlock(nn.Module):
     """Residual MLP block whose scale, shift and gate come from the condition (adaLN-zero, Peebles and Xie 2023)."""
 
-    def __init__(self, hidden_dim: int, dropout: float) -> None:
+    def __init__(self, hidden_dim: int, mlp_ratio: int, dropout: float) -> None:
         """A block that starts as the identity."""
         super().__init__()
         self.norm = nn.LayerNorm(hidden_dim, elementwise_affine=False)
         self.mlp = nn.Sequential(
-            nn.Linear(hidden_dim, 4 * hidden_dim),
+            nn.Linear(hidden_dim, mlp_ratio * hidden_dim),
             nn.GELU(approximate="tanh"),
             nn.Dropout(dropout),
-            nn.Linear(4 * hidden_dim, hidden_dim),
+            nn.Linear(mlp_ratio * hidden_dim, hidden_dim),
         )
         self.modulation = nn.Linear(hidden_dim, 3 * hidden_dim)
         nn.init.zeros_(self.modulation.weight)
@@ -81,7 +83,7 @@ class AdaLNVelocityNetwork(nn.Module):
         self.action_encoder = nn.Linear(size, hidden)
         self.state_encoder = nn.Linear(cfg.state_dim, hidden)
         self.time_embed = nn.Sequential(nn.Linear(64, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
-        self.blocks = nn.ModuleList(AdaLNBlock(hidden, cfg.dropout) for _ in range(cfg.num_layers))
+        self.blocks = nn.ModuleList(AdaLNBlock(hidden, cfg.mlp_ratio, cfg.dropout) for _ in range(cfg.num_layers))
         self.norm = nn.LayerNorm(hidden)
         self.output = nn.Linear(hidden, size)
         nn.init.zeros_(self.output.weight)
@@ -116,7 +118,7 @@ class TransformerVelocityNetwork(nn.Module):
         # Layers are built one by one: nn.TransformerEncoder copies a single layer, all with the same initial weights.
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(
-                d_model=hidden, nhead=8, dim_feedforward=4 * hidden, dropout=cfg.dropout, batch_first=True
+                d_model=hidden, nhead=8, dim_feedforward=cfg.mlp_ratio * hidden, dropout=cfg.dropout, batch_first=True
             )
             for _ in range(cfg.num_layers)
         )
@@ -143,8 +145,8 @@ class VelocityNetwork(nn.Module):
         """
         super().__init__()
         self.cfg = cfg if cfg is not None else VelocityNetworkCfg()
-        sizes = (self.cfg.state_dim, self.cfg.action_dim, self.cfg.horizon, self.cfg.hidden_dim, self.cfg.num_layers)
-        if min(sizes) < 1:
+        c = self.cfg
+        if min(c.state_dim, c.action_dim, c.horizon, c.hidden_dim, c.num_layers, c.mlp_ratio) < 1:
             raise ValueError(f"velocity network: sizes must be at least 1, got {self.cfg}")
         if self.cfg.kind == "adaln":
             self.net = AdaLNVelocityNetwork(self.cfg)

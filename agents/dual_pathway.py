@@ -1,0 +1,330 @@
+"""Two pathways at once: the flow acts, the failure memory is consulted beside it, and the flow never waits.
+
+Retrieval that is ready when the flow asks steers this decision; retrieval that is late serves the next one and is
+counted.  A clock says what "ready" means: the wall clock with a worker thread, or a virtual one with given latencies,
+under which results do not depend on the machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Retrieved[R]:
+    """An answer of the memory."""
+
+    answer: R
+    age: int
+    """Decisions ago that it was asked for: 0 is this decision's own.  Rows reset since then must not use it."""
+
+
+type Poll[R] = Callable[[float], Retrieved[R] | None]
+"""``poll(progress)``: the memory's answer if it has arrived, else None; never waits.
+
+``progress`` is the share of the flow's work that is done (0 to 1), such as ``step / steps`` in a solver's
+``before_step``; a virtual clock tells the time by it.
+"""
+
+
+@dataclass(frozen=True)
+class FlowAnswer:
+    """What the flow pathway returns."""
+
+    chunk: torch.Tensor
+    """(num_envs, horizon, 7) actions."""
+    corrected: torch.Tensor
+    """(num_envs,) bool: rows that retrieval changed."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One answer of the processor."""
+
+    chunk: torch.Tensor
+    """(num_envs, horizon, 7) actions."""
+    corrected: torch.Tensor
+    """(num_envs,) bool: rows that retrieval changed."""
+    retrieval_age: int | None
+    """Age of the answer that was at hand (see ``Retrieved``); None if there was none."""
+    in_time: bool
+    """This decision's own retrieval reached it."""
+    flow_ms: float
+    total_ms: float
+
+
+class Pending[T](Protocol):
+    """A retrieval under way."""
+
+    def ready(self, progress: float) -> bool:
+        """It has arrived by now (``progress``: see ``Poll``)."""
+        ...
+
+    def result(self) -> T:
+        """Its answer; only to be asked for when ready.  Raises what the retrieval raised."""
+        ...
+
+
+class Clock(Protocol):
+    """Decides what time it is, and where retrievals run."""
+
+    def start(self) -> None:
+        """A decision begins."""
+        ...
+
+    def submit[T](self, retrieve: Callable[[], T]) -> Pending[T]:
+        """Start a retrieval."""
+        ...
+
+    def elapsed_ms(self, progress: float) -> float:
+        """Milliseconds since the decision began (``progress``: see ``Poll``)."""
+        ...
+
+    def close(self) -> None:
+        """Give threads back."""
+        ...
+
+
+class RealClock:
+    """The wall clock, with retrievals in one long-lived worker thread."""
+
+    def __init__(self, threaded: bool = True) -> None:
+        """Without ``threaded`` a retrieval runs where it is submitted, before the flow.
+
+        That is what a sequential agent does, and the better choice for searches of under 0.2 ms, which is what
+        handing work to a thread costs.
+        """
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="retrieval") if threaded else None
+        self._start = time.perf_counter()
+
+    def start(self) -> None:
+        """A decision begins."""
+        self._start = time.perf_counter()
+
+    def submit[T](self, retrieve: Callable[[], T]) -> Pending[T]:
+        """Start ``retrieve`` in the worker thread, or run it."""
+        if self._executor is not None:
+            return _FuturePending(self._executor.submit(retrieve))
+        return _VirtualPending(retrieve(), lambda _: True)
+
+    def elapsed_ms(self, progress: float) -> float:
+        """Milliseconds since the decision began; ``progress`` plays no part."""
+        del progress
+        return 1000.0 * (time.perf_counter() - self._start)
+
+    def close(self) -> None:
+        """Wait for the retrieval under way and end the thread."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+class VirtualClock:
+    """Given latencies: both pathways run inline, one after the other, and arithmetic says which came first."""
+
+    def __init__(self, flow_ms: float = 0.0, retrieval_ms: float = 0.0, interval_ms: float = 4000.0 / 30.0) -> None:
+        """Decisions begin every ``interval_ms``, by default every four control steps, or later if the flow is slower.
+
+        Raises:
+            ValueError: a negative latency.
+        """
+        if min(flow_ms, retrieval_ms, interval_ms) < 0:
+            raise ValueError(f"latencies must not be negative, got {flow_ms}, {retrieval_ms}, {interval_ms} ms")
+        self.flow_ms, self.retrieval_ms = flow_ms, retrieval_ms
+        self._interval_ms = max(interval_ms, flow_ms)
+        self._start_ms = -self._interval_ms
+
+    def start(self) -> None:
+        """A decision begins."""
+        self._start_ms += self._interval_ms
+
+    def submit[T](self, retrieve: Callable[[], T]) -> Pending[T]:
+        """Run ``retrieve`` now; it counts as arrived ``retrieval_ms`` later."""
+        due_ms = self._start_ms + self.retrieval_ms
+        return _VirtualPending(retrieve(), lambda progress: self._start_ms + progress * self.flow_ms >= due_ms)
+
+    def elapsed_ms(self, progress: float) -> float:
+        """Milliseconds since the decision began: ``progress`` times the flow's latency."""
+        return progress * self.flow_ms
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class _FuturePending[T]:
+    def __init__(self, future: Future[T]) -> None:
+        self._future = future
+
+    def ready(self, progress: float) -> bool:
+        del progress
+        return self._future.done()
+
+    def result(self) -> T:
+        return self._future.result()
+
+
+class _VirtualPending[T]:
+    def __init__(self, answer: T, arrived: Callable[[float], bool]) -> None:
+        self._answer, self._arrived = answer, arrived
+
+    def ready(self, progress: float) -> bool:
+        return self._arrived(progress)
+
+    def result(self) -> T:
+        return self._answer
+
+
+@dataclass(frozen=True)
+class DualPathwayStatistics:
+    """The implementation guide's statistics, and percentiles; None where nothing was measured."""
+
+    decisions: int
+    avg_flow_time: float | None
+    """Seconds."""
+    avg_total_time: float | None
+    """Seconds."""
+    rag_timeout_rate: float | None
+    """Share of decisions that their own retrieval did not reach."""
+    late_served_rate: float | None
+    """Share of decisions that had an older retrieval at hand instead."""
+    correction_rate: float | None
+    """Share of rows (environments times decisions) that retrieval changed."""
+    avg_frequency: float | None
+    """Decisions a second that the average total time allows, Hz."""
+    deadline_miss_rate: float | None
+    """Share of decisions that took longer than the budget."""
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    """Percentiles of the total time."""
+
+
+@dataclass
+class _Tally:
+    flow_ms: list[float] = field(default_factory=list)
+    total_ms: list[float] = field(default_factory=list)
+    timeouts: int = 0
+    late_served: int = 0
+    corrected: int = 0
+    rows: int = 0
+
+
+class DualPathwayProcessor[Q, R]:
+    """Runs ``flow_fn`` and ``retrieve_fn`` side by side.
+
+    The search is submitted first; then the flow runs in the caller's thread and polls.  At most one search is under
+    way: while one is, later decisions ask for none.  A query must not change while a search may still read it.
+    """
+
+    def __init__(
+        self,
+        flow_fn: Callable[[Q, Poll[R]], FlowAnswer],
+        retrieve_fn: Callable[[Q], R],
+        max_latency_ms: float = 25.0,
+        clock: Clock | None = None,
+    ) -> None:
+        """Process queries with the two pathways.
+
+        Args:
+            flow_fn: Query and ``poll`` to an answer.
+            retrieve_fn: Query to what the memory says.
+            max_latency_ms: Once a decision has taken this long, ``poll`` finds nothing any more.
+            clock: The wall clock with a worker thread by default.
+        """
+        self._flow_fn, self._retrieve_fn = flow_fn, retrieve_fn
+        self.max_latency_ms = max_latency_ms
+        self.clock: Clock = RealClock() if clock is None else clock
+        self._pending: Pending[R] | None = None
+        self._asked_at = 0
+        self._decision = 0
+        self._tally = _Tally()
+
+    def process(self, query: Q) -> Decision:
+        """Decide; raises what either pathway raises."""
+        clock = self.clock
+        clock.start()
+        self._decision += 1
+        at_hand: Retrieved[R] | None = None
+        if self._pending is not None and self._pending.ready(0.0):
+            at_hand = self._take()
+        if self._pending is None:
+            self._asked_at = self._decision
+            self._pending = clock.submit(lambda: self._retrieve_fn(query))
+
+        def poll(progress: float) -> Retrieved[R] | None:
+            nonlocal at_hand
+            progress = min(max(progress, 0.0), 1.0)
+            if clock.elapsed_ms(progress) > self.max_latency_ms:
+                return None
+            if self._pending is not None and self._pending.ready(progress):
+                at_hand = self._take()
+            return at_hand
+
+        answer = self._flow_fn(query, poll)
+        flow_ms = total_ms = clock.elapsed_ms(1.0)
+        age = None if at_hand is None else at_hand.age
+        self._count(answer, age, flow_ms, total_ms)
+        return Decision(answer.chunk, answer.corrected, age, age == 0, flow_ms, total_ms)
+
+    def _take(self) -> Retrieved[R]:
+        pending, self._pending = self._pending, None
+        if pending is None:
+            raise RuntimeError("no retrieval is under way")
+        return Retrieved(pending.result(), self._decision - self._asked_at)
+
+    def _count(self, answer: FlowAnswer, age: int | None, flow_ms: float, total_ms: float) -> None:
+        tally = self._tally
+        tally.flow_ms.append(flow_ms)
+        tally.total_ms.append(total_ms)
+        tally.timeouts += age != 0
+        tally.late_served += age is not None and age > 0
+        tally.corrected += int(answer.corrected.sum())
+        tally.rows += answer.corrected.numel()
+
+    def reset(self) -> None:
+        """Forget a late answer: the episodes that it was meant for have ended."""
+        self._pending = None
+
+    def get_statistics(self) -> DualPathwayStatistics:
+        """Statistics of all decisions so far."""
+        tally = self._tally
+        n = len(tally.total_ms)
+        if n == 0:
+            return DualPathwayStatistics(0, *[None] * 10)
+        total_s = float(np.mean(tally.total_ms)) / 1000.0
+        p50, p95, p99 = (float(p) for p in np.percentile(tally.total_ms, [50, 95, 99]))
+        return DualPathwayStatistics(
+            decisions=n,
+            avg_flow_time=float(np.mean(tally.flow_ms)) / 1000.0,
+            avg_total_time=total_s,
+            rag_timeout_rate=tally.timeouts / n,
+            late_served_rate=tally.late_served / n,
+            correction_rate=tally.corrected / tally.rows if tally.rows else None,
+            avg_frequency=1.0 / total_s if total_s > 0 else None,
+            deadline_miss_rate=float(np.mean(np.array(tally.total_ms) > self.max_latency_ms)),
+            p50_ms=p50,
+            p95_ms=p95,
+            p99_ms=p99,
+        )
+
+    def close(self) -> None:
+        """Wait for the search under way and end its thread."""
+        self._pending = None
+        self.clock.close()
+
+    def __enter__(self) -> Self:
+        """The processor itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
