@@ -21,6 +21,8 @@ MIN_CLUSTERS = 5
 _CHUNK_CELLS = 4_000_000
 """Upper bound on the resampling weights held in memory at once."""
 
+_Z = float(stats.norm.ppf(0.5 + CONFIDENCE / 2.0))
+
 Interval = tuple[float, float]
 
 
@@ -77,8 +79,7 @@ def proportion(k: int, n: int) -> Proportion:
         raise ValueError(f"{k} of {n} is not a proportion")
     if n == 0:
         return Proportion(0, 0, None, None)
-    ci = stats.binomtest(k, n).proportion_ci(confidence_level=CONFIDENCE, method="wilson")
-    return Proportion(k, n, k / n, (float(ci.low), float(ci.high)))
+    return Proportion(k, n, k / n, _wilson(k, n))
 
 
 def mcnemar_exact(arm: ArrayLike, reference: ArrayLike) -> McNemar:
@@ -253,10 +254,11 @@ def tost_paired(arm: ArrayLike, reference: ArrayLike, margin: float = 1.0, alpha
 
 
 def _wilson(k: int, n: int) -> Interval:
-    ci = proportion(k, n).ci95
-    if ci is None:
-        raise ValueError("no interval without observations")
-    return ci
+    """The closed form: ``scipy.stats.binomtest`` gives the same, and a p-value that costs a millisecond."""
+    rate, z2 = k / n, _Z * _Z
+    centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
+    half_width = _Z / (1 + z2 / n) * (rate * (1 - rate) / n + z2 / (4 * n * n)) ** 0.5
+    return (0.0 if k == 0 else centre - half_width, 1.0 if k == n else centre + half_width)
 
 
 def _pairs(arm: ArrayLike, reference: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from flow_rag_vla.benchmark import statistics as st
 
@@ -18,9 +19,12 @@ def wilson_closed_form(k: int, n: int) -> tuple[float, float]:
     return centre - half, centre + half
 
 
-@pytest.mark.parametrize(("k", "n"), [(0, 10), (3, 10), (10, 10), (81, 263), (1, 1)])
-def test_the_wilson_interval_is_its_closed_form(k: int, n: int):
-    assert st.proportion(k, n).ci95 == pytest.approx(wilson_closed_form(k, n), abs=1e-12)
+@pytest.mark.parametrize(("k", "n"), [(0, 10), (3, 10), (10, 10), (81, 263), (1, 1), (0, 1), (999, 1024)])
+def test_the_wilson_interval_is_its_closed_form_and_scipys(k: int, n: int):
+    interval = st.proportion(k, n).ci95
+    assert interval == pytest.approx(wilson_closed_form(k, n), abs=1e-12)
+    reference = stats.binomtest(k, n).proportion_ci(confidence_level=0.95, method="wilson")
+    assert interval == pytest.approx((reference.low, reference.high), abs=1e-12)
 
 
 def test_no_observations_give_none_and_never_zero():

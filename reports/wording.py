@@ -1,0 +1,134 @@
+"""How numbers, names and the verdict are put into words; nothing is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flow_rag_vla.benchmark.results import REFERENCE_ARM, Interval, Proportion, RunResults, Verdict
+
+NOT_MEASURED = "not measured"
+NO_DATA = "not enough data"
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+
+ARM_ORDER: tuple[str, ...] = ("flow_only", "rag_only", "sequential", "parallel", "always_cautious")
+
+EXPOSURE_ORDER: tuple[str, ...] = ("near", "exact", "far", "clean", "control")
+"""The headline first."""
+
+EXPOSURES: dict[str, str] = {
+    "e1": "First exposure: flow_only meets every planned scenario with an empty memory. The failures "
+    "(F1) are shared by all arms, so no arm chooses its own denominator.",
+    "exact": "The same scenario again, with fresh policy noise. Measures memorisation.",
+    "near": "The same hazard and cue with object and goal displaced by up to 2 cm and 15 degrees. The headline.",
+    "far": "A new layout at the same site and cue. Measures generalisation.",
+    "clean": "A scenario without any fault. Measures what a memory breaks.",
+    "control": "The cue of a hazard with the hazard below threshold. Punishes superstition.",
+}
+
+TERMS: dict[str, str] = {
+    "repeated": "Fails again as in E1: equal failure type and phase of the first causal event, with the object "
+    "within one 5 cm pose bin, by the simulator's truth.",
+    "substituted": "Fails again, but differently: avoiding one failure by another gains nothing.",
+    "resolved": "Succeeds where it had failed. Repeated, substituted and resolved sum to 1 over the "
+    "avoidable failures of F1 in which the fault had fired.",
+    "harm": "Share of CLEAN and CONTROL scenarios solved in E1 that the arm fails, minus flow_only's share.",
+    "invalid": "Episodes whose physics broke down; neither a success nor a failure, never dropped.",
+    "loss chain": "Noticed by the agent's own detector, then retrieved, then retrieved with the right type, then "
+    "corrected: each stage as a share of the one before.",
+}
+
+
+def ordered_arms(arms: Iterable[str]) -> list[str]:
+    """``arms`` with the four of the guide first, then the others by name."""
+    rank = {arm: i for i, arm in enumerate(ARM_ORDER)}
+    return sorted(arms, key=lambda arm: (rank.get(arm, len(rank)), arm))
+
+
+def percent(value: float | None, missing: str = NO_DATA) -> str:
+    """A share as a percentage."""
+    return missing if value is None else f"{_signed(value * 100.0, 1, plus=False)} %"
+
+
+def points(value: float | None, missing: str = NO_DATA) -> str:
+    """A difference of shares in percentage points."""
+    return missing if value is None else f"{_signed(value * 100.0, 1)} pp"
+
+
+def interval(value: Interval | None, *, signed: bool = False) -> str:
+    """A 95 % interval of shares, in percent, or nothing."""
+    if value is None:
+        return ""
+    low, high = (_signed(v * 100.0, 1, plus=signed) for v in value)
+    return f"[{low}, {high}]"
+
+
+def count(value: Proportion) -> str:
+    """``k/n``, or that there is nothing to count."""
+    return f"{value.k}/{value.n}" if value.n else NO_DATA
+
+
+def p_value(value: float | None) -> str:
+    """A p-value as papers print it."""
+    if value is None:
+        return NO_DATA
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A measured number, or that nobody measured it."""
+    return NOT_MEASURED if value is None else _signed(value, digits, plus=False)
+
+
+def megabytes(value: int | None) -> str:
+    """Bytes as MB (10^6)."""
+    return NOT_MEASURED if value is None else f"{value / 1e6:.1f}"
+
+
+def verdict_headline(verdict: Verdict, subject: str) -> str:
+    """The verdict in one line; ``subject`` is what the arm stands for."""
+    if verdict.answer == "not_enough_data":
+        return "Not enough data for a verdict"
+    headline = {
+        "helps": f"{subject} helps",
+        "no_difference": f"{subject} does not help: no difference from {REFERENCE_ARM} could be shown",
+        "hurts": f"{subject} does not help: it lowers success",
+    }[verdict.answer]
+    return f"{headline}, and it breaks scenarios that worked" if verdict.harmful else headline
+
+
+def verdict_subject(results: RunResults) -> str:
+    """What the verdict's arm stands for: the memory, where it has one."""
+    arm = results.summary.verdict.arm
+    if arm is None or results.summary.arms[arm].memory_entries is not None:
+        return "Memory"
+    return arm
+
+
+def caveats(results: RunResults) -> list[str]:
+    """What a reader must know before quoting a number of this run."""
+    summary, code = results.summary, results.manifest.get("code")
+    found = [
+        f"Simulated, with physics preset {summary.physics}; numbers of different presets or versions do not compare.",
+        "Hazards belong to sites that an observation announces; a memory can learn them, a policy alone cannot know "
+        "them. Success on them says nothing about hazards that nothing announces.",
+        "Arms are paired by scenario, yet episodes that share one memory are not independent; intervals cover the "
+        "choice of scenarios, not of the site, unless the run has at least five sites.",
+        "The guide's expected numbers are targets from its own text, set for other hardware and tasks.",
+    ]
+    if summary.verdict.invalid:
+        found.append(
+            f"{summary.verdict.invalid} episodes were invalid (broken physics); they count as neither outcome."
+        )
+    if isinstance(code, dict) and code.get("dirty"):
+        found.append("The code had uncommitted changes, so its commit alone does not reproduce this run.")
+    if not results.timing.arms:
+        found.append("Latency was not measured in this run.")
+    return found
+
+
+def _signed(value: float, digits: int, *, plus: bool = True) -> str:
+    text = f"{value:+.{digits}f}" if plus else f"{value:.{digits}f}"
+    if float(text) == 0.0:
+        text = text.lstrip("+-")
+    return text.replace("-", MINUS)

@@ -1,0 +1,304 @@
+"""The report shows the results as they are, to anyone, everywhere, in the same bytes."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import itertools
+import json
+import re
+import shutil
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import flow_rag_vla.reports
+from flow_rag_vla.benchmark.results import Summary, read_run
+from flow_rag_vla.benchmark.storage import read_json_object
+from flow_rag_vla.reports import tables
+from flow_rag_vla.reports.build import build_report
+from flow_rag_vla.reports.table import pointer
+
+Writer = Callable[..., Path]
+NO_NUMBER = ("not measured", "not enough data", "reference", "none", "\N{EN DASH}")
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060"
+    "0000000500017a5eab3f0000000049454e44ae426082"
+)
+
+
+class Page(HTMLParser):
+    """Texts that name their source, and table cells that name none."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.sourced: list[tuple[str, str]] = []
+        self.unsourced: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._source: str | None = None
+        self._plain_cell = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.tags.append((tag, named))
+        if tag == "td":
+            self._plain_cell = named.get("class") != "guide"
+        if "data-source" in named:
+            self._source = named["data-source"]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("span", "small"):
+            self._source = None
+        if tag in ("td", "table"):
+            self._plain_cell = False
+
+    def handle_data(self, data: str) -> None:
+        if self._source is not None:
+            self.sourced.append((self._source, data))
+        elif self._plain_cell and data.strip():
+            self.unsourced.append(data)
+
+
+def html_of(run_dir: Path) -> str:
+    return build_report(run_dir).read_text(encoding="utf-8")
+
+
+@functools.cache
+def content(path: Path) -> object:
+    return read_json_object(path)
+
+
+def value_at(run_dir: Path, source: str) -> object:
+    name, *keys = (key.replace("~1", "/").replace("~0", "~") for key in source.split("/"))
+    value: object = content(run_dir / f"{name}.json")
+    for key in keys:
+        if value is None:
+            return None
+        value = value[int(key)] if isinstance(value, list) else value[key]  # type: ignore[index]
+    return value
+
+
+def numbers_in(value: object) -> Iterator[float]:
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from numbers_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from numbers_in(item)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield float(value)
+
+
+def printed(value: float) -> set[str]:
+    forms = {f"{value:.{digits}f}" for digits in range(4)}
+    return forms | {f"{value * 100:.1f}", f"{value / 1e6:.1f}"}
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """One run of two rounds with a picture, shared by the tests that only read it."""
+    conftest = request.getfixturevalue("synthetic")
+    run = conftest(tmp_path_factory.mktemp("shared") / "run")
+    picture = run / "report/figures/scene_post.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(PIXEL)
+    return run
+
+
+def test_every_number_on_the_page_is_in_the_results(run_dir: Path):
+    page = Page(html_of(run_dir))
+    assert len(page.sourced) > 500
+    for source, text in page.sourced:
+        if text in NO_NUMBER:
+            continue
+        known = list(numbers_in(value_at(run_dir, source)))
+        allowed = {form for value in known for form in printed(value)}
+        if "< 0.001" in text:
+            assert min(known) < 0.001, (source, text)
+            text = text.replace("< 0.001", "")
+        for shown in re.findall(r"[+-]?\d+(?:\.\d+)?", text.replace("\N{MINUS SIGN}", "-")):
+            assert shown.lstrip("+") in allowed or f"-{shown}" in allowed, (source, text, known)
+
+
+def test_what_has_no_number_is_null_in_the_results(run_dir: Path):
+    for source, text in Page(html_of(run_dir)).sourced:
+        if text in ("not measured", "not enough data"):
+            value = value_at(run_dir, source)
+            assert value is None or not any(numbers_in(value)), (source, value)
+
+
+def test_no_table_cell_shows_a_number_without_a_source(run_dir: Path):
+    html = html_of(run_dir)
+    facts = html.index('class="facts"')
+    assert not [text for text in Page(html[:facts]).unsourced if re.search(r"\d", text) and text != "E1"]
+
+
+def test_the_ablation_table_has_the_expectations_of_the_guide(run_dir: Path):
+    frame = tables.ablation(read_run(run_dir)).frame()
+    guide = frame[[column for column in frame.columns if column.endswith("guide")]]
+    assert guide.loc["flow_only"].tolist() == ["20", "85 %", "500 model"]
+    assert guide.loc["rag_only"].tolist() == ["100", "75 %", "100 database"]
+    assert guide.loc["sequential"].tolist() == ["120", "88 %", "600 both"]
+    assert guide.loc["parallel"].tolist() == ["25", "92 %", "600 both"]
+
+
+def test_the_same_results_give_the_same_bytes(run_dir: Path, tmp_path: Path):
+    copy = tmp_path / "elsewhere"
+    build_report(run_dir)
+    shutil.copytree(run_dir, copy)
+    for file in ("index.html", "report.md", "figures/success.svg"):
+        (copy / "report" / file).unlink()
+    build_report(copy)
+    files = sorted(p.relative_to(run_dir) for p in (run_dir / "report").rglob("*") if p.is_file())
+    assert len(files) == 6
+    for file in files:
+        assert (copy / file).read_bytes() == (run_dir / file).read_bytes(), file
+
+
+def test_the_page_needs_nothing_but_itself(run_dir: Path):
+    html = html_of(run_dir)
+    page = Page(html)
+    assert "default-src 'none'" in html
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed"}
+    for tag, attributes in page.tags:
+        for name in ("src", "href"):
+            target = attributes.get(name) or "#"
+            assert target.startswith(("#", "data:image/png;base64,")), (tag, target)
+    assert "url(" not in html
+    assert html.count("http") == html.count("http://www.w3.org/2000/svg") + html.count("http-equiv")
+
+
+def test_links_within_the_page_lead_somewhere(run_dir: Path):
+    tags = Page(html_of(run_dir)).tags
+    names = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(names) == len(set(names))
+    targets = {(a["href"] or "")[1:] for tag, a in tags if tag == "a"}
+    targets |= {i for _, a in tags for i in (a.get("aria-labelledby") or "").split()}
+    assert targets <= set(names)
+
+
+def test_tables_and_figures_are_named_for_screen_readers(run_dir: Path):
+    html = html_of(run_dir)
+    tags = [tag for tag, _ in Page(html).tags]
+    assert tags.count("caption") == tags.count("table") > 8
+    assert tags.count("h1") == 1
+    assert all(a.get("alt") for tag, a in Page(html).tags if tag == "img")
+    assert html.count('role="img" aria-labelledby=') == 3
+    assert all(a.get("scope") for tag, a in Page(html).tags if tag == "th" and a.get("class") != "group" and a)
+
+
+def test_the_page_serves_dark_light_print_and_narrow_screens(run_dir: Path):
+    html = html_of(run_dir)
+    for feature in ("prefers-color-scheme:dark", "@media print", "width=device-width", "overflow-x:auto"):
+        assert feature in html
+
+
+def test_figures_are_well_formed_files_with_both_colour_schemes(run_dir: Path):
+    build_report(run_dir)
+    for name in ("success", "repeats", "faults"):
+        path = run_dir / f"report/figures/{name}.svg"
+        assert ET.parse(path).getroot().tag.endswith("svg")
+        assert "prefers-color-scheme:dark" in path.read_text()
+
+
+def test_the_markdown_twin_refers_to_files_that_exist(run_dir: Path):
+    build_report(run_dir)
+    text = (run_dir / "report/report.md").read_text()
+    targets = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert len(targets) == 4
+    assert all((run_dir / "report" / target).is_file() for target in targets)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(widths) == 1, table
+
+
+@pytest.mark.parametrize("arm", ["<img onerror=alert(1)>", "a|b", "`x` [l](http://e) **b**", "a/b~c&d"])
+def test_a_hostile_arm_name_is_shown_as_text(arm: str, make_run: Writer):
+    run = make_run(num_scenarios=21, fix_rate={"flow_only": 0.1, arm: 0.6})
+    html = html_of(run)
+    page = Page(html)
+    assert "<img" not in html
+    assert [text for source, text in page.sourced if pointer("summary", "arms", arm) in source]
+    markdown = (run / "report/report.md").read_text()
+    assert "<img" not in markdown
+    assert not re.search(r"(?<!\\)\]\(http", markdown)
+    assert "**b**" not in markdown
+    for table in re.findall(r"(?:^\|.*\n)+", markdown, re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+    for name in ("success", "repeats", "faults"):
+        ET.parse(run / f"report/figures/{name}.svg")
+
+
+def test_a_hostile_manifest_is_shown_as_text(make_run: Writer):
+    manifest = {"command": "run ```\n<script>x</script>", "versions": {"<b>": "a|b"}, "code": None}
+    html = html_of(make_run(num_scenarios=14, manifest=manifest))
+    assert "<script" not in html
+    assert "<b>" not in html
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"records": []}, {"num_scenarios": 21, "invalid": 1.0}, {"num_scenarios": 14, "fix_rate": {"flow_only": 0.2}}],
+)
+def test_a_run_without_comparable_episodes_says_so(changes: dict, make_run: Writer):
+    html = html_of(make_run(**changes))
+    assert "Not enough data for a verdict" in html
+    assert "not enough data" in html
+    assert ">None<" not in html
+    assert not re.search(r"\bnan\b", html)
+
+
+def test_a_run_that_was_not_timed_says_so(make_run: Writer):
+    html = html_of(make_run(num_scenarios=14, timing=False))
+    assert "not measured" in html
+    assert "Latency was not measured in this run." in html
+
+
+@pytest.mark.parametrize(
+    ("answer", "harmful", "words"),
+    [
+        ("helps", False, "Memory helps"),
+        ("helps", True, "Memory helps, and it breaks scenarios that worked"),
+        ("no_difference", False, "Memory does not help: no difference from flow_only could be shown"),
+        ("hurts", False, "Memory does not help: it lowers success"),
+        ("not_enough_data", False, "Not enough data for a verdict"),
+    ],
+)
+def test_the_verdict_is_said_plainly(answer: str, harmful: bool, words: str, make_run: Writer):
+    run = make_run(num_scenarios=14)
+    summary = Summary.read(run)
+    verdict = dataclasses.replace(summary.verdict, answer=answer, harmful=harmful)
+    dataclasses.replace(summary, verdict=verdict).write(run)
+    assert f">{words}</h2>" in html_of(run)
+
+
+def test_rounds_and_loss_chain_appear_only_where_they_exist(make_run: Writer, run_dir: Path):
+    one = html_of(make_run(num_scenarios=14, fix_rate={"flow_only": 0.1, "always_cautious": 0.5}))
+    assert 'id="table-rounds"' not in one
+    assert 'id="table-loss-chain"' not in one
+    assert "always_cautious helps" in one or "always_cautious does not help" in one
+    two = html_of(run_dir)
+    assert 'id="table-rounds"' in two
+    assert 'id="table-loss-chain"' in two
+
+
+def test_the_page_stays_small_however_many_episodes(run_dir: Path):
+    assert build_report(run_dir).stat().st_size < 500_000
+
+
+def test_reports_read_only_results():
+    sources = [p for root in flow_rag_vla.reports.__path__ for p in Path(root).glob("*.py")]
+    trees = [ast.parse(path.read_text()) for path in sources]
+    nodes = itertools.chain.from_iterable(ast.walk(tree) for tree in trees)
+    modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
+    assert {m for m in modules if m.startswith("flow_rag_vla")} == {"flow_rag_vla.benchmark.results"}
+
+
+def test_json_pointers_survive_slashes_and_tildes():
+    assert pointer("summary", "a/b", "c~d") == "summary/a~1b/c~0d"
+    assert json.dumps(pointer("x")) == '"x"'
