@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from .panda import FINGER_STIFFNESS_N_M
+from flow_rag_vla.tasks.assets.panda import FINGER_STIFFNESS_N_M
 
 MAX_FORCE_N = 40.0
 """Force of each finger at full command."""

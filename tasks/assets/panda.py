@@ -11,8 +11,8 @@ from isaaclab.assets import ArticulationCfg
 from isaaclab_newton.sim.schemas import MujocoRigidBodyCfg, NewtonArticulationCfg
 from isaaclab_physx.sim.schemas import PhysxArticulationCfg
 
-from ..physics.quiet import quiet_console
-from .cache import built_once, cache_dir
+from flow_rag_vla.tasks.assets.cache import built_once, cache_dir
+from flow_rag_vla.tasks.physics.quiet import quiet_console
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def panda_usd_path() -> str:
 
 
 def _build(target: Path) -> None:
-    from .panda_usd import convert
+    from flow_rag_vla.tasks.assets.panda_usd import convert
 
     with quiet_console(cache_dir() / "panda_conversion.log"):
         convert(target)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from isaaclab_newton.physics.newton_manager import NewtonManager
 
-from .sensing_solver import SensingSolver
+from flow_rag_vla.tasks.physics.sensing_solver import SensingSolver
 
 if TYPE_CHECKING:
     import torch

@@ -13,8 +13,8 @@ from isaaclab_newton.physics.mjwarp_manager import NewtonMJWarpManager
 from newton import Contacts, Model
 from newton.solvers import SolverMuJoCo
 
-from .native_solver import NativeSolver
-from .sensing_solver import SensingSolver
+from flow_rag_vla.tasks.physics.native_solver import NativeSolver
+from flow_rag_vla.tasks.physics.sensing_solver import SensingSolver
 
 
 class NewtonSensingManager(NewtonMJWarpManager):

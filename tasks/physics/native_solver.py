@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from typing import Any
 
@@ -13,8 +14,10 @@ import warp as wp
 from mujoco import mjtState, rollout
 from newton import Contacts, Control, Model, ModelFlags, State
 
-from .contact_layout import SENSOR_WIDTH, ContactGroups
-from .sensing_solver import MAX_SPEED, SensingSolver
+from flow_rag_vla.tasks.physics.contact_layout import SENSOR_WIDTH, ContactGroups
+from flow_rag_vla.tasks.physics.sensing_solver import MAX_SPEED, SensingSolver
+
+logger = logging.getLogger(__name__)
 
 THREADS_VARIABLE = "FLOW_RAG_VLA_PHYSICS_THREADS"
 
@@ -28,7 +31,9 @@ _CONTROL_SPEC = int(
 _CONTROL_FIELDS = ("ctrl", "qfrc_applied", "xfrc_applied", "mocap_pos", "mocap_quat")
 """The same, in MuJoCo's order.  Mocap poses belong to it: Newton's fixed-base robots are mocap bodies."""
 
-_INERTIAL_FIELDS = ("body_pos", "body_quat", "body_ipos", "body_iquat", "body_mass", "body_inertia", "dof_armature", "qpos0")
+_INERTIAL_FIELDS = (
+    "body_pos", "body_quat", "body_ipos", "body_iquat", "body_mass", "body_inertia", "dof_armature", "qpos0",
+)  # fmt: skip
 """Per-world parameters from which ``mj_setConst`` derives subtree masses and inverse weights."""
 
 _WORLD_FIELDS = (
@@ -44,6 +49,10 @@ _ITERATIONS = 100
 """Against a kinematic body (armature 1e10) MuJoCo's default of 1e-8 stops before the first iteration, and forces are
 twice too large or an arm is catapulted; from 1e-12 on they are MuJoCo Warp's within 0.2 %.  The solver converges in one
 or two iterations, so it costs nothing."""
+
+
+def _log_warning(message: str) -> None:
+    logger.debug("MuJoCo: %s", message)
 
 
 def physics_threads() -> int:
@@ -71,6 +80,8 @@ class NativeSolver(SensingSolver):
         """See ``SensingSolver``; raises ``ValueError`` for a model that is not on the CPU."""
         if model.device.is_cuda:
             raise ValueError(f"native MuJoCo steps on the CPU, but the model is on {model.device}")
+        # By default MuJoCo appends every warning to MUJOCO_LOG.TXT in the current folder.
+        mujoco.set_mju_user_warning(_log_warning)
         self._models: list[mujoco.MjModel] = []
         super().__init__(model, contact_groups=contact_groups, **kwargs)
         self._num_worlds = self.mjw_data.nworld

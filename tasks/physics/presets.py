@@ -11,7 +11,7 @@ from isaaclab_newton.physics import NewtonCfg
 from isaaclab_physx.physics import PhysxCfg
 from isaaclab_tasks.utils import PresetCfg
 
-from .managers import NativeSolverCfg, SensingSolverCfg
+from flow_rag_vla.tasks.physics.managers import NativeSolverCfg, SensingSolverCfg
 
 CONTROL_STEP_S = 1 / 30
 NUM_SUBSTEPS = 4

@@ -11,7 +11,7 @@ from mujoco_warp import OverflowType
 from newton import Contacts, Control, Model, ModelFlags, State
 from newton.solvers import SolverMuJoCo
 
-from .contact_layout import SENSOR_WIDTH, ContactGroups, contact_sensors_compiled_in
+from flow_rag_vla.tasks.physics.contact_layout import SENSOR_WIDTH, ContactGroups, contact_sensors_compiled_in
 
 _INVALIDATING = int(
     OverflowType.NEFC

@@ -1,0 +1,174 @@
+"""The native solver against MuJoCo Warp and against itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.sim
+
+POST = torch.tensor([0.42, 0.12, 0.20])
+PRESETS = ("newton_mujoco", "newton_mjwarp")
+
+
+def squeeze_and_crash(rig, steps: int = 34) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Grasp the cube in mid-air, then swing it into a post.
+
+    Returns:
+        States (steps, num_envs, 16), finger forces (num_envs, 2) before the swing and the peak force on the post.
+    """
+    rig.place(rig.obstacle, POST)
+    tip, orientation = rig.fingertips()
+    speed = torch.linspace(0.04, 0.06, 4).repeat(rig.num_envs)[: rig.num_envs]
+    squeeze = torch.zeros(rig.num_envs, 2)
+    peak = torch.zeros(rig.num_envs)
+    states = []
+    for t in range(steps):
+        if t < 10:
+            rig.place(rig.object, tip, orientation)
+        if t == 14:
+            forces = rig.contacts.read()
+            squeeze = torch.stack([forces[f"{side}_finger"].norm(dim=1) for side in ("left", "right")], dim=1)
+        if t >= 14:
+            rig.arm_target[:, 0] += speed
+        rig.step(-0.25)
+        peak = torch.maximum(peak, rig.contacts.read()["obstacle"].norm(dim=1))
+        states.append(rig.state())
+    return torch.stack(states), squeeze, peak
+
+
+def test_native_and_warp_agree_on_a_grasp_and_a_crash(make_rig: Callable) -> None:
+    native, warp = (squeeze_and_crash(make_rig(name)) for name in PRESETS)
+    difference = (native[0] - warp[0]).abs()
+    assert difference[:14].max() < 1e-5  # closing and holding
+    # Jerked away with the cube: contact manifolds of boxes differ between the two (rad for joints, m for the cube).
+    assert difference[14:, :, :12].max() < 8e-3
+    assert native[1] == pytest.approx(warp[1], rel=0.01)
+    assert native[1] == pytest.approx(torch.full((4, 2), 10.0), rel=0.02)
+    assert native[2].min() > 100.0
+    assert native[2] == pytest.approx(warp[2], rel=0.05)
+
+
+def test_a_run_does_not_depend_on_repetition_threads_or_the_number_of_environments(
+    make_rig: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = squeeze_and_crash(make_rig())[0]
+    monkeypatch.setenv("FLOW_RAG_VLA_PHYSICS_THREADS", "1")
+    again = squeeze_and_crash(make_rig())[0]
+    monkeypatch.setenv("FLOW_RAG_VLA_PHYSICS_THREADS", "3")
+    among_more = squeeze_and_crash(make_rig(num_envs=12))[0]
+    assert torch.equal(first, again)
+    assert torch.equal(first, among_more[:, :4])
+
+
+def test_an_environment_does_not_feel_its_neighbours(make_rig: Callable) -> None:
+    def run(nudge: float) -> torch.Tensor:
+        rig = make_rig()
+        rig.arm_target[2:, 0] += nudge
+        for _ in range(8):
+            rig.step(1.0)
+        return rig.state()
+
+    still, nudged = run(0.0), run(0.3)
+    assert torch.equal(still[:2], nudged[:2])
+    assert not torch.equal(still[2:], nudged[2:])
+
+
+def test_a_rewritten_environment_replays_its_episode_while_the_others_go_on(make_rig: Callable) -> None:
+    rig = make_rig()
+    start = rig.joint_pos
+    object_pose = rig.object.data.root_pose_w.torch.clone()
+    ids = torch.tensor([1, 3], dtype=torch.int32)
+
+    def swing(steps: int) -> None:
+        for _ in range(steps):
+            rig.arm_target[:, 0] += 0.02
+            rig.step(1.0)
+
+    home = rig.arm_target.clone()
+    swing(6)
+    first = rig.state()
+    rig.robot.write_joint_position_to_sim_index(position=start[ids.long()], env_ids=ids)
+    rig.robot.write_joint_velocity_to_sim_index(velocity=torch.zeros(2, 9), env_ids=ids)
+    rig.object.write_root_pose_to_sim_index(root_pose=object_pose[ids.long()], env_ids=ids)
+    rig.object.write_root_velocity_to_sim_index(root_velocity=torch.zeros(2, 6), env_ids=ids)
+    rig.arm_target[ids.long()] = home[ids.long()]
+    swing(6)
+    assert torch.equal(rig.state()[ids.long()], first[ids.long()])
+    assert not torch.equal(rig.state()[0], first[0])
+
+
+@pytest.mark.parametrize("physics", PRESETS)
+def test_a_grown_box_collides_like_one_built_at_that_size(make_rig: Callable, physics: str) -> None:
+    from flow_rag_vla.tasks.physics.properties import set_box_half_extents
+
+    size = (0.32, 0.04, 0.30)
+    built = squeeze_and_crash(make_rig(physics, obstacle_size=size))[2]
+    rig = make_rig(physics, obstacle_size=(0.04, 0.04, 0.04))
+    set_box_half_extents(rig.obstacle, torch.arange(4), torch.tensor(size).repeat(4, 1) / 2)
+    grown = squeeze_and_crash(rig)[2]
+    assert grown == pytest.approx(built, rel=1e-3)
+
+
+@pytest.mark.parametrize("physics", PRESETS)
+def test_changed_mass_and_friction_decide_whether_the_cube_is_held(make_rig: Callable, physics: str) -> None:
+    from flow_rag_vla.tasks.physics.properties import set_friction, set_mass
+
+    rig = make_rig(physics)
+    set_friction(rig.object, torch.tensor([1, 3]), torch.tensor([0.03, 1.0]))
+    set_mass(rig.object, torch.tensor([2]), torch.tensor([6.0]), 0.05)
+    tip, orientation = rig.fingertips()
+    for t in range(24):
+        if t < 12:
+            rig.place(rig.object, tip, orientation)
+        rig.step(-0.25)
+    fallen = rig.object.data.root_pos_w.torch[:, 2] < tip[:, 2] - 0.02
+    assert fallen.tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize("physics", PRESETS)
+def test_a_non_finite_environment_is_invalid_and_alone(make_rig: Callable, physics: str) -> None:
+    rig = make_rig(physics)
+    rig.step(1.0)
+    assert not rig.contacts.invalid().any()
+    broken = rig.joint_pos
+    broken[1, 0] = float("nan")
+    rig.robot.write_joint_position_to_sim_index(position=broken)
+    rig.step(1.0)
+    assert rig.contacts.invalid().tolist() == [False, True, False, False]
+    assert torch.isfinite(rig.joint_pos[[0, 2, 3]]).all()
+
+
+def test_dropped_contacts_make_a_warp_environment_invalid(make_rig: Callable) -> None:
+    from isaaclab_newton.physics.newton_manager import NewtonManager
+
+    rig = make_rig("newton_mjwarp")
+    rig.place(rig.object, torch.tensor([0.5, -0.3, 0.024]))
+    # Room for fewer constraints than the cube on the table needs.
+    NewtonManager._solver.mjw_data.njmax = 4
+    rig.step(1.0)
+    assert rig.contacts.invalid().any()
+
+
+@pytest.mark.parametrize("physics", PRESETS)
+@pytest.mark.parametrize("force_n", [(5.0, 10.0, 20.0, 40.0)])
+def test_the_grip_command_is_a_force_and_closing_does_not_overshoot(
+    make_rig: Callable, physics: str, force_n: tuple[float, ...]
+) -> None:
+    rig = make_rig(physics)
+    wanted = torch.tensor(force_n)
+    tip, orientation = rig.fingertips()
+    peak = torch.zeros(4)
+    for t in range(30):
+        if t < 15:
+            rig.place(rig.object, tip, orientation)
+        rig.step(-wanted / 40.0)
+        for side in ("left", "right"):
+            peak = torch.maximum(peak, rig.contacts.read()[f"{side}_finger"].norm(dim=1))
+    for side in ("left", "right"):
+        assert rig.contacts.last()[f"{side}_finger"].norm(dim=1) == pytest.approx(wanted, rel=0.1)
+    assert (peak < wanted + 2.0).all()
+    # Pads sink less than 1 mm into a 50 mm cube.
+    assert (rig.joint_pos[:, rig.finger_ids] > 0.024).all()
