@@ -7,6 +7,7 @@ everything measured by a clock.  What nobody measured is None, null in the files
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -380,10 +381,15 @@ def _decode(kind: Any, value: Any, place: str) -> Any:
     raise ValueError(f"{place} is {value!r}, expected {kind}")
 
 
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def _decode_record(kind: Any, value: Any, place: str) -> Any:
     if not isinstance(value, Mapping):
         raise ValueError(f"{place} is {value!r}, expected {kind.__name__}")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     given = {
         f.name: _decode(hints[f.name], value[f.name], f"{place}.{f.name}")
         for f in dataclasses.fields(kind)

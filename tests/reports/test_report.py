@@ -110,8 +110,13 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     return run
 
 
-def test_every_number_on_the_page_is_in_the_results(run_dir: Path):
-    page = Page(html_of(run_dir))
+@pytest.fixture(scope="module")
+def html(run_dir: Path) -> str:
+    return html_of(run_dir)
+
+
+def test_every_number_on_the_page_is_in_the_results(run_dir: Path, html: str):
+    page = Page(html)
     assert len(page.sourced) > 500
     for source, text in page.sourced:
         if text in NO_NUMBER:
@@ -125,15 +130,14 @@ def test_every_number_on_the_page_is_in_the_results(run_dir: Path):
             assert shown.lstrip("+") in allowed or f"-{shown}" in allowed, (source, text, known)
 
 
-def test_what_has_no_number_is_null_in_the_results(run_dir: Path):
-    for source, text in Page(html_of(run_dir)).sourced:
+def test_what_has_no_number_is_null_in_the_results(run_dir: Path, html: str):
+    for source, text in Page(html).sourced:
         if text in ("not measured", "not enough data"):
             value = value_at(run_dir, source)
             assert value is None or not any(numbers_in(value)), (source, value)
 
 
-def test_no_table_cell_shows_a_number_without_a_source(run_dir: Path):
-    html = html_of(run_dir)
+def test_no_table_cell_shows_a_number_without_a_source(html: str):
     facts = html.index('class="facts"')
     assert not [text for text in Page(html[:facts]).unsourced if re.search(r"\d", text) and text != "E1"]
 
@@ -160,8 +164,7 @@ def test_the_same_results_give_the_same_bytes(run_dir: Path, tmp_path: Path):
         assert (copy / file).read_bytes() == (run_dir / file).read_bytes(), file
 
 
-def test_the_page_needs_nothing_but_itself(run_dir: Path):
-    html = html_of(run_dir)
+def test_the_page_needs_nothing_but_itself(html: str):
     page = Page(html)
     assert "default-src 'none'" in html
     assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed"}
@@ -173,8 +176,8 @@ def test_the_page_needs_nothing_but_itself(run_dir: Path):
     assert html.count("http") == html.count("http://www.w3.org/2000/svg") + html.count("http-equiv")
 
 
-def test_links_within_the_page_lead_somewhere(run_dir: Path):
-    tags = Page(html_of(run_dir)).tags
+def test_links_within_the_page_lead_somewhere(html: str):
+    tags = Page(html).tags
     names = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(names) == len(set(names))
     targets = {(a["href"] or "")[1:] for tag, a in tags if tag == "a"}
@@ -182,8 +185,7 @@ def test_links_within_the_page_lead_somewhere(run_dir: Path):
     assert targets <= set(names)
 
 
-def test_tables_and_figures_are_named_for_screen_readers(run_dir: Path):
-    html = html_of(run_dir)
+def test_tables_and_figures_are_named_for_screen_readers(html: str):
     tags = [tag for tag, _ in Page(html).tags]
     assert tags.count("caption") == tags.count("table") > 8
     assert tags.count("h1") == 1
@@ -192,8 +194,7 @@ def test_tables_and_figures_are_named_for_screen_readers(run_dir: Path):
     assert all(a.get("scope") for tag, a in Page(html).tags if tag == "th" and a.get("class") != "group" and a)
 
 
-def test_the_page_serves_dark_light_print_and_narrow_screens(run_dir: Path):
-    html = html_of(run_dir)
+def test_the_page_serves_dark_light_print_and_narrow_screens(html: str):
     for feature in ("prefers-color-scheme:dark", "@media print", "width=device-width", "overflow-x:auto"):
         assert feature in html
 
