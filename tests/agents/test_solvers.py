@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from flow_rag_vla.agents.solvers import EVALUATIONS, SOLVERS, integrate
+
+
+@pytest.mark.parametrize("method", SOLVERS)
+def test_a_constant_field_is_integrated_exactly_from_every_start(method):
+    t0 = torch.tensor([0.0, 0.25, 1.0])
+    x = integrate(lambda t, x: torch.full_like(x, 2.0), torch.zeros(3, 2, 7), 3, method, t0)
+    torch.testing.assert_close(x[:, 0, 0], 2.0 * (1.0 - t0))
+
+
+@pytest.mark.parametrize("method", ["midpoint", "heun"])
+def test_second_order_solvers_integrate_a_field_linear_in_time_exactly(method):
+    t0 = torch.tensor([0.0, 0.5])
+    x = integrate(lambda t, x: 2.0 * t.expand_as(x), torch.zeros(2, 7), 2, method, t0)
+    torch.testing.assert_close(x[:, 0], 1.0 - t0**2)
+
+
+@pytest.mark.parametrize(("method", "order"), [("euler", 1), ("midpoint", 2), ("heun", 2)])
+def test_halving_the_step_divides_the_error_by_two_to_the_order(method, order):
+    def error(steps):
+        return abs(integrate(lambda t, x: x, torch.ones(1, 1).double(), steps, method).item() - math.e)
+
+    assert math.log2(error(64) / error(128)) == pytest.approx(order, abs=0.1)
+
+
+@pytest.mark.parametrize("method", SOLVERS)
+def test_each_step_costs_the_stated_evaluations(method):
+    calls = []
+    integrate(lambda t, x: calls.append(t) or x, torch.ones(1, 1), 3, method)
+    assert len(calls) == 3 * EVALUATIONS[method]
+
+
+def test_the_hook_sees_each_step_and_may_replace_the_state():
+    seen = []
+
+    def hook(step, t, x):
+        seen.append((step, t[0, 0].item()))
+        return torch.zeros_like(x) if step == 1 else x
+
+    x = integrate(lambda t, x: torch.ones_like(x), torch.ones(1, 1), 4, before_step=hook)
+    assert seen == [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.75)]
+    assert x.item() == pytest.approx(0.75)
+
+
+def test_an_unknown_solver_and_no_steps_are_refused():
+    with pytest.raises(ValueError, match="available: euler"):
+        integrate(lambda t, x: x, torch.ones(1, 1), 1, "rk45")
+    with pytest.raises(ValueError, match="at least 1 step"):
+        integrate(lambda t, x: x, torch.ones(1, 1), 0)
