@@ -4,6 +4,9 @@ The meshes stay visible but do not collide.  Instead each finger gets its tip bo
 primitives: a third of the contact work of the meshes, and flat finger pads that hold a cube without rocking.
 """
 
+# pxr's bindings are generated without return types.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportAssignmentType=false, reportGeneralTypeIssues=false
+
 from __future__ import annotations
 
 import logging

@@ -1,5 +1,8 @@
 """Which contact forces are measured: named groups of body pairs, compiled into MuJoCo contact sensors."""
 
+# mujoco's enums and spec come from a compiled module without stubs.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import re

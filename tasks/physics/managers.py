@@ -3,6 +3,9 @@
 Isaac Lab recognises Newton backends by a manager name that starts with ``Newton``.
 """
 
+# Isaac Lab's managers keep their state in class variables that start as None.
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportArgumentType=false, reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false
+
 from __future__ import annotations
 
 from dataclasses import field

@@ -1,5 +1,8 @@
 """The Newton model stepped by native MuJoCo C on all CPU cores, instead of single-threaded MuJoCo Warp."""
 
+# mujoco's enums come from a compiled module, and Newton declares its MuJoCo arrays as optional.
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+
 from __future__ import annotations
 
 import copy

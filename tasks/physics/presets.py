@@ -95,3 +95,12 @@ class PhysicsPresetCfg(PresetCfg):
     newton_mujoco: PhysicsCfg = newton_mujoco()
     newton_mjwarp: PhysicsCfg = newton_mjwarp()
     isaacsim_physx: PhysicsCfg = PhysxCfg()
+
+
+def require_physics(name: str) -> None:
+    """Check that the preset ``name`` can be built here; ``physics_cfg`` without the result.
+
+    Raises:
+        ValueError: unknown name, or its simulator is not installed.
+    """
+    physics_cfg(name)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def _shape_attribute(body: RigidObject, name: str) -> torch.Tensor:
     """Writable view (num_envs, shapes, ...) of the Newton model's ``name`` for the shapes of ``body``."""
-    return wp.to_torch(body._root_view.get_attribute(name, NewtonManager.get_model())[:, 0])
+    view = body._root_view  # pyright: ignore[reportAttributeAccessIssue]
+    return wp.to_torch(view.get_attribute(name, NewtonManager.get_model())[:, 0])
 
 
 def set_friction(body: RigidObject, env_ids: torch.Tensor, friction: torch.Tensor) -> None:

@@ -1,5 +1,8 @@
 """MuJoCo Warp solver that also keeps the largest contact forces of a control step and notices overflows."""
 
+# Warp kernels are another language in Python's clothes, and Newton wraps its methods.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportAssignmentType=false, reportCallIssue=false, reportGeneralTypeIssues=false, reportIndexIssue=false, reportIncompatibleVariableOverride=false
+
 from __future__ import annotations
 
 from typing import Any

@@ -26,7 +26,7 @@ class Rig:
         self.sim = SimulationContext(SimulationCfg(dt=self.dt, device="cpu", physics=physics_cfg(physics)))
         cfg = TableSceneCfg(num_envs=num_envs, env_spacing=0.0, replicate_physics=True)
         if obstacle_size is not None:
-            cfg.obstacle.spawn.size = obstacle_size
+            cfg.obstacle.spawn = cfg.obstacle.spawn.replace(size=obstacle_size)  # pyright: ignore
         self.scene = InteractiveScene(cfg)
         self.sim.reset()
         self.scene.reset()

@@ -48,7 +48,8 @@ def test_a_closed_grip_presses_with_the_commanded_force_on_what_stops_it() -> No
     gripper = GripperForce(2, "cpu")
     fingers = torch.full((2, 2), 0.025)
     for _ in range(20):
-        target = gripper.targets(torch.tensor([-0.25, -1.0]), fingers)
+        gripper.targets(torch.tensor([-0.25, -1.0]), fingers)
+    target = gripper.targets(torch.tensor([-0.25, -1.0]), fingers)
     force = FINGER_STIFFNESS_N_M * (fingers - target)
     assert force == pytest.approx(torch.tensor([[10.0, 10.0], [40.0, 40.0]]), rel=1e-4)
 
@@ -62,8 +63,9 @@ def test_closing_is_no_faster_than_its_limit() -> None:
 def test_a_command_in_the_deadband_keeps_the_last_one_and_reset_opens() -> None:
     gripper = GripperForce(2, "cpu")
     fingers = torch.full((2, 2), 0.025)
-    for command in (-0.25, -0.25, -0.25, 0.0, 0.04):
-        target = gripper.targets(torch.full((2,), command), fingers)
+    for command in (-0.25, -0.25, -0.25, 0.0):
+        gripper.targets(torch.full((2,), command), fingers)
+    target = gripper.targets(torch.full((2,), 0.04), fingers)
     assert target[0, 0].item() == pytest.approx(0.025 - 10.0 / FINGER_STIFFNESS_N_M)
     gripper.reset(torch.tensor([1]))
     target = gripper.targets(torch.zeros(2), fingers)

@@ -147,7 +147,7 @@ def test_dropped_contacts_make_a_warp_environment_invalid(make_rig: Callable) ->
     rig = make_rig("newton_mjwarp")
     rig.place(rig.object, torch.tensor([0.5, -0.3, 0.024]))
     # Room for fewer constraints than the cube on the table needs.
-    NewtonManager._solver.mjw_data.njmax = 4
+    NewtonManager._solver.mjw_data.njmax = 4  # pyright: ignore
     rig.step(1.0)
     assert rig.contacts.invalid().any()
 
