@@ -1,4 +1,4 @@
-"""Map the code folders at the top of the checkout to ``flow_rag_vla.<folder>``; everything else is in pyproject.toml."""
+"""Map the code folders to ``flow_rag_vla.<folder>``; everything else is in pyproject.toml."""
 
 from setuptools import find_packages, setup
 
