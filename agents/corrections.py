@@ -214,8 +214,8 @@ _RANK_DROP = 0.05
 _NONE_MEAN = 0.25
 _UNLIKELY_MEAN = 0.1
 
-_MORE_GRIP = ("grip_up_3", "grip_up_4", "grip_up_2", "grip_up_1")
-_LESS_GRIP = ("grip_down_2", "grip_down_3", "grip_down_1")
+_MORE_GRIP = ("grip_up_4", "grip_up_3", "grip_up_2", "grip_up_1")
+_LESS_GRIP = ("grip_down_3", "grip_down_2", "grip_down_1")
 _GO_OVER = ("lift_10cm", "lift_15cm", "lift_5cm")
 _GO_ROUND = ("detour_plus", "detour_minus")
 
@@ -226,9 +226,9 @@ def candidate_priors(
     """Beta pseudo-counts (num_candidates, 2), helped and not helped, before anything was tried.
 
     Generic manipulation knowledge, the same at every site; it only ranks, outcomes decide.  What slips is held more
-    firmly (the guide's grip rule; the third power first, since a firmer grip helps against every milder slip); what
-    gives way while the hand closes, without ever having pulled on it, is held more softly first; what the hand or the
-    object runs into is passed higher (the guide's lift rule), what the arm behind it runs into, lower.
+    firmly (the guide's grip rule; the strongest first, since it also helps against every milder slip); what gives way
+    without ever having pulled on the hand is held more softly first; what the hand or the object
+    runs into is passed higher (the guide's lift rule), what the arm behind it runs into, lower.
 
     Args:
         failure_type: One of ``FAILURE_TYPES``.
@@ -249,7 +249,7 @@ def candidate_priors(
 def _ranking(failure_type: FailureType, phase: Phase, signature: FailureSignature) -> tuple[str, ...]:
     """Names of the candidates worth trying, best first."""
     if failure_type is FailureType.GRASP_FAILURE:
-        gave_way = phase in (Phase.APPROACH, Phase.GRASP) and signature.load_n < HEAVY_LOAD_N
+        gave_way = phase is not Phase.LIFT and signature.load_n < HEAVY_LOAD_N
         return _LESS_GRIP + _MORE_GRIP if gave_way else _MORE_GRIP + _LESS_GRIP
     if failure_type is FailureType.DROP:
         return (*_MORE_GRIP, "lift_5cm", "slower")

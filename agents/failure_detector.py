@@ -25,8 +25,11 @@ LOST_FORCE_N = 0.3
 LOST_CHECKS = 2
 """Updates in a row that must agree that the object is gone."""
 
-WIDTH_TOLERANCE_M = 0.008
-"""Fingers this much closer than the object's narrowest edge do not have it between them."""
+EMPTY_WIDTH = 0.3
+"""Fingers closer than this share of the object's narrowest edge do not have it between them.
+
+Well below 1: a firm grip on a slippery object lets the sensed width chatter.
+"""
 
 SLID_M = 0.04
 """An object whose centre is this far from the fingertips is not in the hand, whatever the fingers feel."""
@@ -42,8 +45,8 @@ GOAL_TOLERANCE_M = 0.03
 COLLISION_FORCE_N = 30.0
 """Contact force on hand or links that counts as a collision."""
 
-DOWNWARD_COLLISION_FORCE_N = 45.0
-"""The same on the hand, straight down, while it holds something: pushes on a held object reach 25 to 35 N."""
+SUPPORT_HEIGHT_M = 0.015
+"""A held object less than this above the goal's level may be pressed onto what it is put down on."""
 
 CLOSING_S = 0.7
 """Closing for longer than this without ever holding anything is a missed grasp."""
@@ -94,13 +97,18 @@ class FailureAlarm:
 
 
 def collided(o: Observation) -> torch.Tensor:
-    """(num_envs,) bool: contact force on hand or links beyond what carrying and pushes explain."""
-    hand, link = o.hand_force_b, o.link_force_b.norm(dim=1)
-    # Without the downward part, which a load or a push on the held object also makes.
-    rest = torch.cat([hand[:, :2], hand[:, 2:].clamp(min=0.0)], dim=1).norm(dim=1)
+    """(num_envs,) bool: contact force on hand or links beyond what carrying, pushes and placing explain.
+
+    While the hand holds something, a downward force may be its load or a push on it (which ends in up to 50 N where
+    the object is stripped from the fingers), and an upward one the table on which it is put down: neither counts.
+    """
+    hand = o.hand_force_b
     holding = _closed(o) & (o.grip_force_n[:, 0] > HELD_FORCE_N)
-    hand_limit = torch.where(holding, DOWNWARD_COLLISION_FORCE_N, COLLISION_FORCE_N)
-    return (rest > COLLISION_FORCE_N) | (hand.norm(dim=1) > hand_limit) | (link > COLLISION_FORCE_N)
+    placing = holding & (o.object_pos_b[:, 2] < o.goal_pos_b[:, 2] + SUPPORT_HEIGHT_M)
+    down, up = hand[:, 2].clamp(max=0.0), hand[:, 2].clamp(min=0.0)
+    vertical = torch.where(holding, 0.0, down) + torch.where(placing, 0.0, up)
+    unexplained = torch.cat([hand[:, :2], vertical.unsqueeze(1)], dim=1).norm(dim=1)
+    return (unexplained > COLLISION_FORCE_N) | (o.link_force_b.norm(dim=1) > COLLISION_FORCE_N)
 
 
 def _closed(o: Observation) -> torch.Tensor:
@@ -108,11 +116,11 @@ def _closed(o: Observation) -> torch.Tensor:
 
 
 def _holding(o: Observation) -> torch.Tensor:
-    return _closed(o) & (o.grip_force_n[:, 0] > HELD_FORCE_N) & ~_too_narrow(o) & ~_slid_out(o)
+    return _closed(o) & (o.grip_force_n[:, 0] > HELD_FORCE_N) & ~_shut(o) & ~_slid_out(o)
 
 
-def _too_narrow(o: Observation) -> torch.Tensor:
-    return o.gripper_width_m[:, 0] < o.object_size_m[:, :2].amin(dim=1) - WIDTH_TOLERANCE_M
+def _shut(o: Observation) -> torch.Tensor:
+    return o.gripper_width_m[:, 0] < EMPTY_WIDTH * o.object_size_m[:, :2].amin(dim=1)
 
 
 def _slid_out(o: Observation) -> torch.Tensor:
@@ -120,7 +128,7 @@ def _slid_out(o: Observation) -> torch.Tensor:
 
 
 def _gone(o: Observation) -> torch.Tensor:
-    return (o.grip_force_n[:, 0] < LOST_FORCE_N) | _too_narrow(o) | _slid_out(o)
+    return (o.grip_force_n[:, 0] < LOST_FORCE_N) | _shut(o) | _slid_out(o)
 
 
 def _goal_offset(o: Observation) -> torch.Tensor:
@@ -285,7 +293,7 @@ def classify_failure(before: Observation, after: Observation, action: torch.Tens
     closing = last[:, 6] < 0
     lost = _holding(before) & closing & _gone(after)
     high = torch.maximum(before.object_pos_b[:, 2], after.object_pos_b[:, 2]) > before.goal_pos_b[:, 2] + LIFTED_M
-    empty = closing & ~_holding(before) & _too_narrow(after)
+    empty = closing & ~_holding(before) & _shut(after)
     released = _holding(before) & ~closing & (_goal_offset(after) > GOAL_TOLERANCE_M)
     kind = torch.full_like(closing, NOTHING, dtype=torch.long)
     kind[released] = _type_id(FailureType.MISALIGNMENT)
