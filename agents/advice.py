@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from flow_rag_vla.agents.agent import NOTHING
 from flow_rag_vla.tasks.contract import FAILURE_TYPES
 
-from .agent import NOTHING
-
 if TYPE_CHECKING:
+    from flow_rag_vla.agents.encoders import StateEncoder
     from flow_rag_vla.memory.reader import CaseReader
     from flow_rag_vla.tasks.contract import Observation
-
-    from .encoders import StateEncoder
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,10 @@ class Agent(Protocol):
         """What was noticed in the episodes so far."""
         ...
 
+    def seems_failed(self) -> torch.Tensor:
+        """(num_envs,) bool: what the agent itself takes for a failed episode."""
+        ...
+
     def failures(self) -> dict[int, FailureCase]:
         """Environment id to the failure worth remembering, of the episodes that seem to have failed."""
         ...

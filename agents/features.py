@@ -79,7 +79,7 @@ def policy_features(observation: Observation) -> torch.Tensor:
         (o.goal_pos_b - o.ee_pos_b) / POSITION_SCALE_M,
         torch.tanh((o.goal_pos_b - o.ee_target_pos_b) / FINE_SCALE_M),
         o.gripper_width_m / WIDTH_SCALE_M - 1.0,
-        torch.cat([o.grip_force_n / GRIP_SCALE_N, torch.tanh(o.grip_force_n)], dim=1),
+        torch.cat([(o.grip_force_n / GRIP_SCALE_N).clamp(max=2.5), torch.tanh(o.grip_force_n)], dim=1),
         o.previous_action / action_scale,
         o.object_size_m / SIZE_SCALE_M - 1.0,
     )
@@ -139,8 +139,8 @@ RETRIEVAL_GROUPS: tuple[RetrievalGroup, ...] = (
     RetrievalGroup("object_rgb", 3, 0.15),
     RetrievalGroup("object_size_m", 3, 0.01),
     # Layouts that differ by 2 cm stay alike; a neighbouring strip 7 cm away (object and goal) does not.
-    RetrievalGroup("object_xy_m", 2, 0.05),
-    RetrievalGroup("goal_xy_m", 2, 0.05),
+    RetrievalGroup("object_xy_m", 2, 0.12),
+    RetrievalGroup("goal_xy_m", 2, 0.12),
     # A quarter of the fingers' travel tells open from closed on an object from closed on nothing.
     RetrievalGroup("gripper_width_m", 1, 0.02),
     RetrievalGroup("closing", 1, 0.7),

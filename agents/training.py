@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from .checkpoint import PolicyCheckpoint
-from .encoders import LearnedStateEncoder, LearnedStateEncoderCfg
-from .features import observation_from_fields, policy_features
-from .flow_matching import FlowMatching, FlowMatchingCfg
-from .velocity_network import VelocityNetworkCfg
+from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+from flow_rag_vla.agents.encoders import LearnedStateEncoder, LearnedStateEncoderCfg
+from flow_rag_vla.agents.features import observation_from_fields, policy_features
+from flow_rag_vla.agents.flow_matching import FlowMatching, FlowMatchingCfg
+from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
 
 
 @dataclass

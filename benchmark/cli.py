@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flow_rag_vla.benchmark.run import Reporter
 
 EXIT_DONE, EXIT_USAGE, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 0, 2, 3, 130
 
@@ -49,7 +53,7 @@ def _quoted(value: str) -> str:
     return value if plain else f"'{escaped}'"
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], reporter: Reporter) -> int:
     """Run the benchmark; returns the exit code: 0 done, 2 bad usage, 3 incomplete, 130 interrupted."""
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
@@ -57,17 +61,17 @@ def main(argv: Sequence[str]) -> int:
     if unknown:
         parser.error(f"unrecognized argument {unknown[0]!r}; expected a flag of --help or key=value")
     # Imported late, so that --help and typos answer at once.
-    from .config import compose_settings
-    from .errors import UsageError
-    from .run import resume_benchmark, start_benchmark
+    from flow_rag_vla.benchmark.config import compose_settings
+    from flow_rag_vla.benchmark.errors import UsageError
+    from flow_rag_vla.benchmark.run import resume_benchmark, start_benchmark
 
     try:
         if arguments.resume is not None:
             if _overrides(arguments) or rest:
                 raise UsageError("--resume takes the run's own settings; give no others")
-            finished = resume_benchmark(arguments.resume)
+            finished = resume_benchmark(arguments.resume, reporter)
         else:
-            finished = start_benchmark(compose_settings([*_overrides(arguments), *rest]), list(argv))
+            finished = start_benchmark(compose_settings([*_overrides(arguments), *rest]), list(argv), reporter)
     except (UsageError, ValueError) as error:
         print(f"benchmark.py: error: {error}", file=sys.stderr)
         return EXIT_USAGE

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
+from flow_rag_vla.benchmark.progress import Progress
+from flow_rag_vla.benchmark.seeds import require_split, seed_block
 from flow_rag_vla.tasks.demonstrations import (
     Episodes,
     demonstration_plan,
     demonstration_scenarios,
     record_demonstrations,
 )
-
-from .progress import Progress
-from .seeds import require_split, seed_block
 
 if TYPE_CHECKING:
     from typing import TextIO

@@ -73,9 +73,7 @@ class BenchmarkSettings:
         arms = named if named is not None else tuple(self.ablation.split(","))
         for arm in arms:
             if arm not in ARMS:
-                raise ValueError(
-                    f"unknown arm {arm!r}; available: {', '.join(ARMS)}, or all, or full"
-                )
+                raise ValueError(f"unknown arm {arm!r}; available: {', '.join(ARMS)}, or all, or full")
         return ("flow_only", *dict.fromkeys(a for a in arms if a != "flow_only"))
 
 

@@ -53,6 +53,10 @@ class ExpertAgent:
         """Nothing."""
         return EpisodeNotes.nothing(self._num_envs, self._device)
 
+    def seems_failed(self) -> torch.Tensor:
+        """(num_envs,) bool: it does not ask itself."""
+        return torch.zeros(self._num_envs, dtype=torch.bool, device=self._device)
+
     def failures(self) -> dict[int, FailureCase]:
         """Nothing."""
         return {}

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .records import E1_EXPOSURE, KNOWN_EXPOSURES, EpisodeRecord
-from .repeats import POSE_TOLERANCE_BINS, can_repeat, loss_chains, repeat_counts, same_failure
-from .results import (
+from flow_rag_vla.benchmark.records import E1_EXPOSURE, KNOWN_EXPOSURES, EpisodeRecord
+from flow_rag_vla.benchmark.repeats import POSE_TOLERANCE_BINS, can_repeat, loss_chains, repeat_counts, same_failure
+from flow_rag_vla.benchmark.results import (
     HEADLINE_EXPOSURE,
     REFERENCE_ARM,
     SUMMARY_EXPOSURES,
@@ -32,7 +32,7 @@ from .results import (
     Summary,
     Verdict,
 )
-from .statistics import (
+from flow_rag_vla.benchmark.statistics import (
     Proportion,
     holm,
     mcnemar_exact,

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flow_rag_vla.benchmark.seeds import evaluation_seed
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.faults import FAULTS, Fault, avoidable_faults
 from flow_rag_vla.tasks.sites import make_site
-
-from .seeds import evaluation_seed
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.scenario import Scenario
@@ -115,9 +114,7 @@ def e2_episodes(scenarios: Sequence[Scenario], round_index: int) -> tuple[Planne
     return tuple(episodes)
 
 
-def make_plan(
-    scenarios: Sequence[Scenario], arms: Sequence[str], num_envs: int, rounds: int
-) -> Plan:
+def make_plan(scenarios: Sequence[Scenario], arms: Sequence[str], num_envs: int, rounds: int) -> Plan:
     """E1, then ``rounds`` rounds of E2 for every arm."""
     first = tuple(PlannedEpisode(E1, s, s.id, 0) for s in scenarios)
     units = [Unit("flow_only", 0, num_envs, first)]

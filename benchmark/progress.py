@@ -48,10 +48,12 @@ class Progress:
         return f"{head}{done}/{self._total} {self._unit}, {rate:.1f}/s{left}"
 
     def __enter__(self) -> Self:
+        """The progress itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Clear the bar."""
         if self._bar is not None:
             self._bar.close()

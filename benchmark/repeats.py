@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .records import EpisodeRecord
-from .results import LossChain, RepeatCounts
-from .statistics import proportion
+from flow_rag_vla.benchmark.records import EpisodeRecord
+from flow_rag_vla.benchmark.results import LossChain, RepeatCounts
+from flow_rag_vla.benchmark.statistics import proportion
 
 POSE_TOLERANCE_BINS: dict[str, int | None] = {"exact": 1, "near": 1, "far": None}
 """Largest distance, in pose bins along any axis, at which two failures are the same failure.

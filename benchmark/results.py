@@ -18,8 +18,8 @@ from typing import Any, Self
 import pandas as pd
 import pyarrow.parquet as pq
 
-from .statistics import Interval, Proportion
-from .storage import EPISODE_SCHEMA, read_json_object, write_bytes_atomic, write_json_atomic
+from flow_rag_vla.benchmark.statistics import Interval, Proportion
+from flow_rag_vla.benchmark.storage import EPISODE_SCHEMA, read_json_object, write_bytes_atomic, write_json_atomic
 
 SCHEMA_VERSION = 1
 SUMMARY_FILE = "summary.json"

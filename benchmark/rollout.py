@@ -14,17 +14,16 @@ import torch
 
 from flow_rag_vla.agents.agent import NOTHING
 from flow_rag_vla.agents.corrections import CANDIDATES
+from flow_rag_vla.benchmark.records import EpisodeRecord, pose_bin
 from flow_rag_vla.tasks.contract import CONTROL_HZ, FAILURE_TYPES, PHASES
-
-from .records import EpisodeRecord, pose_bin
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent, EpisodeNotes
+    from flow_rag_vla.benchmark.plan import PlannedEpisode, Unit
     from flow_rag_vla.memory.case import FailureCase
     from flow_rag_vla.tasks.contract import EpisodeTruth
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
 
-    from .plan import PlannedEpisode, Unit
 
 @dataclass(frozen=True)
 class Wave:
@@ -113,14 +112,12 @@ def run_wave(
         if ended == count:
             break
     truth, notes = env.truth, agent.notes()
-    records = [
-        _record(unit, episode, i, truth, notes, state_shas[i]) for i, episode in enumerate(episodes)
-    ]
-    failures = agent.failures()
+    records = [_record(unit, episode, i, truth, notes, state_shas[i]) for i, episode in enumerate(episodes)]
+    failures, failed = agent.failures(), agent.seems_failed()
     uses = [
-        (int(notes.retrieved_case[i]), int(notes.candidate[i]), i not in failures)
+        (int(notes.retrieved_case[i]), int(notes.candidate[i]), not bool(failed[i]))
         for i in range(count)
-        if int(notes.retrieved_case[i]) != NOTHING and records[i].outcome != "invalid"
+        if int(notes.candidate[i]) != NOTHING and records[i].outcome != "invalid"
     ]
     return Wave(
         records=records,
@@ -179,6 +176,6 @@ def _record(
     )
 
 
-def _finite(value: torch.Tensor) -> float:
-    """JSON has no infinities: a non-finite force (an invalid episode) is written as the largest float32."""
-    return round(float(torch.nan_to_num(value)), 3)
+def _finite(value: torch.Tensor) -> float | None:
+    """Newtons to three digits; None where the physics broke."""
+    return round(float(value), 3) if math.isfinite(float(value)) else None

@@ -19,11 +19,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .config import BenchmarkSettings, compose_settings
-from .errors import UsageError
-from .plan import Plan, Unit
-from .records import EpisodeRecord
-from .storage import append_episodes, read_episodes, read_json_object, write_bytes_atomic, write_json_atomic
+from flow_rag_vla.benchmark.config import BenchmarkSettings, compose_settings
+from flow_rag_vla.benchmark.errors import UsageError
+from flow_rag_vla.benchmark.plan import Plan, Unit
+from flow_rag_vla.benchmark.records import EpisodeRecord
+from flow_rag_vla.benchmark.storage import (
+    append_episodes,
+    read_episodes,
+    read_json_object,
+    write_bytes_atomic,
+    write_json_atomic,
+)
 
 MANIFEST_VERSION = 1
 _PACKAGES = ("isaaclab", "newton", "mujoco", "warp-lang", "torch", "faiss-cpu", "numpy")
@@ -161,9 +167,7 @@ def _git_state() -> dict[str, Any]:
 
     def git(*arguments: str) -> str | None:
         try:
-            result = subprocess.run(
-                ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True
-            )
+            result = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True)
         except (OSError, subprocess.CalledProcessError):
             return None
         return result.stdout.strip()

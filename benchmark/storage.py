@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .records import EpisodeRecord
+from flow_rag_vla.benchmark.records import EpisodeRecord
 
 FLOAT_DIGITS = 12
 """Significant digits kept in JSON results: enough to differ, too few to show the machine."""

@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_rag_vla.agents.arms import MEMORY_ARMS, build_agent, new_memory
-
-from .expert_arm import ExpertAgent
-from .rollout import Wave, run_wave
+from flow_rag_vla.benchmark.expert_arm import ExpertAgent
+from flow_rag_vla.benchmark.rollout import Wave, run_wave
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.agents.arms import ArmSettings
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.benchmark.latency import LatencyProfile
+    from flow_rag_vla.benchmark.plan import Plan, Unit
+    from flow_rag_vla.benchmark.run_directory import RunDirectory
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
-
-    from .plan import Plan, Unit
-    from .run_directory import RunDirectory
 
 MEMORY_FILE = "failures.sqlite"
 
@@ -36,8 +35,8 @@ class UnitContext:
     env: ManipulationEnv
     policy: PolicyCheckpoint
     arm_settings: ArmSettings
-    delay_ms: dict[str, float]
-    """Arm to decision latency in simulated time."""
+    latency: LatencyProfile
+    """Decision latency in simulated time."""
 
 
 def memory_before(directory: RunDirectory, plan: Plan, unit: Unit) -> Path | None:
@@ -79,7 +78,7 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
             steps += 1
             on_progress(before + ended)
 
-        wave = run_wave(context.env, agent, unit, episodes, context.delay_ms.get(unit.arm, 0.0), on_step)
+        wave = run_wave(context.env, agent, unit, episodes, context.latency.of(unit.arm), on_step)
         context.directory.append(unit, wave.records)
         waves.append(wave)
     elapsed = time.perf_counter() - started
@@ -99,6 +98,7 @@ def _agent(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Ag
         num_envs=env.num_envs,
         max_steps=env.max_episode_length,
         device=str(env.device),
+        remembers=unit.round == 0 or unit.arm in MEMORY_ARMS,
     )
 
 

@@ -1,6 +1,6 @@
 """Record expert demonstrations for training.
 
-    ./isaaclab.sh -p scripts/collect_demos.py --num_demonstrations 6144 --out demonstrations/pick_place
+./isaaclab.sh -p scripts/collect_demos.py --num_demonstrations 4096 --out demonstrations/pick_place
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ def main(argv: list[str]) -> int:
     """Parse, record, report; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
-    parser.add_argument("--num_demonstrations", type=int, default=6144)
+    parser.add_argument("--num_demonstrations", type=int, default=4096)
     parser.add_argument("--num_envs", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=0, help="names a block of training layouts")
     parser.add_argument("--out", type=Path, default=Path("demonstrations/pick_place"))

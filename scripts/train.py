@@ -1,6 +1,6 @@
 """Train the flow policy on recorded demonstrations.
 
-    ./isaaclab.sh -p scripts/train.py --demonstrations demonstrations/pick_place --out outputs/policy.safetensors
+./isaaclab.sh -p scripts/train.py --demonstrations demonstrations/pick_place --out outputs/policy.safetensors
 """
 
 from __future__ import annotations

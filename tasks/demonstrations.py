@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .contract import NOMINAL_GRIP
-from .expert import LOW_CLEARANCE_M, NOMINAL_CLEARANCE_M, ExpertPlan, ScriptedExpert
-from .faults import get_fault
-from .layout import LANE_CENTRES_X_M, sample_layout
-from .randomness import keyed_generator
-from .scenario import Scenario
-from .sites import PALETTE
+from flow_rag_vla.tasks.contract import NOMINAL_GRIP
+from flow_rag_vla.tasks.expert import LOW_CLEARANCE_M, NOMINAL_CLEARANCE_M, ExpertPlan, ScriptedExpert
+from flow_rag_vla.tasks.faults import get_fault
+from flow_rag_vla.tasks.layout import LANE_CENTRES_X_M, sample_layout
+from flow_rag_vla.tasks.randomness import keyed_generator
+from flow_rag_vla.tasks.scenario import Scenario
+from flow_rag_vla.tasks.sites import PALETTE
 
 if TYPE_CHECKING:
-    from .contract import Observation
-    from .manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.contract import Observation
+    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
 
 NOMINAL_SHARE = 0.75
 """Share of demonstrations that use the nominal grip, and, independently, the nominal height."""

@@ -12,7 +12,7 @@ import torch
 from isaaclab.controllers import DifferentialIKController, DifferentialIKControllerCfg
 from isaaclab.utils.math import quat_apply, quat_from_angle_axis, quat_mul
 
-from .contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD
+from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD
 
 if TYPE_CHECKING:
     from isaaclab.assets import Articulation

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .contract import FAILURE_TYPES, PHASES, EpisodeTruth, FailureType, Phase
+from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES, EpisodeTruth, FailureType, Phase
 
 COLLISION_FORCE_N = 40.0
 """Force between the obstacle and the robot or the carried object that ends the episode."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 import torch
 
-from .contract import (
+from flow_rag_vla.tasks.contract import (
     ACTION_DIM,
     MAX_DELTA_POS_M,
     MAX_DELTA_ROT_RAD,
@@ -21,10 +21,10 @@ from .contract import (
     NOMINAL_GRIP,
     Observation,
 )
-from .rotation import quat_conjugate, quat_multiply, quat_to_axis_angle
+from flow_rag_vla.tasks.rotation import quat_conjugate, quat_multiply, quat_to_axis_angle
 
 if TYPE_CHECKING:
-    from .scenario import Scenario
+    from flow_rag_vla.tasks.scenario import Scenario
 
 NOMINAL_CLEARANCE_M = 0.12
 """Carry height of the object above where it rests."""

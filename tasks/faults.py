@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from .contract import FaultClass
+from flow_rag_vla.tasks.contract import FaultClass
 
 GRAVITY_M_S2 = 9.81
 NEVER_N = 1.0e6
@@ -62,6 +62,7 @@ class Fault:
     description: str
 
     def __post_init__(self) -> None:
+        """Check the ladder."""
         if self.default_severity not in self.ladder:
             raise ValueError(f"{self.name}: default severity {self.default_severity} is not in {self.ladder}")
 

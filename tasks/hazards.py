@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .faults import HAZARD_FIELDS, HazardParameters
-from .layout import LANE_CENTRES_X_M
-from .physics.properties import set_box_half_extents, set_friction, set_mass
+from flow_rag_vla.tasks.faults import HAZARD_FIELDS, HazardParameters
+from flow_rag_vla.tasks.layout import LANE_CENTRES_X_M
+from flow_rag_vla.tasks.physics.properties import set_box_half_extents, set_friction, set_mass
 
 if TYPE_CHECKING:
     from isaaclab.assets import RigidObject
 
-    from .scenario import Scenario
+    from flow_rag_vla.tasks.scenario import Scenario
 
 OBSTACLE_Y_M = -0.03
 """Obstacles stand here, between the pick side and the place side."""
@@ -40,9 +40,7 @@ _PARKED_B = (0.60, 1.20, -0.50)
 class HazardInjector:
     """Hazard parameters of ``num_envs`` environments as (num_envs,) tensors, and what they do to the simulation."""
 
-    def __init__(
-        self, obj: RigidObject, obstacle: RigidObject, env_origins: torch.Tensor, edge_m: float
-    ) -> None:
+    def __init__(self, obj: RigidObject, obstacle: RigidObject, env_origins: torch.Tensor, edge_m: float) -> None:
         """Bind to the manipulated cube (edge ``edge_m``) and the obstacle box."""
         self._object, self._obstacle, self._origins, self._edge_m = obj, obstacle, env_origins, edge_m
         num_envs, self._device = env_origins.shape[0], env_origins.device

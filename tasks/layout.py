@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .randomness import keyed_generator
+from flow_rag_vla.tasks.randomness import keyed_generator
 
 LANE_CENTRES_X_M: tuple[float, ...] = (0.39, 0.46, 0.53, 0.60, 0.67)
 """Lane centres, metres in front of the robot's base."""
@@ -43,6 +43,7 @@ class Layout:
     goal_xy_m: tuple[float, float]
 
     def __post_init__(self) -> None:
+        """Check the lane."""
         if not 0 <= self.lane < len(LANE_CENTRES_X_M):
             raise ValueError(f"lane {self.lane} does not exist; there are lanes 0 to {len(LANE_CENTRES_X_M) - 1}")
 

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING
 
 import gymnasium as gym
 
-from .contract import CONTROL_HZ
+from flow_rag_vla.tasks.contract import CONTROL_HZ
 
 if TYPE_CHECKING:
-    from .manipulation_env import ManipulationEnv, ManipulationEnvCfg
+    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv, ManipulationEnvCfg
 
 TASKS: tuple[str, ...] = ("FlowRAG-PickPlace-Franka",)
 
 
 def resolve_device(device: str = "auto") -> str:
     """``cuda:0`` where there is one and ``device`` is ``auto``, else ``cpu``; any other name is kept."""
-    from .manipulation_env import default_device
+    from flow_rag_vla.tasks.manipulation_env import default_device
 
     return default_device() if device == "auto" else device
 
 
 def resolve_physics(physics: str, device: str) -> str:
     """The preset that ``auto`` stands for on ``device``; any other name is kept."""
-    from .physics.presets import default_physics
+    from flow_rag_vla.tasks.physics.presets import default_physics
 
     return default_physics(device) if physics == "auto" else physics
 
@@ -46,7 +46,7 @@ def make_fleet(
     """
     if task not in TASKS:
         raise ValueError(f"unknown task {task!r}; available: {', '.join(TASKS)}")
-    from .physics.presets import physics_cfg
+    from flow_rag_vla.tasks.physics.presets import physics_cfg
 
     device = resolve_device(device)
     spec = gym.spec(task)

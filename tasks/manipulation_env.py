@@ -15,19 +15,18 @@ import torch
 from isaaclab.envs import DirectRLEnv, DirectRLEnvCfg
 from isaaclab.utils import configclass
 
-from .assets.gripper import GripperForce
-from .contract import ACTION_DIM, GRIP_DEADBAND, NOMINAL_GRIP, EpisodeTruth, Observation
-from .end_effector import EndEffectorControl
-from .events import EventTracker, StepFacts
-from .faults import HAZARD_FIELDS
-from .hazards import HazardInjector
-from .physics.contacts import ContactForces
-from .scene import CUBE_EDGE_M, TableSceneCfg
-from .sensing import SensorNoise
-from .sites import PALETTE, make_site
+from flow_rag_vla.tasks.assets.gripper import GripperForce
+from flow_rag_vla.tasks.contract import ACTION_DIM, GRIP_DEADBAND, NOMINAL_GRIP, EpisodeTruth, Observation
+from flow_rag_vla.tasks.end_effector import EndEffectorControl
+from flow_rag_vla.tasks.events import EventTracker, StepFacts
+from flow_rag_vla.tasks.hazards import HazardInjector
+from flow_rag_vla.tasks.physics.contacts import ContactForces
+from flow_rag_vla.tasks.scene import CUBE_EDGE_M, TableSceneCfg
+from flow_rag_vla.tasks.sensing import SensorNoise
+from flow_rag_vla.tasks.sites import PALETTE, make_site
 
 if TYPE_CHECKING:
-    from .scenario import Scenario
+    from flow_rag_vla.tasks.scenario import Scenario
 
 
 def default_device() -> str:
@@ -173,9 +172,7 @@ class ManipulationEnv(DirectRLEnv):
         self._forced_open = self._hazards.forced_open(self._clock)
 
     def _apply_action(self) -> None:
-        self._robot.set_joint_position_target_index(
-            target=self._ee.joint_targets(), joint_ids=self._ee.joint_ids
-        )
+        self._robot.set_joint_position_target_index(target=self._ee.joint_targets(), joint_ids=self._ee.joint_ids)
         grip = torch.where(self._forced_open, 1.0, self._previous_action[:, 6])
         fingers = self._robot.data.joint_pos.torch[:, self._finger_ids]
         self._robot.set_joint_position_target_index(

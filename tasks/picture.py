@@ -18,13 +18,13 @@ from isaaclab.sensors import CameraCfg
 from isaaclab.utils import configclass
 from isaaclab_newton.renderers import NewtonWarpRendererCfg
 
-from .expert import ExpertPlan, ScriptedExpert
-from .faults import get_fault
-from .layout import Layout
-from .physics.presets import physics_cfg
-from .pick_place import PickPlaceEnv, PickPlaceEnvCfg
-from .scenario import Scenario
-from .scene import TableSceneCfg
+from flow_rag_vla.tasks.expert import ExpertPlan, ScriptedExpert
+from flow_rag_vla.tasks.faults import get_fault
+from flow_rag_vla.tasks.layout import Layout
+from flow_rag_vla.tasks.physics.presets import physics_cfg
+from flow_rag_vla.tasks.pick_place import PickPlaceEnv, PickPlaceEnvCfg
+from flow_rag_vla.tasks.scenario import Scenario
+from flow_rag_vla.tasks.scene import TableSceneCfg
 
 STILLS: dict[str, int] = {"post": 60, "beam": 61, "push": 66}
 """Fault to the control step at which its picture is taken."""

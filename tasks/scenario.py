@@ -8,8 +8,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from .contract import FaultClass
-from .layout import Layout, displace_layout
+from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.layout import Layout, displace_layout
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,5 @@ class Scenario:
 
         Keyed by the visible layout alone, so that changing a hidden parameter changes no noise.
         """
-        text = json.dumps(
-            [self.task, self.layout_seed, dataclasses.asdict(self.layout), self.object_colour]
-        )
+        text = json.dumps([self.task, self.layout_seed, dataclasses.asdict(self.layout), self.object_colour])
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -8,9 +8,9 @@ from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.utils import configclass
 from isaaclab_newton.sim.schemas import MujocoCollisionCfg
 
-from .assets.panda import HOME_JOINT_POS, panda_cfg
-from .hazards import MAX_HALF_EXTENTS_M
-from .physics.presets import SUBSTEP_S
+from flow_rag_vla.tasks.assets.panda import HOME_JOINT_POS, panda_cfg
+from flow_rag_vla.tasks.hazards import MAX_HALF_EXTENTS_M
+from flow_rag_vla.tasks.physics.presets import SUBSTEP_S
 
 CUBE_EDGE_M = 0.05
 
@@ -25,9 +25,7 @@ def _object_collision() -> list:
     """Contact parameters of the cube; priority 1 makes its friction and stiffness rule in all of its contacts."""
     return [
         sim_utils.UsdPhysicsCollisionCfg(),
-        MujocoCollisionCfg(
-            priority=1, condim=4, solimp=(0.95, 0.99, 0.001, 0.5, 2.0), solref=(2 * SUBSTEP_S, 1.0)
-        ),
+        MujocoCollisionCfg(priority=1, condim=4, solimp=(0.95, 0.99, 0.001, 0.5, 2.0), solref=(2 * SUBSTEP_S, 1.0)),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .randomness import keyed_generator
+from flow_rag_vla.tasks.randomness import keyed_generator
 
 FORCE_NOISE_N = 0.5
 """Standard deviation of hand and link force components."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .contract import FaultClass
-from .faults import Fault, avoidable_faults, parameter_dict
-from .layout import LANE_CENTRES_X_M, sample_layout
-from .randomness import keyed_generator
-from .scenario import Scenario
+from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.faults import Fault, avoidable_faults, parameter_dict
+from flow_rag_vla.tasks.layout import LANE_CENTRES_X_M, sample_layout
+from flow_rag_vla.tasks.randomness import keyed_generator
+from flow_rag_vla.tasks.scenario import Scenario
 
 PALETTE: dict[str, tuple[float, float, float]] = {
     "red": (0.85, 0.15, 0.15),

@@ -1,0 +1,148 @@
+"""``FlowRAGVLA`` for a fleet: episodes side by side, notes private to each, everything named by its noise key."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from flow_rag_vla.agents.advice import Advice
+from flow_rag_vla.agents.agent import NOTHING, EpisodeNotes
+from flow_rag_vla.agents.failure_detector import GOAL_TOLERANCE_M, FailureDetector
+from flow_rag_vla.agents.features import HELD_FORCE_N
+from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
+from flow_rag_vla.agents.noise import NoiseTable
+from flow_rag_vla.agents.remember import DecisionSnapshot, FailureNotebook
+
+if TYPE_CHECKING:
+    from flow_rag_vla.agents.encoders import StateEncoder
+    from flow_rag_vla.memory.case import FailureCase
+    from flow_rag_vla.tasks.contract import Observation
+
+PLACED_HEIGHT_M = 0.015
+"""An object this close to the goal's height lies on it."""
+
+
+class FleetAgent:
+    """Acts in ``num_envs`` environments; once an environment has taken advice, it keeps to it until the end."""
+
+    def __init__(
+        self,
+        model: FlowRAGVLA,
+        key_encoder: StateEncoder,
+        *,
+        num_envs: int,
+        max_steps: int,
+        execute: int,
+        device: str = "cpu",
+        remembers: bool = True,
+    ) -> None:
+        """Wrap ``model``.
+
+        Args:
+            model: Decides.
+            key_encoder: Makes the keys of remembered failures.
+            num_envs: Environments.
+            max_steps: Control steps of an episode.
+            execute: Actions of a chunk that run before the next decision.
+            device: Where observations live.
+            remembers: Keep cases of the failures noticed (arms without a memory need none after E1).
+
+        Raises:
+            ValueError: ``execute`` is larger than the policy's horizon.
+        """
+        if not 1 <= execute <= model.flow.horizon:
+            raise ValueError(f"execute is {execute}, expected 1 to the policy's horizon of {model.flow.horizon}")
+        self.model, self.execute = model, execute
+        self._keys, self._remembers = key_encoder, remembers
+        self._num_envs, self._device = num_envs, device
+        self._noise = NoiseTable(num_envs, -(-max_steps // execute), model.flow.horizon, device)
+        self._detector = FailureDetector(num_envs, max_steps, device)
+        self._notebook = FailureNotebook(num_envs)
+        self._all = torch.arange(num_envs, device=device)
+        self._seconds, self._calls = 0.0, 0
+        self._begin()
+
+    def _begin(self) -> None:
+        def zeros() -> torch.Tensor:
+            return torch.zeros(self._num_envs, dtype=torch.long, device=self._device)
+
+        self._decision = 0
+        self._settled = Advice.nothing(self._num_envs, self._device)
+        self._decisions, self._retrievals, self._late = zeros(), zeros(), zeros()
+        self._placed = torch.zeros(self._num_envs, dtype=torch.bool, device=self._device)
+        self._snapshot: DecisionSnapshot | None = None
+
+    def reset(self, noise_keys: Sequence[str], attempts: Sequence[int]) -> None:
+        """Start one episode per environment."""
+        self._begin()
+        self._noise.reset(self._all, list(zip(noise_keys, attempts, strict=True)))
+        self._detector.reset(self._all)
+        self._notebook.reset()
+        self.model.processor.reset()
+
+    def decide(self, observation: Observation, running: torch.Tensor) -> torch.Tensor:
+        """Chunks (num_envs, horizon, 7)."""
+        start = time.perf_counter()
+        noise = self._noise.draw(torch.full_like(self._all, self._decision))
+        decision = self.model.decide(Query(observation, noise, self._settled))
+        self._decision += 1
+        self._decisions += running
+        advice = self.model.in_force
+        if advice is not None:
+            self._retrievals += advice.given & running
+            if not decision.in_time:
+                self._late += running
+            taken = running & ~self._settled.given & advice.given
+            pairs = zip(vars(self._settled).values(), vars(advice).values(), strict=True)
+            self._settled = Advice(*(torch.where(taken, new, old) for old, new in pairs))
+        self._seconds += time.perf_counter() - start
+        self._calls += 1
+        if self._remembers:
+            keys = self._keys.encode(observation)
+            self._snapshot = DecisionSnapshot(observation, keys, decision.chunk)
+            self._notebook.decided(self._snapshot)
+        return decision.chunk
+
+    def watch(self, observation: Observation, running: torch.Tensor) -> None:
+        """Look for failures, and for the object lying free at its goal."""
+        alarm = self._detector.update(observation, 1, running)
+        o = observation
+        offset = (o.object_pos_b - o.goal_pos_b)[:, :2].norm(dim=1)
+        level = (o.object_pos_b - o.goal_pos_b)[:, 2].abs() < PLACED_HEIGHT_M
+        free = (o.previous_action[:, 6] > 0) & (o.grip_force_n[:, 0] < HELD_FORCE_N)
+        placed = (offset < GOAL_TOLERANCE_M) & level & free
+        self._placed = torch.where(running, placed, self._placed)
+        if self._snapshot is not None and bool(alarm.mask.any()):
+            self._notebook.alarmed(alarm, self._snapshot)
+
+    def notes(self) -> EpisodeNotes:
+        """What was noticed, from sensed quantities alone."""
+        first, settled = self._detector.first, self._settled
+        acted = settled.candidate > 0
+        return EpisodeNotes(
+            failure_type=first.failure_type,
+            failure_phase=first.phase,
+            failure_step=first.step,
+            decisions=self._decisions.clone(),
+            retrievals=self._retrievals.clone(),
+            retrieved_case=settled.case_id.clone(),
+            retrieved_type=settled.failure_type.clone(),
+            candidate=torch.where(acted, settled.candidate, NOTHING),
+            late_retrievals=self._late.clone(),
+        )
+
+    def seems_failed(self) -> torch.Tensor:
+        """(num_envs,) bool: the object does not lie free at its goal, or something was hit."""
+        return ~self._placed
+
+    def failures(self) -> dict[int, FailureCase]:
+        """The noticed failures of episodes that seem to have failed."""
+        failed = self.seems_failed()
+        return {i: case for i, case in self._notebook.cases().items() if bool(failed[i])}
+
+    def decide_seconds(self) -> tuple[float, int]:
+        """Seconds spent deciding, and the number of (batched) decisions."""
+        return self._seconds, self._calls

@@ -1,0 +1,209 @@
+"""The whole agent: a flow policy that acts, a failure memory that is asked beside it, a merger of the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from flow_rag_vla.agents.advice import Advice, Advisor
+from flow_rag_vla.agents.corrections import CANDIDATES, apply_correction, candidate_priors
+from flow_rag_vla.agents.dual_pathway import (
+    Clock,
+    Decision,
+    DualPathwayProcessor,
+    FlowAnswer,
+    Poll,
+    RealClock,
+)
+from flow_rag_vla.agents.failure_detector import UNKNOWN, classify_failure
+from flow_rag_vla.agents.features import policy_features
+from flow_rag_vla.agents.remember import region_of
+from flow_rag_vla.agents.steering import warm_start
+from flow_rag_vla.memory.case import FailureCase
+from flow_rag_vla.tasks.contract import Phase
+
+if TYPE_CHECKING:
+    from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.encoders import StateEncoder
+    from flow_rag_vla.agents.steering import SteeringMethod
+    from flow_rag_vla.memory.failure_memory import FailureMemory
+    from flow_rag_vla.tasks.contract import Observation
+
+type ChunkPolicy = Callable[[Observation, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""Observation and noise to (state embedding (n, 512), chunk (n, horizon, 7))."""
+
+STRENGTH_EXPONENT = 0.25
+"""``strength = reliability ** 0.25``: advice that passed the gate steers firmly, certainty adds the rest."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """One decision: what is sensed, the policy's noise, and what each environment has already settled on."""
+
+    observation: Observation
+    noise: torch.Tensor
+    """(num_envs, horizon, 7) standard normal."""
+    settled: Advice
+    """Advice taken earlier in the same episodes; it stays in force until they end."""
+
+
+def merge_advice(settled: Advice, fresh: Advice | None) -> Advice:
+    """``settled`` where an environment has settled on something, else ``fresh``."""
+    if fresh is None:
+        return settled
+    keep = settled.given
+    pairs = zip(vars(settled).values(), vars(fresh).values(), strict=True)
+    return Advice(*(torch.where(keep, old, new) for old, new in pairs))
+
+
+class FlowRAGVLA(nn.Module):
+    """Flow policy and failure memory behind the implementation guide's interface.
+
+    A decision generates the policy's own chunk, corrects it as the advice says, and lets the flow refine the
+    corrected chunk.  Rows without advice are bitwise the policy's.
+    """
+
+    def __init__(
+        self,
+        policy: PolicyCheckpoint,
+        advisor: Advisor | None,
+        *,
+        steering: SteeringMethod = warm_start,
+        chunk_policy: ChunkPolicy | None = None,
+        use_parallel: bool = True,
+        max_latency_ms: float = 25.0,
+        clock: Clock | None = None,
+        constant_candidates: tuple[int, ...] = (),
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            policy: Encoder and flow.
+            advisor: The memory's voice; None acts on the flow alone.
+            steering: How a corrected chunk enters the flow.
+            chunk_policy: Replaces the flow as the source of chunks (``rag_only``); corrections then apply as they are.
+            use_parallel: Consult the memory beside the flow; otherwise before it.
+            max_latency_ms: Budget of a decision.
+            clock: Real time by default.
+            constant_candidates: Corrections applied to every chunk, whatever the memory says.
+        """
+        super().__init__()
+        self.encoder, self.flow = policy.encoder, policy.flow
+        self.advisor, self._steering, self._chunk_policy = advisor, steering, chunk_policy
+        self._constant = constant_candidates
+        clock = clock if clock is not None else RealClock(threaded=use_parallel)
+        self.processor: DualPathwayProcessor[Query, Advice] = DualPathwayProcessor(
+            self._flow_pathway, self._memory_pathway, max_latency_ms, clock
+        )
+        self.in_force: Advice | None = None
+        """What steered the last decision."""
+
+    def forward(
+        self,
+        observation: Observation,
+        instruction: str | None = None,
+        noise: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """Action chunks (num_envs, horizon, 7) for ``observation``.
+
+        Args:
+            observation: What is sensed.
+            instruction: Ignored by this policy, which knows one task; the observation carries the texts.
+            noise: (num_envs, horizon, 7) to start the flow from.
+            generator: Draws the noise where none is given.
+
+        Raises:
+            ValueError: neither noise nor generator is given.
+        """
+        del instruction
+        if noise is None:
+            if generator is None:
+                raise ValueError("forward starts from noise: pass noise or a generator to draw it")
+            noise = self.flow.noise(observation.num_envs, generator)
+        device = str(noise.device)
+        return self.decide(Query(observation, noise, Advice.nothing(observation.num_envs, device))).chunk
+
+    def decide(self, query: Query) -> Decision:
+        """One decision of both pathways."""
+        return self.processor.process(query)
+
+    def update_memory(
+        self,
+        memory: FailureMemory,
+        encoder: StateEncoder,
+        state_before: Observation,
+        state_after: Observation,
+        action: torch.Tensor,
+        success: torch.Tensor,
+    ) -> int:
+        """Remember what failed between two observations; returns how many failures were new.
+
+        Args:
+            memory: Where to write.
+            encoder: Makes the keys.
+            state_before: Sensed before ``action``.
+            state_after: Sensed after it.
+            action: (num_envs, horizon, 7) the chunk that ran.
+            success: (num_envs,) bool; successful rows are not remembered.
+        """
+        kinds = classify_failure(state_before, state_after, action)
+        keys = encoder.encode(state_before).cpu().numpy()
+        cases = []
+        for i, kind in enumerate(kinds):
+            if bool(success[i]) or kind == UNKNOWN:
+                continue
+            prior = candidate_priors(kind, Phase.CARRY)
+            best = torch.tensor([int((prior[:, 0] / prior.sum(axis=1)).argmax())], device=action.device)
+            row = torch.tensor([i], device=action.device)
+            corrected = apply_correction(best, action[row], state_before.select(row))
+            cases.append(
+                FailureCase(
+                    key_states=keys[i : i + 1],
+                    failed_action=np.asarray(action[i].cpu()),
+                    failure_type=kind,
+                    correction=np.asarray(corrected[0].cpu()),
+                    phase=str(Phase.CARRY),
+                    region=region_of(state_before, i),
+                    prior=prior,
+                )
+            )
+        return sum(memory.add(cases).is_new) if cases else 0
+
+    def _memory_pathway(self, query: Query) -> Advice:
+        if self.advisor is None:
+            return Advice.nothing(query.observation.num_envs, str(query.noise.device))
+        return self.advisor.advise(query.observation)
+
+    def _flow_pathway(self, query: Query, poll: Poll[Advice]) -> FlowAnswer:
+        state, base = self._base(query)
+        retrieved = poll(1.0)
+        advice = merge_advice(query.settled, None if retrieved is None else retrieved.answer)
+        self.in_force = advice
+        candidate = advice.candidate.clamp(min=0)
+        corrected = apply_correction(candidate, base, query.observation)
+        steered = advice.given & (candidate > 0)
+        strength = torch.where(steered, advice.reliability.clamp(0.0, 1.0) ** STRENGTH_EXPONENT, 0.0)
+        for index in self._constant:
+            corrected = apply_correction(torch.full_like(candidate, index), corrected, query.observation)
+            steered, strength = torch.ones_like(steered), torch.ones_like(strength)
+        if self._chunk_policy is not None:
+            return FlowAnswer(torch.where(steered.reshape(-1, 1, 1), corrected, base), steered)
+        chunk = self._steering(self.flow, state, query.noise, corrected, strength, base)
+        return FlowAnswer(chunk, steered)
+
+    def _base(self, query: Query) -> tuple[torch.Tensor, torch.Tensor]:
+        if self._chunk_policy is not None:
+            return self._chunk_policy(query.observation, query.noise)
+        with torch.no_grad():
+            state = self.encoder(policy_features(query.observation))
+        return state, self.flow.generate(state, query.noise)
+
+
+CAUTIOUS: tuple[int, ...] = tuple([c.name for c in CANDIDATES].index(name) for name in ("lift_15cm", "grip_up_4"))
+"""The strongest constant habit: carry as high and grip as firmly as any correction does."""

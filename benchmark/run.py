@@ -1,0 +1,295 @@
+"""A benchmark run from settings to report."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from flow_rag_vla.agents.arms import (
+    DEFAULT_CHECKPOINT,
+    MEMORY_ARMS,
+    ArmSettings,
+    new_memory,
+)
+from flow_rag_vla.agents.checkpoint import PolicyCheckpoint, load_checkpoint
+from flow_rag_vla.benchmark.config import BenchmarkSettings
+from flow_rag_vla.benchmark.errors import UsageError
+from flow_rag_vla.benchmark.latency import LatencyProfile, parse_latency
+from flow_rag_vla.benchmark.metrics import summarise
+from flow_rag_vla.benchmark.plan import Plan, Unit, make_plan, plan_scenarios
+from flow_rag_vla.benchmark.probe import REPETITIONS, WARM_UP, probe_arms
+from flow_rag_vla.benchmark.progress import Progress
+from flow_rag_vla.benchmark.results import ArmTiming, Timing
+from flow_rag_vla.benchmark.run_directory import RunDirectory
+from flow_rag_vla.benchmark.storage import write_episodes_parquet
+from flow_rag_vla.benchmark.units import MEMORY_FILE, UnitContext, run_unit
+from flow_rag_vla.tasks.make import make_fleet, resolve_device, resolve_physics
+from flow_rag_vla.tasks.physics.presets import require_physics
+from flow_rag_vla.tasks.physics.quiet import quiet_console
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from flow_rag_vla.tasks.contract import Observation
+    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+
+class Reporter(Protocol):
+    """Shows a finished run; handed in by the caller, since results know nothing of reports."""
+
+    def build(self, run_dir: Path) -> Path:
+        """Write the report and return its path."""
+        ...
+
+    def table(self, run_dir: Path) -> str:
+        """The ablation table for a terminal."""
+        ...
+
+
+CPU_SCALE, CUDA_SCALE, QUICK_SCALE = 1024, 4096, 64
+PROBE_OBSERVATIONS = 32
+
+
+def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
+    """``settings`` with every default of the device filled in.
+
+    Raises:
+        UsageError: the device does not exist, or the physics preset cannot run here.
+    """
+    device = resolve_device(settings.device)
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"device {device!r}: no CUDA device here; available: cpu")
+    if device != "cpu" and not device.startswith("cuda"):
+        raise UsageError(f"unknown device {device!r}; expected cpu, cuda:N or auto")
+    physics = resolve_physics(settings.physics, device)
+    require_physics(physics)
+    scale = QUICK_SCALE if settings.quick else CUDA_SCALE if device.startswith("cuda") else CPU_SCALE
+    scenarios = settings.scenarios or scale
+    rounds = settings.rounds or (4 if settings.ablation == "full" else 1)
+    return dataclasses.replace(
+        settings,
+        device=device,
+        physics=physics,
+        num_envs=settings.num_envs or scale,
+        scenarios=scenarios,
+        rounds=rounds,
+    )
+
+
+def plan_run(settings: BenchmarkSettings) -> Plan:
+    """The plan that resolved ``settings`` ask for."""
+    scenarios, num_envs, rounds = settings.scenarios, settings.num_envs, settings.rounds
+    if scenarios is None or num_envs is None or rounds is None:
+        raise ValueError("plan_run needs resolved settings")
+    sites = range(settings.seed * 1000, settings.seed * 1000 + settings.sites)
+    episodes = plan_scenarios(settings.task, scenarios, sites, settings.seed)
+    return make_plan(episodes, settings.arms, num_envs, rounds)
+
+
+def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: Reporter) -> bool:
+    """Run from scratch; True when everything planned has run.
+
+    Raises:
+        UsageError: the settings cannot run here; nothing is left behind.
+        ValueError: likewise.
+    """
+    settings = resolve_settings(settings)
+    policy = _load_policy(settings)
+    plan = plan_run(settings)
+    parse_latency(settings.latency, settings.arms, {})
+    name = settings.ablation.replace(",", "+")
+    directory = RunDirectory.create(settings.out, name)
+    directory.start(settings, plan, argv, {"physics": settings.physics, "policy_sha256": policy.sha256})
+    return _run(directory, settings, plan, policy, reporter)
+
+
+def resume_benchmark(path: str, reporter: Reporter) -> bool:
+    """Finish the run in ``path``; True when everything planned has run.
+
+    Raises:
+        UsageError: there is no such run, or this code would plan it differently.
+    """
+    directory = RunDirectory.open(path)
+    settings = directory.settings()
+    policy = _load_policy(settings)
+    if policy.sha256 != directory.manifest()["policy_sha256"]:
+        raise UsageError(f"--resume {path!r}: the run was started with another policy checkpoint")
+    plan = plan_run(settings)
+    directory.check_plan(plan)
+    return _run(directory, settings, plan, policy, reporter)
+
+
+def _load_policy(settings: BenchmarkSettings) -> PolicyCheckpoint:
+    path = DEFAULT_CHECKPOINT if settings.checkpoint == "default" else Path(settings.checkpoint)
+    policy = load_checkpoint(path, settings.device)
+    policy.flow.cfg.ode_steps = settings.agent.ode_steps
+    if settings.agent.execute > policy.flow.horizon:
+        raise UsageError(
+            f"agent.execute is {settings.agent.execute}, the checkpoint's horizon is {policy.flow.horizon}"
+        )
+    return policy
+
+
+def _run(
+    directory: RunDirectory,
+    settings: BenchmarkSettings,
+    plan: Plan,
+    policy: PolicyCheckpoint,
+    reporter: Reporter,
+) -> bool:
+    start = time.monotonic()
+    with quiet_console(directory.path / "log.txt") as console:
+        _say(console, _headline(settings, plan, directory))
+        waiting = [unit for unit in plan.units if not directory.is_done(unit)]
+        _say(console, "starting the simulation (the first start on a machine compiles kernels: about a minute)")
+        env = make_fleet(
+            settings.task,
+            settings.num_envs or CPU_SCALE,
+            physics=settings.physics,
+            device=settings.device,
+            max_steps=settings.max_steps,
+        )
+        probe = _Probe(settings, policy, plan, directory, env)
+        latency = LatencyProfile({})
+        total = sum(len(unit.episodes) for unit in waiting)
+        finished = 0
+        with Progress(total, "episodes", console) as progress:
+            for unit in waiting:
+                if unit.round == 1 and settings.latency == "measured" and not latency.decision_ms:
+                    latency = parse_latency("measured", settings.arms, probe.medians(console))
+                elif settings.latency != "measured":
+                    latency = parse_latency(settings.latency, settings.arms)
+                context = UnitContext(directory, plan, env, policy, _arm_settings(settings, latency), latency)
+                note = f"{unit.arm} round {unit.round}"
+                run_unit(context, unit, lambda n, d=finished, t=note: progress.update(d + n, t))
+                finished += len(unit.episodes)
+        timings = probe.timings(console)
+        env.close()
+        _pictures(directory, console)
+        _conclude(directory, settings, plan, timings, time.monotonic() - start)
+        report = reporter.build(directory.path)
+        _say(console, "\n" + reporter.table(directory.path) + "\n")
+        _say(console, str(report))
+    return all(directory.is_done(unit) for unit in plan.units)
+
+
+def _say(console: TextIO, text: str) -> None:
+    console.write(text + "\n")
+    console.flush()
+
+
+def _headline(settings: BenchmarkSettings, plan: Plan, directory: RunDirectory) -> str:
+    episodes = sum(len(unit.episodes) for unit in plan.units)
+    return (
+        f"{settings.task} · {', '.join(settings.arms)} · {episodes} episodes in {settings.num_envs} environments "
+        f"({settings.physics}, {settings.device})\nrun directory: {directory.path}"
+    )
+
+
+def _arm_settings(settings: BenchmarkSettings, latency: LatencyProfile) -> ArmSettings:
+    agent = settings.agent
+    return ArmSettings(
+        execute=agent.execute,
+        num_neighbours=agent.num_neighbours,
+        similarity_threshold=agent.similarity_threshold,
+        confidence_gate=agent.confidence_gate,
+        max_cases=agent.max_cases,
+        seed=settings.seed,
+        flow_ms=latency.flow_ms,
+        retrieval_ms=latency.retrieval_ms,
+    )
+
+
+class _Probe:
+    """Times single decisions after E1 (or at the end), on observations of E1's first layouts."""
+
+    def __init__(
+        self,
+        settings: BenchmarkSettings,
+        policy: PolicyCheckpoint,
+        plan: Plan,
+        directory: RunDirectory,
+        env: ManipulationEnv,
+    ) -> None:
+        self._settings, self._policy, self._plan = settings, policy, plan
+        self._directory, self._env = directory, env
+        self._timings: dict[str, ArmTiming] | None = None
+
+    def timings(self, console: TextIO) -> dict[str, ArmTiming]:
+        """Measured once."""
+        if self._timings is None:
+            settings = _arm_settings(self._settings, LatencyProfile({}))
+            e1 = self._directory.unit(self._plan.units[0]) / "memory" / MEMORY_FILE
+            memories = {
+                arm: new_memory(settings, self._policy, e1).frozen()
+                for arm in self._settings.arms
+                if arm in MEMORY_ARMS
+            }
+            with Progress(WARM_UP + REPETITIONS, "timed decisions", console) as progress:
+                self._timings = probe_arms(
+                    self._settings.arms,
+                    self._policy,
+                    memories,
+                    settings,
+                    self._observations(),
+                    lambda done: progress.update(done, "latency probe"),
+                )
+        return self._timings
+
+    def medians(self, console: TextIO) -> dict[str, float]:
+        """Arm to its median latency, ms."""
+        timings = self.timings(console)
+        return {arm: t.decision_latency_ms.p50 for arm, t in timings.items() if t.decision_latency_ms}
+
+    def _observations(self) -> list[Observation]:
+        scenarios = [e.scenario for e in self._plan.units[0].episodes][: self._env.num_envs]
+        padded = scenarios + [scenarios[0]] * (self._env.num_envs - len(scenarios))
+        observation = self._env.load(padded, [0] * self._env.num_envs)
+        count = min(PROBE_OBSERVATIONS, self._env.num_envs)
+        return [observation.select(torch.tensor([i], device=self._env.device)) for i in range(count)]
+
+
+def _conclude(
+    directory: RunDirectory,
+    settings: BenchmarkSettings,
+    plan: Plan,
+    timings: dict[str, ArmTiming],
+    wall_s: float,
+) -> None:
+    """Merge and summarise."""
+    records = [record for unit in plan.units for record in directory.records(unit)]
+    merged = directory.path / "merged"
+    merged.mkdir(exist_ok=True)
+    write_episodes_parquet(merged / "episodes.parquet", records)
+    last = {unit.arm: unit for unit in plan.units}
+    entries = {
+        arm: directory.measured(unit)["memory_entries"] if arm in MEMORY_ARMS else None for arm, unit in last.items()
+    }
+    summarise(records, task=settings.task, physics=settings.physics, memory_entries=entries, seed=settings.seed).write(
+        directory.path
+    )
+    arms = {arm: _with_fleet(timings.get(arm, ArmTiming()), directory, unit) for arm, unit in last.items()}
+    Timing(arms, wall_s).write(directory.path)
+
+
+def _with_fleet(timing: ArmTiming, directory: RunDirectory, unit: Unit) -> ArmTiming:
+    measured = directory.measured(unit)
+    fields = ("env_steps_per_s", "ms_per_env_decision", "memory_bytes", "peak_rss_bytes")
+    return dataclasses.replace(timing, **{name: measured[name] for name in fields})
+
+
+def _pictures(directory: RunDirectory, console: TextIO) -> None:
+    """Stills of the scene for the report, from a process of their own; a run without them is still a run."""
+    folder = directory.path / "report" / "figures"
+    _say(console, "rendering stills of the scene")
+    command = [sys.executable, "-m", "flow_rag_vla.tasks.picture", str(folder)]
+    with (directory.path / "log.txt").open("a") as log:
+        finished = subprocess.run(command, stdout=log, stderr=log, check=False)
+    if finished.returncode != 0:
+        _say(console, f"no stills (exit code {finished.returncode}; see {directory.path / 'log.txt'})")
