@@ -138,7 +138,7 @@ RETRIEVAL_GROUPS: tuple[RetrievalGroup, ...] = (
     # Names of colours lie about 0.35 apart (red to orange): similarity exp(-2.7).
     RetrievalGroup("object_rgb", 3, 0.15),
     RetrievalGroup("object_size_m", 3, 0.01),
-    # Layouts that differ by 2 cm stay alike; a neighbouring strip 7 cm away (object and goal) does not.
+    # Layouts displaced by up to 2 cm stay above 0.94; a neighbouring lane (7 cm for object and goal) is at 0.71.
     RetrievalGroup("object_xy_m", 2, 0.12),
     RetrievalGroup("goal_xy_m", 2, 0.12),
     # A quarter of the fingers' travel tells open from closed on an object from closed on nothing.

@@ -105,9 +105,10 @@ class HazardInjector:
     def _active(self, step: torch.Tensor, duration: torch.Tensor) -> torch.Tensor:
         return (self.trigger_step >= 0) & (step < self.trigger_step + duration)
 
-    def push(self, step: torch.Tensor) -> torch.Tensor:
-        """Apply this step's pushes; returns the mask (num_envs,) of environments being pushed."""
-        active = self._active(step, self.value["push_steps"])
+    def push(self, step: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
+        """Apply this step's pushes to held objects; returns the mask (num_envs,) of environments being pushed."""
+        # Pushing on after it has let go would drive the object through the table.
+        active = self._active(step, self.value["push_steps"]) & held
         force = torch.zeros(len(active), 1, 3, device=self._device)
         force[:, 0, 2] = -torch.where(active, self.value["push_force_n"], 0.0)
         if active.any():

@@ -168,7 +168,7 @@ class ManipulationEnv(DirectRLEnv):
         self._ee.move_target(actions[:, :6])
         object_pos, _ = self._object_pose_b()
         self._hazards.trigger(object_pos, self._events.held, self._clock)
-        self._pushed = self._hazards.push(self._clock)
+        self._pushed = self._hazards.push(self._clock, self._events.held)
         self._forced_open = self._hazards.forced_open(self._clock)
 
     def _apply_action(self) -> None:
@@ -197,7 +197,7 @@ class ManipulationEnv(DirectRLEnv):
             pushed=self._pushed,
             forced_open=self._forced_open,
             low_friction=self._hazards.value["object_friction"] < 0.99,
-            invalid=self._contacts.invalid() | ~torch.isfinite(object_pos).all(dim=1),
+            invalid=self._contacts.invalid() | ~torch.isfinite(object_pos).all(dim=1) | _sunk(object_pos),
         )
         self._events.update(facts, intact=~self._hazards.broken)
         if self._planned is not None:
@@ -294,3 +294,17 @@ class ManipulationEnv(DirectRLEnv):
     def _finger_force(self) -> torch.Tensor:
         left, right = self._forces["left_finger"], self._forces["right_finger"]
         return torch.stack([left.norm(dim=1), right.norm(dim=1)], dim=1)
+
+
+SUNK_M = -0.02
+"""An object whose centre is below this level under the table top has gone through it: bad physics, no failure."""
+
+_TABLE_HALF_M = (0.5, 0.6)
+_TABLE_CENTRE_X_M = 0.5
+
+
+def _sunk(object_pos_b: torch.Tensor) -> torch.Tensor:
+    """(num_envs,) bool: the object is inside or under the table, away from its edges."""
+    over_x = (object_pos_b[:, 0] - _TABLE_CENTRE_X_M).abs() < _TABLE_HALF_M[0] - CUBE_EDGE_M
+    over_y = object_pos_b[:, 1].abs() < _TABLE_HALF_M[1] - CUBE_EDGE_M
+    return over_x & over_y & (object_pos_b[:, 2] < SUNK_M)

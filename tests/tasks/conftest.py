@@ -1,0 +1,24 @@
+"""One small fleet for all simulator tests of the tasks: building it is what takes the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+
+NUM_ENVS = 32
+TASK = "FlowRAG-PickPlace-Franka"
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Iterator[ManipulationEnv]:
+    """32 pick-and-place environments on the CPU preset."""
+    from flow_rag_vla.tasks.make import make_fleet
+
+    env = make_fleet(TASK, NUM_ENVS, physics="newton_mujoco", device="cpu", max_steps=260)
+    yield env
+    env.close()

@@ -1,0 +1,150 @@
+"""Pick-and-place in the simulator: faults, truth, determinism and what may be sensed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from flow_rag_vla.tasks.contract import FAILURE_TYPES, FaultClass, Observation
+from flow_rag_vla.tasks.expert import ExpertPlan, ScriptedExpert, informed_plan
+from flow_rag_vla.tasks.faults import FAULTS
+from flow_rag_vla.tasks.sites import make_site
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.contract import EpisodeTruth
+    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.scenario import Scenario
+
+pytestmark = pytest.mark.sim
+
+TASK = "FlowRAG-PickPlace-Franka"
+DEVELOPMENT_SEED = 10_000_000
+KINDS = [(None, None)]
+KINDS += [(fault, None) for fault in FAULTS.values()]
+KINDS += [(fault, FaultClass.CONTROL) for fault in FAULTS.values()]
+
+
+def _scenarios(count: int, shift: int = 0) -> list[Scenario]:
+    """Every fault and class side by side, by environment id."""
+    site = make_site(3)
+    rows = []
+    for i in range(count):
+        fault, fault_class = KINDS[i % len(KINDS)]
+        rows.append(site.scenario(TASK, DEVELOPMENT_SEED + shift + i, fault, fault_class))
+    return rows
+
+
+def _run(env: ManipulationEnv, scenarios: list[Scenario], plan: ExpertPlan, steps: int = 260) -> EpisodeTruth:
+    observation = env.load(scenarios, [0] * env.num_envs)
+    expert = ScriptedExpert(env.num_envs)
+    expert.reset(torch.arange(env.num_envs), plan)
+    for _ in range(steps):
+        env.step(expert.act(observation))
+        observation = env.observe()
+        if bool(env.done.all()):
+            break
+    return env.truth
+
+
+@pytest.fixture(scope="module")
+def nominal(fleet: ManipulationEnv) -> tuple[list[Scenario], EpisodeTruth]:
+    """The nominal expert on every kind of scenario."""
+    scenarios = _scenarios(fleet.num_envs)
+    return scenarios, _run(fleet, scenarios, ExpertPlan.nominal(fleet.num_envs))
+
+
+def test_the_expert_told_the_truth_succeeds_on_every_kind_of_scenario(fleet):
+    scenarios = _scenarios(fleet.num_envs)
+    truth = _run(fleet, scenarios, informed_plan(scenarios))
+    failed = [scenarios[i].fault for i in (~truth.success).nonzero().flatten().tolist()]
+    assert failed == []
+
+
+def test_the_nominal_expert_fails_on_every_avoidable_fault_and_nowhere_else(nominal):
+    scenarios, truth = nominal
+    for i, scenario in enumerate(scenarios):
+        expected = scenario.fault_class is not FaultClass.AVOIDABLE
+        assert bool(truth.success[i]) is expected, (scenario.fault, scenario.fault_class)
+
+
+def test_the_first_causal_event_names_the_family_of_the_fault(nominal):
+    scenarios, truth = nominal
+    family = {"grasp": "grasp_failure", "collision": "collision", "drop": "drop"}
+    for i, scenario in enumerate(scenarios):
+        if scenario.fault_class in (FaultClass.AVOIDABLE, FaultClass.EXOGENOUS):
+            kind = FAILURE_TYPES[int(truth.failure_type[i])]
+            assert kind == family[FAULTS[scenario.fault].family]
+            assert bool(truth.fault_fired[i])
+
+
+def test_nothing_fires_on_clean_scenarios(nominal):
+    scenarios, truth = nominal
+    clean = [i for i, s in enumerate(scenarios) if s.fault_class is FaultClass.CLEAN]
+    assert clean
+    assert not truth.fault_fired[clean].any()
+    assert not truth.invalid.any()
+
+
+def test_hidden_parameters_do_not_reach_the_first_observation(fleet):
+    scenarios = _scenarios(fleet.num_envs)
+    with_hazards = fleet.load(scenarios, [0] * fleet.num_envs).clone()
+    plain = [dataclasses.replace(s, parameters={}) for s in scenarios]
+    without = fleet.load(plain, [0] * fleet.num_envs)
+    for field in dataclasses.fields(Observation):
+        a, b = getattr(with_hazards, field.name), getattr(without, field.name)
+        same = a == b if field.name == "instruction" else torch.equal(a, b)
+        assert same, field.name
+
+
+def test_the_same_scenarios_twice_are_bitwise_equal(fleet, nominal):
+    scenarios, first = nominal
+    again = _run(fleet, scenarios, ExpertPlan.nominal(fleet.num_envs))
+    for field in dataclasses.fields(again):
+        assert torch.equal(getattr(first, field.name), getattr(again, field.name)), field.name
+
+
+def test_an_episode_does_not_depend_on_its_neighbours(fleet, nominal):
+    scenarios, first = nominal
+    half = fleet.num_envs // 2
+    changed = scenarios[:half] + _scenarios(fleet.num_envs, shift=500)[half:]
+    again = _run(fleet, changed, ExpertPlan.nominal(fleet.num_envs))
+    for field in dataclasses.fields(again):
+        assert torch.equal(getattr(first, field.name)[:half], getattr(again, field.name)[:half]), field.name
+
+
+def test_equal_scenarios_have_equal_initial_state_hashes(fleet):
+    scenarios = _scenarios(fleet.num_envs)
+    fleet.load(scenarios, [0] * fleet.num_envs)
+    first = fleet.initial_state_shas()
+    fleet.load(scenarios, [3] * fleet.num_envs)
+    assert fleet.initial_state_shas() == first
+    assert len(set(first)) == fleet.num_envs
+
+
+def test_a_second_attempt_has_fresh_sensor_noise(fleet):
+    scenarios = _scenarios(fleet.num_envs)
+    first = fleet.load(scenarios, [0] * fleet.num_envs).hand_force_b.clone()
+    assert not torch.equal(first, fleet.load(scenarios, [1] * fleet.num_envs).hand_force_b)
+
+
+def test_the_hand_jacobian_is_isaac_labs(fleet):
+    fleet.load(_scenarios(fleet.num_envs), [0] * fleet.num_envs)
+    ee = fleet._ee
+    theirs = fleet._robot.data.body_link_jacobian_w.torch[:, ee.hand_id - 1][:, :, ee.joint_ids]
+    torch.testing.assert_close(ee.hand_jacobian(), theirs, atol=1e-5, rtol=0)
+
+
+def test_a_zero_action_holds_the_pose(fleet):
+    observation = fleet.load(_scenarios(fleet.num_envs), [0] * fleet.num_envs)
+    start = observation.ee_pos_b.clone()
+    for _ in range(15):
+        fleet.step(torch.zeros(fleet.num_envs, 7))
+    assert (fleet.observe().ee_pos_b - start).norm(dim=1).max() < 0.005
+
+
+def test_a_fleet_needs_one_scenario_for_each_environment(fleet):
+    with pytest.raises(ValueError, match="expected 32 scenarios"):
+        fleet.load(_scenarios(3), [0] * 3)
