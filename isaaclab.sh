@@ -154,7 +154,10 @@ create_venv() {
     local python
     python="$(find_python)" || exit $?
     say "Setting up $VENV once: about 9 GB, 2 to 6 minutes. Details go to $LOG"
-    rm -rf "$VENV" && mkdir "$VENV" && : >"$MADE_HERE" && run_logged "$python" -m venv "$VENV"
+    # Moved first: an interrupted removal must not leave a .venv without the mark of who made it.
+    if [[ -e "$VENV" || -L "$VENV" ]]; then mv "$VENV" "$STATE/old.$$" || return 1; fi
+    run_logged rm -rf "$STATE"/old.*
+    mkdir "$VENV" && : >"$MADE_HERE" && run_logged "$python" -m venv "$VENV"
 }
 
 # Bring what exists up to date; fails if it cannot.

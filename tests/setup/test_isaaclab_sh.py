@@ -179,6 +179,27 @@ def test_an_interrupted_set_up_is_begun_anew(with_python: Checkout) -> None:
     assert with_python.notes() == ["venv", "packages", "venv", "packages", "project"]
 
 
+def test_an_interrupted_removal_is_begun_anew(with_python: Checkout) -> None:
+    fail = Path(f"{with_python.notes_file}.fail")
+    fail.touch()
+    with_python.run("-p", "x.py")
+    fail.unlink()
+    remove = with_python.bin / "rm"
+    remove.unlink()
+    write_program(remove, "#!/usr/bin/env bash\nexec sleep 20\n")
+    process = with_python.start("-p", "x.py")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130, err
+    remove.unlink()
+    remove.symlink_to(shutil.which("rm") or "/bin/rm")
+    with_python.notes_file.unlink()
+    assert with_python.run("-p", "x.py").returncode == 0
+    assert with_python.notes() == ["venv", "packages", "project"]
+    assert not list((with_python.root / ".setup").glob("old.*"))
+
+
 def test_a_changed_lock_is_installed_in_place(with_python: Checkout) -> None:
     with_python.run("-p", "x.py")
     (with_python.root / "requirements.lock").write_text("requirements.lock 2\n")
