@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.contract import Observation
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
 
+
 class Reporter(Protocol):
     """Shows a finished run; handed in by the caller, since results know nothing of reports."""
 

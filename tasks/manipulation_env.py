@@ -172,11 +172,13 @@ class ManipulationEnv(DirectRLEnv):
         self._forced_open = self._hazards.forced_open(self._clock)
 
     def _apply_action(self) -> None:
-        self._robot.set_joint_position_target_index(target=self._ee.joint_targets(), joint_ids=self._ee.joint_ids)
+        self._robot.actuators.target_command.set_position_index(
+            value=self._ee.joint_targets(), joint_ids=self._ee.joint_ids
+        )
         grip = torch.where(self._forced_open, 1.0, self._previous_action[:, 6])
         fingers = self._robot.data.joint_pos.torch[:, self._finger_ids]
-        self._robot.set_joint_position_target_index(
-            target=self._gripper.targets(grip, fingers), joint_ids=self._finger_ids
+        self._robot.actuators.target_command.set_position_index(
+            value=self._gripper.targets(grip, fingers), joint_ids=self._finger_ids
         )
 
     def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -260,7 +262,7 @@ class ManipulationEnv(DirectRLEnv):
         zero = torch.zeros_like(joint_pos)
         self._robot.write_joint_position_to_sim_index(position=joint_pos, env_ids=ids)
         self._robot.write_joint_velocity_to_sim_index(velocity=zero, env_ids=ids)
-        self._robot.set_joint_position_target_index(target=joint_pos, env_ids=ids)
+        self._robot.actuators.target_command.set_position_index(value=joint_pos, env_ids=ids)
         layouts = [s.layout for s in scenarios]
         device = self.device
         xy = torch.tensor([layout.object_xy_m for layout in layouts], device=device)

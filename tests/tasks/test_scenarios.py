@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections import Counter
 
@@ -59,7 +60,7 @@ def test_a_control_looks_like_its_hazard(fault):
 def test_severity_ladders_name_distinct_finite_parameters(fault):
     seen = [parameter_dict(fault.parameters(severity)) for severity in fault.ladder]
     assert all(math.isfinite(v) for row in seen for v in row.values())
-    assert all(a != b for a, b in zip(seen, seen[1:], strict=False))
+    assert all(a != b for a, b in itertools.pairwise(seen))
 
 
 def test_a_parameter_that_is_not_finite_is_refused():

@@ -1,0 +1,123 @@
+"""Success of one arm on fresh scenarios of one kind: what training and tuning look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, ArmSettings, build_agent
+from flow_rag_vla.agents.checkpoint import load_checkpoint
+from flow_rag_vla.benchmark.config import AgentSettings
+from flow_rag_vla.benchmark.expert_arm import ExpertAgent
+from flow_rag_vla.benchmark.plan import E1, PlannedEpisode, Unit
+from flow_rag_vla.benchmark.progress import Progress
+from flow_rag_vla.benchmark.rollout import run_wave
+from flow_rag_vla.benchmark.seeds import seed_block
+from flow_rag_vla.benchmark.statistics import proportion
+from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.faults import get_fault
+from flow_rag_vla.tasks.make import make_fleet
+from flow_rag_vla.tasks.sites import make_site
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from flow_rag_vla.agents.agent import Agent
+    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+
+MAX_STEPS = 260
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What to evaluate; ``num_envs`` is also the number of episodes."""
+
+    task: str
+    checkpoint: str
+    num_envs: int
+    seed: int
+    split: str
+    arm: str
+    fault: str
+    ode_steps: int
+    execute: int
+    physics: str
+    device: str
+
+
+def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
+    """Task, n and success with its Wilson interval, as JSON-able values.
+
+    Raises:
+        ValueError: an unknown task, preset or checkpoint.
+        KeyError: an unknown fault.
+    """
+    fault = None if request.fault == "none" else get_fault(request.fault)
+    site = make_site(request.seed)
+    scenarios = [
+        site.scenario(request.task, seed, fault) for seed in seed_block(request.split, request.seed, request.num_envs)
+    ]
+    policy = None
+    if request.arm != "expert":
+        path = DEFAULT_CHECKPOINT if request.checkpoint == "default" else Path(request.checkpoint)
+        policy = load_checkpoint(path)
+        policy.flow.cfg.ode_steps = request.ode_steps
+    env = make_fleet(
+        request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS
+    )
+    agent: Agent
+    if policy is None:
+        expert = ExpertAgent(env.num_envs, str(env.device))
+        expert.tell(scenarios, env.num_envs)
+        agent = expert
+    else:
+        defaults = AgentSettings()
+        settings = ArmSettings(
+            execute=request.execute,
+            num_neighbours=defaults.num_neighbours,
+            similarity_threshold=defaults.similarity_threshold,
+            confidence_gate=defaults.confidence_gate,
+            max_cases=defaults.max_cases,
+        )
+        agent = build_agent(
+            request.arm,
+            policy,
+            None,
+            settings,
+            num_envs=env.num_envs,
+            max_steps=MAX_STEPS,
+            device=str(env.device),
+            remembers=False,
+        )
+    return _run(env, agent, request, [PlannedEpisode(E1, s, s.id, 0) for s in scenarios], console)
+
+
+def _run(
+    env: ManipulationEnv,
+    agent: Agent,
+    request: EvaluationRequest,
+    episodes: list[PlannedEpisode],
+    console: TextIO,
+) -> dict[str, Any]:
+    unit = Unit(request.arm, 0, request.num_envs, tuple(episodes))
+    with Progress(request.num_envs, "episodes", console) as progress:
+        wave = run_wave(env, agent, unit, episodes, 0.0, progress.update)
+    env.close()
+    valid = [r for r in wave.records if r.valid]
+    success = proportion(sum(r.succeeded for r in valid), len(valid))
+    kinds = [r.failure_type or "none" for r in valid if r.failed]
+    steps = sorted(r.steps for r in valid if r.succeeded)
+    return {
+        "task": request.task,
+        "arm": request.arm,
+        "fault": request.fault,
+        "fault_class": str(FaultClass.CLEAN if request.fault == "none" else get_fault(request.fault).fault_class),
+        "split": request.split,
+        "seed": request.seed,
+        "n": len(wave.records),
+        "invalid": len(wave.records) - len(valid),
+        "success": {"k": success.k, "n": success.n, "rate": success.rate, "ci95": success.ci95},
+        "failures": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        "median_steps": steps[len(steps) // 2] if steps else None,
+    }

@@ -1,0 +1,64 @@
+"""Success of a policy on unseen clean layouts (development seeds by default).
+
+./isaaclab.sh -p scripts/evaluate.py --num_envs 1024 --seed 0 --json outputs/evaluate.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str]) -> int:
+    """Parse, evaluate, print; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", default="default")
+    parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
+    parser.add_argument("--num_envs", type=int, default=1024)
+    parser.add_argument("--seed", type=int, default=0, help="names a block of layouts")
+    parser.add_argument("--split", default="development", choices=("development", "evaluation"))
+    parser.add_argument("--arm", default="flow_only", choices=("flow_only", "expert"))
+    parser.add_argument("--fault", default="none", help="a fault of tasks/README.md, at its default severity")
+    parser.add_argument("--ode_steps", type=int, default=2)
+    parser.add_argument("--execute", type=int, default=8)
+    parser.add_argument("--physics", default="auto")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--log", type=Path, default=Path("outputs/evaluate.log"))
+    arguments = parser.parse_args(argv)
+    if arguments.num_envs < 1:
+        parser.error(f"--num_envs is {arguments.num_envs}, expected at least 1")
+
+    from flow_rag_vla.benchmark.evaluate import EvaluationRequest, evaluate
+    from flow_rag_vla.tasks.physics.quiet import quiet_console
+
+    request = EvaluationRequest(
+        task=arguments.task,
+        checkpoint=arguments.checkpoint,
+        num_envs=arguments.num_envs,
+        seed=arguments.seed,
+        split=arguments.split,
+        arm=arguments.arm,
+        fault=arguments.fault,
+        ode_steps=arguments.ode_steps,
+        execute=arguments.execute,
+        physics=arguments.physics,
+        device=arguments.device,
+    )
+    try:
+        with quiet_console(arguments.log) as console:
+            result = evaluate(request, console)
+    except (ValueError, KeyError) as error:
+        parser.error(str(error.args[0]))
+    line = json.dumps(result, sort_keys=True)
+    if arguments.json is not None:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(line + "\n")
+    print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
