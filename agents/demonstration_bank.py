@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def save_bank(path: Path, data: DemonstrationSet, horizon: int, size: int, seed: int = 0) -> None:
     """Write ``size`` random steps of ``data`` with their chunks, in half precision."""
     rng = torch.Generator().manual_seed(seed)
-    steps = torch.randperm(len(data.actions), generator=rng)[:size].sort().values
+    starts = data.starts(horizon)
+    steps = starts[torch.randperm(len(starts), generator=rng)[:size].sort().values]
     rows = {"features": data.features[steps].half(), "chunks": data.chunks(steps, horizon).half()}
     save_file({name: value.contiguous() for name, value in rows.items()}, path)
 

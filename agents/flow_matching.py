@@ -18,6 +18,12 @@ MIN_ACTION_STD = (1.0e-3, 1.0e-3, 1.0e-3, 5.0e-3, 5.0e-3, 5.0e-3, 0.05)
 """Normalisation never divides by less (m, rad, grip): a constant entry must not blow up."""
 
 
+PREDICTIONS: tuple[str, ...] = ("velocity", "chunk")
+
+MIN_TIME_LEFT = 1.0e-2
+"""``1 - t`` is never taken smaller than this where it divides."""
+
+
 @dataclass
 class FlowMatchingCfg:
     """Network and solver of the flow policy."""
@@ -27,6 +33,8 @@ class FlowMatchingCfg:
     """One of ``solvers.SOLVERS``."""
     ode_steps: int = 5
     """Solver steps of one generation; the implementation guide's number."""
+    prediction: str = "chunk"
+    """What the network puts out: the ``velocity``, or the ``chunk`` that the velocity points to."""
     bf16_min_batch: int = 0
     """Batches of at least this many rows are generated in bfloat16, 0 for never.
 
@@ -54,6 +62,8 @@ class FlowMatching(nn.Module):
         self.cfg = cfg if cfg is not None else FlowMatchingCfg()
         if self.cfg.solver not in EVALUATIONS:
             raise ValueError(f"unknown solver {self.cfg.solver!r}; available: {', '.join(EVALUATIONS)}")
+        if self.cfg.prediction not in PREDICTIONS:
+            raise ValueError(f"unknown prediction {self.cfg.prediction!r}; available: {', '.join(PREDICTIONS)}")
         if self.cfg.ode_steps < 1:
             raise ValueError(f"ode_steps must be at least 1, got {self.cfg.ode_steps}")
         self.velocity_net = VelocityNetwork(self.cfg.velocity)
@@ -107,6 +117,9 @@ class FlowMatching(nn.Module):
     ) -> torch.Tensor:
         """Mean squared velocity error (scalar), averaged over batch and chunk.
 
+        With ``prediction == "chunk"`` the error is that of the predicted chunk: the velocity's, weighted by
+        ``(1 - t)^2``.  Where demonstrations agree, such a network need not pass the noise through to cancel it.
+
         Args:
             state: (batch, state_dim) state embeddings.
             action_0: (batch, horizon, action_dim) standard normal noise.
@@ -119,7 +132,8 @@ class FlowMatching(nn.Module):
         t = t.to(x_1)
         t_chunk = t.unsqueeze(2)
         x_t = (1.0 - t_chunk) * x_0 + t_chunk * x_1
-        error = (self.velocity_net(state, x_t, t) - (x_1 - x_0)) ** 2
+        target = x_1 - x_0 if self.cfg.prediction == "velocity" else x_1
+        error = (self.velocity_net(state, x_t, t) - target) ** 2
         if weight is None:
             return error.mean()
         weight = weight.expand_as(error)
@@ -129,11 +143,14 @@ class FlowMatching(nn.Module):
         """``v(t, x)`` given ``state`` (batch, state_dim), in the network's units."""
 
         def v(t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-            return self.velocity_net(state, x, t)
+            out = self.velocity_net(state, x, t)
+            if self.cfg.prediction == "velocity":
+                return out
+            return (out - x) / (1.0 - t).clamp(min=MIN_TIME_LEFT).unsqueeze(2)
 
         def v_bf16(t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
             with torch.autocast(x.device.type, torch.bfloat16):
-                return self.velocity_net(state, x, t).to(x.dtype)
+                return v(t, x).to(x.dtype)
 
         return v_bf16 if 0 < self.cfg.bf16_min_batch <= len(state) else v
 

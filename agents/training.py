@@ -25,18 +25,19 @@ class TrainingCfg:
 
     horizon: int = 16
     hidden_dim: int = 256
-    num_layers: int = 4
-    encoder_dim: int = 512
+    num_layers: int = 3
+    mlp_ratio: int = 2
+    encoder_dim: int = 256
     ode_steps: int = 2
-    iterations: int = 6000
-    batch_size: int = 1024
+    iterations: int = 20000
+    batch_size: int = 256
     learning_rate: float = 1.0e-3
     weight_decay: float = 1.0e-4
     warmup: int = 200
     ema_decay: float = 0.999
     gradient_clip: float = 1.0
-    bf16: bool = True
-    """Matrix products in bfloat16 (weights and optimiser stay float32)."""
+    bf16: bool = False
+    """Matrix products in bfloat16 (weights and optimiser stay float32); pays only on CPUs with AMX."""
     seed: int = 0
 
 
@@ -50,6 +51,15 @@ class DemonstrationSet:
     """(num_steps, 7)."""
     last_step: torch.Tensor
     """(num_steps,) int64: index of the last step of the step's episode."""
+    disturbed: torch.Tensor
+    """(num_steps,) bool: something else than the demonstrated action was executed."""
+
+    def starts(self, horizon: int) -> torch.Tensor:
+        """Steps (k,) from which ``horizon`` steps ran as demonstrated: where chunks may start."""
+        count = torch.cat([torch.zeros(1, dtype=torch.long), self.disturbed.long().cumsum(0)])
+        first = torch.arange(len(self.actions))
+        end = torch.minimum(first + horizon, self.last_step + 1)
+        return (count[end] == count[first]).nonzero().flatten()
 
     def chunks(self, steps: torch.Tensor, horizon: int) -> torch.Tensor:
         """Demonstrated chunks (k, horizon, 7) that start at ``steps`` (k,); the last action repeats past the end."""
@@ -66,7 +76,7 @@ def load_demonstrations(folder: str | Path) -> DemonstrationSet:
     files = sorted(Path(folder).glob("*.safetensors"))
     if not files:
         raise ValueError(f"no demonstrations in {folder}; record some with scripts/collect_demos.py --out {folder}")
-    features, actions, last_steps = [], [], []
+    features, actions, last_steps, disturbed = [], [], [], []
     offset = 0
     for file in files:
         rows = load_file(file)
@@ -74,11 +84,12 @@ def load_demonstrations(folder: str | Path) -> DemonstrationSet:
         seen = {name.removeprefix(prefix): value for name, value in rows.items() if name.startswith(prefix)}
         features.append(policy_features(observation_from_fields(seen)))
         actions.append(rows["action"])
+        disturbed.append(rows["disturbed"])
         _, counts = torch.unique_consecutive(rows["episode"], return_counts=True)
         ends = counts.cumsum(0) - 1 + offset
         last_steps.append(ends.repeat_interleave(counts))
         offset += len(rows["action"])
-    return DemonstrationSet(torch.cat(features), torch.cat(actions), torch.cat(last_steps))
+    return DemonstrationSet(torch.cat(features), torch.cat(actions), torch.cat(last_steps), torch.cat(disturbed))
 
 
 @dataclass
@@ -106,7 +117,9 @@ def train_policy(
     torch.manual_seed(cfg.seed)
     rng = torch.Generator().manual_seed(cfg.seed)
     encoder = LearnedStateEncoder(LearnedStateEncoderCfg(hidden_dim=cfg.encoder_dim))
-    velocity = VelocityNetworkCfg(horizon=cfg.horizon, hidden_dim=cfg.hidden_dim, num_layers=cfg.num_layers)
+    velocity = VelocityNetworkCfg(
+        horizon=cfg.horizon, hidden_dim=cfg.hidden_dim, num_layers=cfg.num_layers, mlp_ratio=cfg.mlp_ratio
+    )
     flow = FlowMatching(FlowMatchingCfg(velocity=velocity, ode_steps=cfg.ode_steps))
     flow.set_action_statistics(data.actions.mean(dim=0), data.actions.std(dim=0))
     policy = nn.ModuleList([encoder, flow])
@@ -114,9 +127,10 @@ def train_policy(
     optimiser = torch.optim.AdamW(policy.parameters(), lr=cfg.learning_rate, weight_decay=cfg.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _learning_rate_factor(i, cfg))
     log = TrainingLog()
+    starts = data.starts(cfg.horizon)
     running = 0.0
     for iteration in range(1, cfg.iterations + 1):
-        steps = torch.randint(len(data.actions), (cfg.batch_size,), generator=rng)
+        steps = starts[torch.randint(len(starts), (cfg.batch_size,), generator=rng)]
         action_1 = data.chunks(steps, cfg.horizon)
         action_0 = torch.randn(action_1.shape, generator=rng)
         with torch.autocast("cpu", torch.bfloat16, enabled=cfg.bf16):

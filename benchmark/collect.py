@@ -58,6 +58,7 @@ def _save(episodes: Episodes, good: torch.Tensor, path: Path) -> None:
     mask = good.unsqueeze(1) & (steps < episodes.length.unsqueeze(1))
     rows = {f"observation.{name}": value[mask] for name, value in episodes.observations.items()}
     rows["action"] = episodes.actions[mask]
+    rows["disturbed"] = episodes.disturbed[mask]
     rows["episode"] = mask.nonzero()[:, 0]
     partial = path.with_suffix(".partial")
     save_file({name: value.cpu().contiguous() for name, value in rows.items()}, partial)

@@ -6,11 +6,6 @@ everything measured by a clock.  What nobody measured is None, null in the files
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import types
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +13,7 @@ from typing import Any, Self
 import pandas as pd
 import pyarrow.parquet as pq
 
+from flow_rag_vla.benchmark.decoding import decode
 from flow_rag_vla.benchmark.statistics import Interval, Proportion
 from flow_rag_vla.benchmark.storage import EPISODE_SCHEMA, read_json_object, write_bytes_atomic, write_json_atomic
 
@@ -356,46 +352,6 @@ def _read[T](cls: type[T], path: Path) -> T:
     if version != SCHEMA_VERSION:
         raise ValueError(f"{path}: schema version {version!r}, this code reads {SCHEMA_VERSION}")
     try:
-        return _decode(cls, row, "$")
+        return decode(cls, row, "$")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-
-
-def _decode(kind: Any, value: Any, place: str) -> Any:
-    """Rebuild a typed record from JSON; unknown keys are ignored, missing ones are an error."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:
-        return None if value is None else _decode(arguments[0], value, place)
-    if dataclasses.is_dataclass(kind):
-        return _decode_record(kind, value, place)
-    if origin is dict and isinstance(value, Mapping):
-        return {key: _decode(arguments[1], v, f"{place}.{key}") for key, v in value.items()}
-    if origin is list and isinstance(value, list):
-        return [_decode(arguments[0], v, f"{place}[{i}]") for i, v in enumerate(value)]
-    if origin is tuple and isinstance(value, list) and len(value) == len(arguments):
-        return tuple(_decode(t, v, place) for t, v in zip(arguments, value, strict=True))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(kind, type) and origin is None and isinstance(value, kind):
-        return value
-    raise ValueError(f"{place} is {value!r}, expected {kind}")
-
-
-@functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
-
-
-def _decode_record(kind: Any, value: Any, place: str) -> Any:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{place} is {value!r}, expected {kind.__name__}")
-    hints = _hints(kind)
-    given = {
-        f.name: _decode(hints[f.name], value[f.name], f"{place}.{f.name}")
-        for f in dataclasses.fields(kind)
-        if f.name in value
-    }
-    try:
-        return kind(**given)
-    except TypeError as error:
-        raise ValueError(f"{place}: {error}") from None

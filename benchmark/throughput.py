@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MEMORY_ARMS, ArmSettings, build_agent, new_memory
 from flow_rag_vla.agents.checkpoint import load_checkpoint

@@ -9,6 +9,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flow_rag_vla.benchmark.throughput import ThroughputRow
+
+
+def _line(row: ThroughputRow) -> str:
+    return f"{row.physics:<14} {row.num_envs:>5} {row.arm:<10} {row.env_steps_per_s:>9.0f} env-steps/s"
 
 
 def main(argv: list[str]) -> int:
@@ -52,11 +60,7 @@ def main(argv: list[str]) -> int:
                         arguments.steps,
                         arguments.memory_entries,
                         AgentSettings(),
-                        lambda row: print(
-                            f"{row.physics:<14} {row.num_envs:>5} {row.arm:<10} {row.env_steps_per_s:>9.0f} env-steps/s",
-                            file=console,
-                            flush=True,
-                        ),
+                        lambda row: print(_line(row), file=console, flush=True),
                     )
     except ValueError as error:
         parser.error(str(error))

@@ -20,6 +20,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--demonstrations", type=Path, default=Path("demonstrations/pick_place"))
     parser.add_argument("--out", type=Path, default=Path("outputs/policy.safetensors"))
     parser.add_argument("--threads", type=int, default=2, help="torch threads; part of what fixes the weights")
+    parser.add_argument("--bank_size", type=int, default=20_000, help="demonstrated states kept for rag_only")
     defaults = TrainingCfg()
     for item in fields(TrainingCfg):
         default = getattr(defaults, item.name)
@@ -31,6 +32,7 @@ def main(argv: list[str]) -> int:
     import torch
 
     from flow_rag_vla.agents.checkpoint import save_checkpoint
+    from flow_rag_vla.agents.demonstration_bank import save_bank
     from flow_rag_vla.agents.training import load_demonstrations, train_policy
     from flow_rag_vla.benchmark.progress import Progress
 
@@ -54,8 +56,11 @@ def main(argv: list[str]) -> int:
             provenance={"steps": len(data.actions), "threads": arguments.threads},
         )
     sha = save_checkpoint(arguments.out, checkpoint)
+    bank = arguments.out.with_name(f"{arguments.out.stem}_bank.safetensors")
+    save_bank(bank, data, cfg.horizon, arguments.bank_size)
     print(f"trained in {time.monotonic() - start:.0f} s; final loss {checkpoint.training['final_loss']:.4f}")
     print(f"{arguments.out} sha256 {sha}")
+    print(f"{bank} holds {arguments.bank_size} demonstrated states for rag_only")
     return 0
 
 

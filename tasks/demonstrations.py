@@ -2,8 +2,8 @@
 
 Most demonstrations carry with the nominal grip and height on a straight path; the rest grip softer or firmer, carry
 lower or higher, or go round.  A memory can only select what the policy has seen.  Part of the executed actions is
-disturbed (as in DART, Laskey et al. 2017) and part of the objects is dropped on purpose, so that the policy learns to
-come back.
+disturbed in short bursts (after DART, Laskey et al. 2017) and part of the objects is dropped on purpose, so that the
+policy learns to come back.
 """
 
 from __future__ import annotations
@@ -35,12 +35,15 @@ DETOUR_M = 0.16
 DROPPED_SHARE = 0.15
 """Share of demonstrations whose object is dropped on purpose and picked up again."""
 
-DISTURBED_SHARE = 0.5
-DISTURBANCE_STD = (0.004, 0.004, 0.004, 0.015, 0.015, 0.03)
-"""Stationary standard deviation of the disturbance of an action: m and rad."""
+DISTURBED_SHARE = 0.6
+"""Share of demonstrations with disturbances."""
 
-DISTURBANCE_MEMORY = 0.8
-"""One-step correlation of the disturbance."""
+BURST_STEPS = 5
+BURST_GAP_STEPS = (30, 60)
+"""Disturbances last ``BURST_STEPS`` control steps; this many lie between the starts of two."""
+
+BURST_STD = (0.004, 0.004, 0.004, 0.015, 0.015, 0.03)
+"""Standard deviation of a burst's constant push on the executed action: m and rad a control step."""
 
 OBSERVATION_FIELDS: tuple[str, ...] = (
     "ee_pos_b", "ee_quat_b", "ee_target_pos_b", "ee_target_quat_b", "gripper_width_m", "grip_force_n",
@@ -57,6 +60,8 @@ class Episodes:
     """Field of ``OBSERVATION_FIELDS`` to (num_envs, T, k)."""
     actions: torch.Tensor
     """(num_envs, T, 7) the expert's actions, undisturbed."""
+    disturbed: torch.Tensor
+    """(num_envs, T) bool: the executed action was another one."""
     length: torch.Tensor
     """(num_envs,) int64: steps until the task was done."""
     success: torch.Tensor
@@ -129,6 +134,7 @@ def record_demonstrations(env: ManipulationEnv, scenarios: Sequence[Scenario], p
     return Episodes(
         observations={name: torch.stack(values, dim=1) for name, values in seen.items()},
         actions=torch.stack(actions, dim=1),
+        disturbed=disturbance.is_active(len(actions)),
         length=truth.steps,
         success=truth.success,
     )
@@ -140,22 +146,29 @@ def _append(seen: dict[str, list[torch.Tensor]], observation: Observation) -> No
 
 
 class _Disturbance:
-    """Correlated noise on the motion part of an action, for a share of the environments."""
+    """Short pushes on the motion part of the executed actions, for a share of the environments.
+
+    Bursts leave the policy's horizon free between them: a chunk that is demonstrated while nothing disturbs shows how
+    to come back, one that answers disturbances yet to come would only be noise.
+    """
 
     def __init__(self, seeds: Sequence[int], num_steps: int, device: str) -> None:
-        std = np.array(DISTURBANCE_STD, dtype=np.float32)
-        innovation = np.sqrt(1.0 - DISTURBANCE_MEMORY**2)
-        tables = []
-        for seed in seeds:
+        table = np.zeros((len(seeds), num_steps, 6), dtype=np.float32)
+        for row, seed in zip(table, seeds, strict=True):
             rng = keyed_generator("disturbance", seed)
-            disturbed = rng.random() < DISTURBED_SHARE
-            tables.append(rng.standard_normal((num_steps, 6), dtype=np.float32) * std * disturbed)
-        table = np.stack(tables) * innovation
-        for step in range(1, num_steps):
-            table[:, step] += DISTURBANCE_MEMORY * table[:, step - 1]
+            if rng.random() > DISTURBED_SHARE:
+                continue
+            start = int(rng.integers(BURST_GAP_STEPS[0]))
+            while start < num_steps:
+                row[start : start + BURST_STEPS] = rng.standard_normal(6) * BURST_STD
+                start += int(rng.integers(*BURST_GAP_STEPS))
         self._table = torch.from_numpy(table).to(device)
 
     def disturb(self, action: torch.Tensor, step: int) -> torch.Tensor:
         moved = action.clone()
         moved[:, :6] += self._table[:, step]
         return moved
+
+    def is_active(self, num_steps: int) -> torch.Tensor:
+        """(num_envs, num_steps) bool: steps whose executed action was not the expert's."""
+        return (self._table[:, :num_steps] != 0).any(dim=2)

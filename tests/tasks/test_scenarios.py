@@ -108,7 +108,7 @@ def test_near_moves_a_little_and_stays_in_the_lane():
 
 
 def test_an_unknown_fault_lists_those_that_exist():
-    with pytest.raises(KeyError, match="unknown fault 'gremlin'; available: .*post"):
+    with pytest.raises(KeyError, match=r"unknown fault 'gremlin'; available: .*post"):
         get_fault("gremlin")
 
 

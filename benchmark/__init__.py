@@ -1,0 +1,1 @@
+"""What is measured: plan, rollout, statistics, run directory."""

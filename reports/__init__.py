@@ -1,0 +1,1 @@
+"""What is shown: HTML and Markdown reports; computes nothing."""
