@@ -1,4 +1,4 @@
-"""One small fleet for all simulator tests of the tasks: building it is what takes the time."""
+"""One small fleet for all tests in this folder: building it is what takes the time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NUM_ENVS = 32
 TASK = "FlowRAG-PickPlace-Franka"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fleet() -> Iterator[ManipulationEnv]:
     """32 pick-and-place environments on the CPU preset."""
     from flow_rag_vla.tasks.make import make_fleet

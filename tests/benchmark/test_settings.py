@@ -1,0 +1,88 @@
+"""Settings, latency and the command line: what a typo gets told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flow_rag_vla.benchmark.config import compose_settings
+from flow_rag_vla.benchmark.errors import UsageError
+from flow_rag_vla.benchmark.latency import parse_latency
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark.py"
+
+
+def test_overrides_reach_nested_settings():
+    settings = compose_settings(["agent.execute=4", "num_envs=32", "ablation=all"])
+    assert (settings.agent.execute, settings.num_envs) == (4, 32)
+    assert settings.arms == ("flow_only", "rag_only", "sequential", "parallel")
+
+
+def test_flow_only_always_runs_first():
+    assert compose_settings(["ablation='expert,parallel'"]).arms == ("flow_only", "expert", "parallel")
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("ablation=parralel", "unknown arm 'parralel'; available: .*parallel"),
+        ("task=Isaac-Lift", "unknown task 'Isaac-Lift'; available: FlowRAG-PickPlace-Franka"),
+        ("physics=bullet", "unknown physics 'bullet'; available: .*newton_mujoco"),
+        ("num_envs=0", "num_envs is 0, expected at least 1"),
+        ("num_env=5", "num_env"),
+        ("num_envs=many", "many"),
+        ("+new=1", "expected key=value"),
+    ],
+)
+def test_bad_settings_are_one_line(override, complaint):
+    with pytest.raises(ValueError, match=complaint) as caught:
+        compose_settings([override])
+    assert "\n" not in str(caught.value)
+
+
+def test_the_guides_latencies():
+    profile = parse_latency("seed", ("flow_only", "parallel"))
+    assert [profile.of(a) for a in ("flow_only", "rag_only", "sequential", "parallel")] == [20, 100, 120, 25]
+    assert (profile.flow_ms, profile.retrieval_ms) == (20, 100)
+
+
+def test_latency_off_is_no_latency():
+    assert parse_latency("off", ("flow_only",)).of("flow_only") == 0.0
+
+
+def test_one_number_holds_for_all_arms_and_pairs_for_their_own():
+    assert parse_latency("40", ("flow_only", "parallel")).of("parallel") == 40.0
+    profile = parse_latency("parallel=66.7,flow_only=33", ("flow_only", "parallel"))
+    assert (profile.of("parallel"), profile.of("flow_only")) == (66.7, 33.0)
+
+
+@pytest.mark.parametrize("text", ["soon", "-5", "99999", "expert=3", "parallel=x"])
+def test_bad_latencies_are_refused(text):
+    with pytest.raises(UsageError):
+        parse_latency(text, ("flow_only", "parallel"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--ablation", "nonsense"], "unknown arm 'nonsense'"),
+        (["--num_envs", "0"], "num_envs is 0"),
+        (["--bogus"], "--bogus"),
+        (["--checkpoint", "no/such/file"], "no such file"),
+        (["--out", "/proc/nowhere"], "cannot write to --out"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--resume", "no/such/run"], "it is no run directory"),
+        (["notakey"], "notakey"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(arguments, complaint, tmp_path):
+    finished = subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert finished.returncode == 2, finished.stderr
+    assert complaint in finished.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in finished.stderr
+    assert not list(tmp_path.iterdir())

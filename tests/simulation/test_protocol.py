@@ -1,0 +1,130 @@
+"""Arms in the simulator: what must be bitwise equal, and that a whole run is reproducible."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, ArmSettings, build_agent, new_memory
+from flow_rag_vla.agents.checkpoint import load_checkpoint
+from flow_rag_vla.benchmark.config import AgentSettings
+from flow_rag_vla.benchmark.latency import LatencyProfile
+from flow_rag_vla.benchmark.plan import Plan, make_plan
+from flow_rag_vla.benchmark.records import EpisodeRecord
+from flow_rag_vla.benchmark.rollout import run_wave
+from flow_rag_vla.benchmark.run_directory import RunDirectory
+from flow_rag_vla.benchmark.units import UnitContext, memory_before, run_unit
+from flow_rag_vla.tasks.faults import avoidable_faults
+from flow_rag_vla.tasks.sites import make_site
+
+if TYPE_CHECKING:
+    from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+
+pytestmark = pytest.mark.sim
+
+TASK = "FlowRAG-PickPlace-Franka"
+ARMS = ("flow_only", "sequential", "parallel", "parallel_shuffled", "rag_only", "always_cautious", "expert")
+
+
+@pytest.fixture(scope="module")
+def policy() -> PolicyCheckpoint:
+    """The checkpoint that ships with the project."""
+    return load_checkpoint(DEFAULT_CHECKPOINT)
+
+
+@pytest.fixture(scope="module")
+def settings() -> ArmSettings:
+    """The benchmark's defaults."""
+    defaults = AgentSettings()
+    return ArmSettings(
+        execute=defaults.execute,
+        num_neighbours=defaults.num_neighbours,
+        similarity_threshold=defaults.similarity_threshold,
+        confidence_gate=defaults.confidence_gate,
+        max_cases=defaults.max_cases,
+    )
+
+
+@pytest.fixture(scope="module")
+def plan(fleet) -> Plan:
+    """Faults and clean scenarios on development seeds, one wave in E1."""
+    site = make_site(3)
+    faults = [*avoidable_faults(), None]
+    scenarios = [site.scenario(TASK, 10_000_100 + i, faults[i % len(faults)]) for i in range(12)]
+    return make_plan(scenarios, ARMS, fleet.num_envs, 1)
+
+
+@pytest.fixture(scope="module")
+def run(fleet, policy, settings, plan, tmp_path_factory) -> RunDirectory:
+    """E1 and one E2 round of every arm."""
+    directory = RunDirectory(tmp_path_factory.mktemp("run"))
+    context = UnitContext(directory, plan, fleet, policy, settings, LatencyProfile({}))
+    for unit in plan.units:
+        run_unit(context, unit, lambda done: None)
+    return directory
+
+
+def _outcomes(directory: RunDirectory, plan: Plan, arm: str) -> list[EpisodeRecord]:
+    unit = next(u for u in plan.units if u.arm == arm and u.round == 1)
+    return [dataclasses.replace(r, arm="") for r in directory.records(unit)]
+
+
+def test_sequential_and_parallel_give_identical_episodes_without_latency(run, plan):
+    assert _outcomes(run, plan, "sequential") == _outcomes(run, plan, "parallel")
+
+
+def test_every_arm_starts_every_scenario_from_the_same_state(run, plan):
+    starts: dict[str, set[str]] = {}
+    for unit in plan.units:
+        for record in run.records(unit):
+            starts.setdefault(record.scenario_id, set()).add(record.initial_state_sha)
+    assert all(len(hashes) == 1 for hashes in starts.values())
+    assert len({next(iter(h)) for h in starts.values()}) == len(starts)
+
+
+def test_every_planned_episode_is_recorded_once(run, plan):
+    for unit in plan.units:
+        records = run.records(unit)
+        assert [r.scenario_id for r in records] == [e.scenario.id for e in unit.episodes]
+        assert run.is_done(unit)
+
+
+def test_memory_arms_start_from_what_e1_remembered(run, plan):
+    parallel = next(u for u in plan.units if u.arm == "parallel")
+    source = memory_before(run, plan, parallel)
+    assert source is not None
+    assert source.parent.parent == run.unit(plan.units[0])
+    assert run.measured(plan.units[0])["memory_entries"] > 0
+    assert memory_before(run, plan, plan.units[0]) is None
+
+
+def test_the_memory_steers_something(run, plan):
+    parallel = next(u for u in plan.units if u.arm == "parallel")
+    assert any(r.candidate is not None for r in run.records(parallel))
+
+
+def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit(fleet: ManipulationEnv, policy, settings, plan):
+    first = plan.units[0]
+    rows = []
+    for arm, memory in (("flow_only", None), ("parallel", new_memory(settings, policy).frozen())):
+        agent = build_agent(arm, policy, memory, settings, num_envs=fleet.num_envs, max_steps=fleet.max_episode_length)
+        rows.append(run_wave(fleet, agent, first, first.episodes, 0.0).records)
+    assert rows[0] == rows[1]
+
+
+def test_the_same_unit_twice_writes_the_same_bytes(fleet, policy, settings, plan, run, tmp_path: Path):
+    again = RunDirectory(tmp_path)
+    context = UnitContext(again, plan, fleet, policy, settings, LatencyProfile({}))
+    parallel = next(u for u in plan.units if u.arm == "parallel")
+    for unit in (plan.units[0], parallel):
+        run_unit(context, unit, lambda done: None)
+        first, second = (d.unit(unit) / "episodes.jsonl" for d in (run, again))
+        assert first.read_bytes() == second.read_bytes()
+        memories = [d.unit(unit) / "memory" / "failures.sqlite" for d in (run, again)]
+        assert memories[0].read_bytes() == memories[1].read_bytes()
+    assert json.loads((run.unit(parallel) / "DONE.json").read_text())["episodes"] == len(parallel.episodes)
