@@ -164,4 +164,5 @@ def _update_average(average: nn.Module, policy: nn.Module, decay: float) -> None
     pairs: Sequence[tuple[nn.Parameter, nn.Parameter]] = list(
         zip(average.parameters(), policy.parameters(), strict=True)
     )
-    torch._foreach_lerp_([a for a, _ in pairs], [p for _, p in pairs], 1.0 - decay)
+    for smooth, current in pairs:
+        smooth.lerp_(current, 1.0 - decay)

@@ -84,7 +84,10 @@ def _timing(arm: str, model: FlowRAGVLA, taken: dict[str, list[float]]) -> ArmTi
     equivalence = None
     if arm != "flow_only" and "flow_only" in taken:
         test = tost_paired(taken[arm], taken["flow_only"], MARGIN_MS)
-        equivalence = LatencyEquivalence(test.n, test.mean_difference, test.margin, test.p, test.ci90, test.equivalent)
+        if test is not None:
+            equivalence = LatencyEquivalence(
+                test.n, test.mean_difference, test.margin, test.p, test.ci90, test.equivalent
+            )
     parameters = sum(p.numel() * p.element_size() for p in model.parameters())
     return ArmTiming(
         decision_latency_ms=Percentiles(p50, p95, p99),

@@ -29,7 +29,7 @@ class RunReporter:
         from flow_rag_vla.benchmark.results import read_run
         from flow_rag_vla.reports.tables import ablation
 
-        return ablation(read_run(run_dir)).frame().to_string(index=False)
+        return ablation(read_run(run_dir)).frame().T.to_string()
 
 
 if __name__ == "__main__":

@@ -24,9 +24,10 @@ def main(argv: list[str]) -> int:
     defaults = TrainingCfg()
     for item in fields(TrainingCfg):
         default = getattr(defaults, item.name)
-        kind = type(default)
-        action = {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
-        parser.add_argument(f"--{item.name}", default=default, **action)
+        if isinstance(default, bool):
+            parser.add_argument(f"--{item.name}", default=default, action=argparse.BooleanOptionalAction)
+        else:
+            parser.add_argument(f"--{item.name}", default=default, type=type(default))
     arguments = parser.parse_args(argv)
 
     import torch

@@ -36,9 +36,9 @@ class EndEffectorControl:
         self._origins = env_origins
         device = env_origins.device
         num_envs = env_origins.shape[0]
-        self.hand_id: int = robot.find_bodies("panda_hand")[0][0]
-        self.joint_ids: list[int] = robot.find_joints("panda_joint[1-7]")[0]
-        self._link_ids: list[int] = robot.find_bodies("panda_link[1-7]")[0]
+        self.hand_id = int(robot.find_bodies("panda_hand")[0][0])
+        self.joint_ids = [int(i) for i in robot.find_joints("panda_joint[1-7]")[0]]
+        self._link_ids = [int(i) for i in robot.find_bodies("panda_link[1-7]")[0]]
         self._tcp_offset = torch.tensor([0.0, 0.0, TCP_OFFSET_M], device=device).repeat(num_envs, 1)
         self.target_pos_b = torch.zeros(num_envs, 3, device=device)
         self.target_quat_b = torch.zeros(num_envs, 4, device=device)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from isaaclab.envs import DirectRLEnv, DirectRLEnvCfg
+from isaaclab.envs.common import VecEnvObs
+from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.utils import configclass
 
 from flow_rag_vla.tasks.assets.gripper import GripperForce
@@ -44,7 +46,7 @@ class ManipulationEnvCfg(DirectRLEnvCfg):
     observation_space = 66
     state_space = 0
     seed = 0
-    scene: TableSceneCfg = TableSceneCfg(num_envs=64, env_spacing=0.0, replicate_physics=True)
+    scene: InteractiveSceneCfg = TableSceneCfg(num_envs=64, env_spacing=0.0, replicate_physics=True)
 
     task_name: str = "FlowRAG-PickPlace-Franka"
     instruction: str = "pick up the cube and place it on the goal"
@@ -217,7 +219,7 @@ class ManipulationEnv(DirectRLEnv):
         bring = 1.0 - torch.tanh(5.0 * (object_pos - self._goal_pos_b).norm(dim=1))
         return 0.1 * reach + 0.2 * lifted + 0.5 * bring + 10.0 * self._events.truth.success.float()
 
-    def _get_observations(self) -> dict[str, torch.Tensor]:
+    def _get_observations(self) -> VecEnvObs:
         o = self._observation = self._sense()
         columns = (
             o.joint_pos, o.joint_vel, o.ee_pos_b, o.ee_quat_b, o.ee_target_pos_b, o.ee_target_quat_b,
@@ -226,11 +228,11 @@ class ManipulationEnv(DirectRLEnv):
         )  # fmt: skip
         return {"policy": torch.cat(columns, dim=1)}
 
-    def _reset_idx(self, env_ids: torch.Tensor | Sequence[int] | None) -> None:
+    def _reset_idx(self, env_ids: Sequence[int] | torch.Tensor) -> None:
         if not hasattr(self, "_ee"):
             self._bind()
-        super()._reset_idx(env_ids)
         ids = torch.as_tensor(env_ids, device=self.device, dtype=torch.long)
+        super()._reset_idx(env_ids)  # pyright: ignore[reportArgumentType] (Isaac Lab passes tensors itself)
         scenarios = self._scenarios_for(ids.tolist())
         self._place(ids, scenarios)
         self._hazards.reset(ids, scenarios)

@@ -28,11 +28,12 @@ class PickPlaceEnvCfg(ManipulationEnvCfg):
     instruction = INSTRUCTIONS[0]
     episode_length_s = 200 * CONTROL_STEP_S
     sim: SimulationCfg = SimulationCfg(
-        dt=CONTROL_STEP_S, render_interval=1, device=default_device(), physics=PhysicsPresetCfg()
+        dt=CONTROL_STEP_S,
+        render_interval=1,
+        device=default_device(),
+        physics=PhysicsPresetCfg(),  # pyright: ignore[reportArgumentType] (Isaac Lab resolves presets)
     )
 
 
 class PickPlaceEnv(ManipulationEnv):
-    """Franka pick-and-place."""
-
-    cfg: PickPlaceEnvCfg
+    """Franka pick-and-place; everything that it needs is in its configuration."""

@@ -54,7 +54,7 @@ class TableSceneCfg(InteractiveSceneCfg):
     object: RigidObjectCfg = RigidObjectCfg(
         prim_path="{ENV_REGEX_NS}/Object",
         spawn=sim_utils.CuboidCfg(
-            size=(CUBE_EDGE_M,) * 3,
+            size=(CUBE_EDGE_M, CUBE_EDGE_M, CUBE_EDGE_M),
             rigid_props=sim_utils.UsdPhysicsRigidBodyCfg(rigid_body_enabled=True),
             collision_props=_object_collision(),
             physics_material=_PLAIN,
