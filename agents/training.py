@@ -29,7 +29,7 @@ class TrainingCfg:
     mlp_ratio: int = 2
     encoder_dim: int = 256
     ode_steps: int = 2
-    iterations: int = 20000
+    iterations: int = 9000
     batch_size: int = 256
     learning_rate: float = 1.0e-3
     weight_decay: float = 1.0e-4

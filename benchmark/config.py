@@ -21,6 +21,7 @@ CONTROL_ARMS: tuple[str, ...] = (
     "expert",
 )
 ARMS = DEFAULT_ARMS + CONTROL_ARMS
+PLANNABLE_SPLITS: tuple[str, ...] = ("evaluation", "development")
 TASKS: tuple[str, ...] = ("FlowRAG-PickPlace-Franka",)
 PHYSICS: tuple[str, ...] = ("auto", "newton_mujoco", "newton_mjwarp", "isaacsim_physx")
 
@@ -54,6 +55,8 @@ class BenchmarkSettings:
     rounds: int | None = None
     sites: int = 1
     seed: int = 0
+    split: str = "evaluation"
+    """Layout seeds: ``evaluation`` for results, ``development`` for tuning."""
     latency: str = "off"
     max_steps: int = 260
     """Control steps of an episode: 260 leaves room for a recovery (200 in the implementation guide)."""
@@ -126,6 +129,8 @@ def _check(settings: BenchmarkSettings) -> None:
     for name, value in least.items():
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}, expected at least 1")
+    if settings.split not in PLANNABLE_SPLITS:
+        raise ValueError(f"unknown split {settings.split!r}; available: {', '.join(PLANNABLE_SPLITS)}")
     if settings.seed < 0:
         raise ValueError(f"seed is {settings.seed}, expected at least 0")
     _ = settings.arms

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.seeds import evaluation_seed
+from flow_rag_vla.benchmark.seeds import seed_block
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.faults import FAULTS, Fault, avoidable_faults
 from flow_rag_vla.tasks.sites import make_site
@@ -77,8 +77,10 @@ class Plan:
         return "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
 
 
-def plan_scenarios(task: str, num_scenarios: int, sites: Sequence[int], run_seed: int) -> list[Scenario]:
-    """The E1 scenarios: faults in turn, sites in turn, layouts from the evaluation seeds.
+def plan_scenarios(
+    task: str, num_scenarios: int, sites: Sequence[int], run_seed: int, split: str = "evaluation"
+) -> list[Scenario]:
+    """The E1 scenarios: faults in turn, sites in turn, layouts from the seeds of ``split``.
 
     Raises:
         ValueError: ``num_scenarios`` is smaller than one per avoidable fault.
@@ -94,8 +96,9 @@ def plan_scenarios(task: str, num_scenarios: int, sites: Sequence[int], run_seed
     kinds += [(avoidable[i % len(avoidable)], FaultClass.CONTROL) for i in range(counts[2])]
     kinds += [(None, None)] * (num_scenarios - len(kinds))
     built = [make_site(seed) for seed in sites]
+    layout_seeds = seed_block(split, run_seed, num_scenarios)
     return [
-        built[i % len(built)].scenario(task, evaluation_seed(run_seed, i), fault, fault_class)
+        built[i % len(built)].scenario(task, layout_seeds[i], fault, fault_class)
         for i, (fault, fault_class) in enumerate(kinds)
     ]
 

@@ -89,7 +89,7 @@ def plan_run(settings: BenchmarkSettings) -> Plan:
     if scenarios is None or num_envs is None or rounds is None:
         raise ValueError("plan_run needs resolved settings")
     sites = range(settings.seed * 1000, settings.seed * 1000 + settings.sites)
-    episodes = plan_scenarios(settings.task, scenarios, sites, settings.seed)
+    episodes = plan_scenarios(settings.task, scenarios, sites, settings.seed, settings.split)
     return make_plan(episodes, settings.arms, num_envs, rounds)
 
 
