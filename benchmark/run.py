@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 import time
@@ -31,7 +32,6 @@ from flow_rag_vla.benchmark.run_directory import RunDirectory
 from flow_rag_vla.benchmark.storage import write_episodes_parquet
 from flow_rag_vla.benchmark.units import MEMORY_FILE, UnitContext, run_unit
 from flow_rag_vla.tasks.make import make_fleet, resolve_device, resolve_physics
-from flow_rag_vla.tasks.physics.presets import require_physics
 from flow_rag_vla.tasks.physics.quiet import quiet_console
 
 if TYPE_CHECKING:
@@ -68,8 +68,12 @@ def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
         raise UsageError(f"device {device!r}: no CUDA device here; available: cpu")
     if device != "cpu" and not device.startswith("cuda"):
         raise UsageError(f"unknown device {device!r}; expected cpu, cuda:N or auto")
-    physics = resolve_physics(settings.physics, device)
-    require_physics(physics)
+    with quiet_console(os.devnull):
+        # Importing the simulator prints what it did not find.
+        from flow_rag_vla.tasks.physics.presets import require_physics
+
+        physics = resolve_physics(settings.physics, device)
+        require_physics(physics)
     scale = QUICK_SCALE if settings.quick else CUDA_SCALE if device.startswith("cuda") else CPU_SCALE
     scenarios = settings.scenarios or scale
     rounds = settings.rounds or (4 if settings.ablation == "full" else 1)

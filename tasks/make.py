@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import gymnasium as gym
 
 from flow_rag_vla.tasks.contract import CONTROL_HZ
+from flow_rag_vla.tasks.device import default_device
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv, ManipulationEnvCfg
@@ -17,8 +18,6 @@ TASKS: tuple[str, ...] = ("FlowRAG-PickPlace-Franka",)
 
 def resolve_device(device: str = "auto") -> str:
     """``cuda:0`` where there is one and ``device`` is ``auto``, else ``cpu``; any other name is kept."""
-    from flow_rag_vla.tasks.manipulation_env import default_device
-
     return default_device() if device == "auto" else device
 
 

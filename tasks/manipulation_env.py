@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.scenario import Scenario
 
 
-def default_device() -> str:
-    """``cuda:0`` where there is one, else ``cpu``."""
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
-
-
 @configclass
 class ManipulationEnvCfg(DirectRLEnvCfg):
     """What all tasks share; a task sets its name, instruction and time limit."""

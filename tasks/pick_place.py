@@ -9,7 +9,8 @@ from __future__ import annotations
 from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
 
-from flow_rag_vla.tasks.manipulation_env import ManipulationEnv, ManipulationEnvCfg, default_device
+from flow_rag_vla.tasks.device import default_device
+from flow_rag_vla.tasks.manipulation_env import ManipulationEnv, ManipulationEnvCfg
 from flow_rag_vla.tasks.physics.presets import CONTROL_STEP_S, PhysicsPresetCfg
 
 INSTRUCTIONS: tuple[str, ...] = (
