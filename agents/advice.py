@@ -60,7 +60,11 @@ class Advisor:
         num_envs = observation.num_envs
         if len(self.memory) == 0:
             return Advice.nothing(num_envs, device)
-        found = self.memory.search(self._encoder.encode(observation).cpu().numpy(), self._k)
+        keys = self._encoder.encode(observation).cpu().numpy()
+        # An environment whose physics broke gets no advice, and takes none from the others.
+        sound = np.isfinite(keys).all(axis=1)
+        keys[~sound] = np.eye(1, keys.shape[1], dtype=keys.dtype)
+        found = self.memory.search(keys, self._k)
         case_ids = self._cases(found.case_ids)
         margin = found.similarity - self.memory.similarity_threshold + 1e-3
         weight = np.where(found.valid, margin, 0.0)[..., None]
@@ -68,7 +72,7 @@ class Advisor:
         score = (weight * means).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)
         best = score.argmax(axis=1)
         reliability = score.max(axis=1)
-        given = found.hit & (reliability >= self._gate)
+        given = found.hit & sound & (reliability >= self._gate)
         names = self.memory.failure_types(case_ids[:, 0])
         types = np.array([FAILURE_TYPES.index(name) if name in FAILURE_TYPES else NOTHING for name in names])
 

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from flow_rag_vla.agents.advice import Advisor, ShuffledAdvisor
-from flow_rag_vla.agents.agent import EpisodeNotes
 from flow_rag_vla.agents.corrections import CANDIDATES
 from flow_rag_vla.agents.demonstration_bank import DemonstrationBank
 from flow_rag_vla.agents.dual_pathway import Clock, VirtualClock
@@ -19,24 +18,26 @@ from flow_rag_vla.agents.fleet_agent import FleetAgent
 from flow_rag_vla.agents.flow_rag_vla import CAUTIOUS, FlowRAGVLA
 from flow_rag_vla.agents.steering import blend, warm_start
 from flow_rag_vla.memory.failure_memory import FailureMemory
+from flow_rag_vla.tasks.contract import CONTROL_HZ
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
-    from flow_rag_vla.memory.case import FailureCase
-    from flow_rag_vla.tasks.contract import Observation
 
 CHECKPOINT_FOLDER = Path(__file__).resolve().parent / "checkpoints"
 DEFAULT_CHECKPOINT = CHECKPOINT_FOLDER / "pick_place.safetensors"
-DEFAULT_BANK = CHECKPOINT_FOLDER / "pick_place_bank.safetensors"
+
+
+def bank_of(checkpoint: Path) -> Path:
+    """The demonstration bank that ``scripts/train.py`` wrote beside ``checkpoint``."""
+    return checkpoint.with_name(f"{checkpoint.stem}_bank.safetensors")
+
 
 MEMORY_ARMS: tuple[str, ...] = ("rag_only", "sequential", "parallel", "parallel_blend", "parallel_shuffled")
 """Arms that consult a failure memory, and write to it at the barriers."""
 
 MODEL_ARMS: tuple[str, ...] = ("flow_only", *MEMORY_ARMS, "always_cautious")
-"""Arms that ``build_model`` knows; ``expert`` and ``zero`` have no model."""
+"""Arms that ``build_model`` knows."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class ArmSettings:
     similarity_threshold: float
     confidence_gate: float
     max_cases: int
+    bank: Path
+    """Demonstrated states for ``rag_only``."""
     seed: int = 0
     flow_ms: float = 0.0
     retrieval_ms: float = 0.0
@@ -100,12 +103,13 @@ def build_model(
             advisor = Advisor(memory, encoder, settings.num_neighbours, settings.confidence_gate)
     if clock is None:
         in_parallel = arm not in ("sequential", "rag_only")
-        clock = VirtualClock(settings.flow_ms, settings.retrieval_ms if in_parallel else 0.0)
+        retrieval_ms = settings.retrieval_ms if in_parallel and advisor is not None else 0.0
+        clock = VirtualClock(settings.flow_ms, retrieval_ms, 1000.0 * settings.execute / CONTROL_HZ)
     return FlowRAGVLA(
         policy,
         advisor,
         steering=blend if arm == "parallel_blend" else warm_start,
-        chunk_policy=DemonstrationBank.load(DEFAULT_BANK, device) if arm == "rag_only" else None,
+        chunk_policy=DemonstrationBank.load(settings.bank, device) if arm == "rag_only" else None,
         use_parallel=arm not in ("sequential", "rag_only"),
         clock=clock,
         constant_candidates=CAUTIOUS if arm == "always_cautious" else (),
@@ -124,8 +128,6 @@ def build_agent(
     remembers: bool = True,
 ) -> Agent:
     """``arm`` for a fleet of ``num_envs``; errors as in ``build_model``."""
-    if arm == "zero":
-        return ZeroAgent(num_envs, device)
     return FleetAgent(
         build_model(arm, policy, memory, settings, device=device),
         RetrievalEncoder(device=device),
@@ -135,39 +137,3 @@ def build_agent(
         device=device,
         remembers=remembers,
     )
-
-
-class ZeroAgent:
-    """Does nothing: what a benchmark must never call a success."""
-
-    execute = 8
-
-    def __init__(self, num_envs: int, device: str) -> None:
-        """For ``num_envs`` environments."""
-        self._num_envs, self._device = num_envs, device
-
-    def reset(self, noise_keys: Sequence[str], attempts: Sequence[int]) -> None:
-        """Nothing to start."""
-
-    def decide(self, observation: Observation, running: torch.Tensor) -> torch.Tensor:
-        """Zero chunks (num_envs, 8, 7)."""
-        return torch.zeros(self._num_envs, self.execute, 7, device=self._device)
-
-    def watch(self, observation: Observation, running: torch.Tensor) -> None:
-        """Nothing to see."""
-
-    def notes(self) -> EpisodeNotes:
-        """Nothing."""
-        return EpisodeNotes.nothing(self._num_envs, self._device)
-
-    def seems_failed(self) -> torch.Tensor:
-        """(num_envs,) bool: all of them."""
-        return torch.ones(self._num_envs, dtype=torch.bool, device=self._device)
-
-    def failures(self) -> dict[int, FailureCase]:
-        """Nothing."""
-        return {}
-
-    def decide_seconds(self) -> tuple[float, int]:
-        """No time at all."""
-        return 0.0, 0

@@ -51,6 +51,11 @@ class DemonstrationBank:
             raise ValueError(f"demonstration bank {path}: made for other features; rebuild it with scripts/train.py")
         return cls(rows["features"], rows["chunks"], device)
 
+    @property
+    def horizon(self) -> int:
+        """Actions in a chunk."""
+        return self._chunks.shape[1]
+
     def __len__(self) -> int:
         """Stored states."""
         return len(self._chunks)

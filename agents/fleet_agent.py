@@ -135,7 +135,7 @@ class FleetAgent:
         )
 
     def seems_failed(self) -> torch.Tensor:
-        """(num_envs,) bool: the object does not lie free at its goal, or something was hit."""
+        """(num_envs,) bool: the object does not lie free at its goal."""
         return ~self._placed
 
     def failures(self) -> dict[int, FailureCase]:

@@ -79,6 +79,9 @@ class FlowRAGVLA(nn.Module):
         max_latency_ms: float = 25.0,
         clock: Clock | None = None,
         constant_candidates: tuple[int, ...] = (),
+        memory: FailureMemory | None = None,
+        key_encoder: StateEncoder | None = None,
+        seed: int = 0,
     ) -> None:
         """Put the parts together.
 
@@ -91,11 +94,16 @@ class FlowRAGVLA(nn.Module):
             max_latency_ms: Budget of a decision.
             clock: Real time by default.
             constant_candidates: Corrections applied to every chunk, whatever the memory says.
+            memory: Where ``update_memory`` writes.
+            key_encoder: Makes the keys of what it writes.
+            seed: Of the noise that ``forward`` draws where none is given.
         """
         super().__init__()
         self.encoder, self.flow = policy.encoder, policy.flow
         self.advisor, self._steering, self._chunk_policy = advisor, steering, chunk_policy
         self._constant = constant_candidates
+        self._memory, self._key_encoder = memory, key_encoder
+        self._generator = torch.Generator().manual_seed(seed)
         clock = clock if clock is not None else RealClock(threaded=use_parallel)
         self.processor: DualPathwayProcessor[Query, Advice] = DualPathwayProcessor(
             self._flow_pathway, self._memory_pathway, max_latency_ms, clock
@@ -108,24 +116,17 @@ class FlowRAGVLA(nn.Module):
         observation: Observation,
         instruction: str | None = None,
         noise: torch.Tensor | None = None,
-        generator: torch.Generator | None = None,
     ) -> torch.Tensor:
         """Action chunks (num_envs, horizon, 7) for ``observation``.
 
         Args:
             observation: What is sensed.
             instruction: Ignored by this policy, which knows one task; the observation carries the texts.
-            noise: (num_envs, horizon, 7) to start the flow from.
-            generator: Draws the noise where none is given.
-
-        Raises:
-            ValueError: neither noise nor generator is given.
+            noise: (num_envs, horizon, 7) to start the flow from; drawn from the model's own stream by default.
         """
         del instruction
         if noise is None:
-            if generator is None:
-                raise ValueError("forward starts from noise: pass noise or a generator to draw it")
-            noise = self.flow.noise(observation.num_envs, generator)
+            noise = self.flow.noise(observation.num_envs, self._generator)
         device = str(noise.device)
         return self.decide(Query(observation, noise, Advice.nothing(observation.num_envs, device))).chunk
 
@@ -135,8 +136,6 @@ class FlowRAGVLA(nn.Module):
 
     def update_memory(
         self,
-        memory: FailureMemory,
-        encoder: StateEncoder,
         state_before: Observation,
         state_after: Observation,
         action: torch.Tensor,
@@ -145,15 +144,18 @@ class FlowRAGVLA(nn.Module):
         """Remember what failed between two observations; returns how many failures were new.
 
         Args:
-            memory: Where to write.
-            encoder: Makes the keys.
             state_before: Sensed before ``action``.
             state_after: Sensed after it.
             action: (num_envs, horizon, 7) the chunk that ran.
             success: (num_envs,) bool; successful rows are not remembered.
+
+        Raises:
+            ValueError: the model was built without a memory or without a key encoder.
         """
+        if self._memory is None or self._key_encoder is None:
+            raise ValueError("update_memory needs a model with a memory and a key encoder")
         kinds = classify_failure(state_before, state_after, action)
-        keys = encoder.encode(state_before).cpu().numpy()
+        keys = self._key_encoder.encode(state_before).cpu().numpy()
         cases = []
         for i, kind in enumerate(kinds):
             if bool(success[i]) or kind == UNKNOWN:
@@ -173,7 +175,7 @@ class FlowRAGVLA(nn.Module):
                     prior=prior,
                 )
             )
-        return sum(memory.add(cases).is_new) if cases else 0
+        return sum(self._memory.add(cases).is_new) if cases else 0
 
     def _memory_pathway(self, query: Query) -> Advice:
         if self.advisor is None:

@@ -53,6 +53,8 @@ class DemonstrationSet:
     """(num_steps,) int64: index of the last step of the step's episode."""
     disturbed: torch.Tensor
     """(num_steps,) bool: something else than the demonstrated action was executed."""
+    layout_seeds: frozenset[int] = frozenset()
+    """What the demonstrations were recorded on."""
 
     def starts(self, horizon: int) -> torch.Tensor:
         """Steps (k,) from which ``horizon`` steps ran as demonstrated: where chunks may start."""
@@ -77,6 +79,7 @@ def load_demonstrations(folder: str | Path) -> DemonstrationSet:
     if not files:
         raise ValueError(f"no demonstrations in {folder}; record some with scripts/collect_demos.py --out {folder}")
     features, actions, last_steps, disturbed = [], [], [], []
+    layout_seeds: set[int] = set()
     offset = 0
     for file in files:
         rows = load_file(file)
@@ -85,6 +88,7 @@ def load_demonstrations(folder: str | Path) -> DemonstrationSet:
         features.append(policy_features(observation_from_fields(seen)))
         actions.append(rows["action"])
         disturbed.append(rows["disturbed"])
+        layout_seeds.update(rows["layout_seed"].unique().tolist())
         _, counts = torch.unique_consecutive(rows["episode"], return_counts=True)
         ends = counts.cumsum(0) - 1 + offset
         last_steps.append(ends.repeat_interleave(counts))

@@ -36,6 +36,8 @@ def collect(
     seeds = list(seed_block("train", seed, num_demonstrations))
     require_split(seeds, "train")
     out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob("wave-*.safetensors"):
+        old.unlink()
     kept = recorded = 0
     with Progress(num_demonstrations, "demonstrations", console) as progress:
         for wave, first in enumerate(range(0, num_demonstrations, env.num_envs)):
@@ -44,14 +46,14 @@ def collect(
             scenarios = demonstration_scenarios(task, padded)
             episodes = record_demonstrations(env, scenarios, demonstration_plan(padded, str(env.device)))
             good = episodes.success & (torch.arange(env.num_envs, device=env.device) < len(block))
-            _save(episodes, good, out / f"wave-{wave:03d}.safetensors")
+            _save(episodes, good, padded, out / f"wave-{wave:03d}.safetensors")
             kept += int(good.sum())
             recorded += len(block)
             progress.update(recorded)
     return recorded, kept
 
 
-def _save(episodes: Episodes, good: torch.Tensor, path: Path) -> None:
+def _save(episodes: Episodes, good: torch.Tensor, layout_seeds: list[int], path: Path) -> None:
     """Steps of the ``good`` (num_envs,) episodes, one after the other, with the episode's number in each row."""
     num_steps = episodes.actions.shape[1]
     steps = torch.arange(num_steps, device=good.device)
@@ -60,6 +62,7 @@ def _save(episodes: Episodes, good: torch.Tensor, path: Path) -> None:
     rows["action"] = episodes.actions[mask]
     rows["disturbed"] = episodes.disturbed[mask]
     rows["episode"] = mask.nonzero()[:, 0]
+    rows["layout_seed"] = torch.tensor(layout_seeds, device=mask.device)[rows["episode"]]
     partial = path.with_suffix(".partial")
     save_file({name: value.cpu().contiguous() for name, value in rows.items()}, partial)
     partial.replace(path)

@@ -13,6 +13,9 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from flow_rag_vla.benchmark.seeds import MAX_SITES
+from flow_rag_vla.tasks.make import TASKS
+
 DEFAULT_ARMS: tuple[str, ...] = ("flow_only", "rag_only", "sequential", "parallel")
 CONTROL_ARMS: tuple[str, ...] = (
     "always_cautious",
@@ -22,7 +25,6 @@ CONTROL_ARMS: tuple[str, ...] = (
 )
 ARMS = DEFAULT_ARMS + CONTROL_ARMS
 PLANNABLE_SPLITS: tuple[str, ...] = ("evaluation", "development")
-TASKS: tuple[str, ...] = ("FlowRAG-PickPlace-Franka",)
 PHYSICS: tuple[str, ...] = ("auto", "newton_mujoco", "newton_mjwarp", "isaacsim_physx")
 
 
@@ -54,6 +56,8 @@ class BenchmarkSettings:
     scenarios: int | None = None
     rounds: int | None = None
     sites: int = 1
+    threads: int = 2
+    """Torch threads: part of what makes a run reproducible to the bit."""
     seed: int = 0
     split: str = "evaluation"
     """Layout seeds: ``evaluation`` for results, ``development`` for tuning."""
@@ -120,6 +124,7 @@ def _check(settings: BenchmarkSettings) -> None:
         "scenarios": settings.scenarios,
         "rounds": settings.rounds,
         "sites": settings.sites,
+        "threads": settings.threads,
         "max_steps": settings.max_steps,
         "agent.execute": settings.agent.execute,
         "agent.ode_steps": settings.agent.ode_steps,
@@ -129,6 +134,8 @@ def _check(settings: BenchmarkSettings) -> None:
     for name, value in least.items():
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}, expected at least 1")
+    if settings.sites > MAX_SITES:
+        raise ValueError(f"sites is {settings.sites}, expected at most {MAX_SITES}")
     if settings.split not in PLANNABLE_SPLITS:
         raise ValueError(f"unknown split {settings.split!r}; available: {', '.join(PLANNABLE_SPLITS)}")
     if settings.seed < 0:

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, ArmSettings, build_agent
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, ArmSettings, bank_of, build_agent
 from flow_rag_vla.agents.checkpoint import load_checkpoint
 from flow_rag_vla.benchmark.config import AgentSettings
 from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.plan import E1, PlannedEpisode, Unit
 from flow_rag_vla.benchmark.progress import Progress
 from flow_rag_vla.benchmark.rollout import run_wave
-from flow_rag_vla.benchmark.seeds import seed_block
+from flow_rag_vla.benchmark.seeds import MAX_SITES, SPLITS, seed_block
 from flow_rag_vla.benchmark.statistics import proportion
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.faults import get_fault
-from flow_rag_vla.tasks.make import make_fleet
+from flow_rag_vla.tasks.make import make_fleet, resolve_device
 from flow_rag_vla.tasks.sites import make_site
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
         KeyError: an unknown fault.
     """
     fault = None if request.fault == "none" else get_fault(request.fault)
-    site = make_site(request.seed)
+    site = make_site(SPLITS[request.split].start + request.seed * MAX_SITES)
     scenarios = [
         site.scenario(request.task, seed, fault) for seed in seed_block(request.split, request.seed, request.num_envs)
     ]
     policy = None
+    path = DEFAULT_CHECKPOINT if request.checkpoint == "default" else Path(request.checkpoint)
     if request.arm != "expert":
-        path = DEFAULT_CHECKPOINT if request.checkpoint == "default" else Path(request.checkpoint)
-        policy = load_checkpoint(path)
+        policy = load_checkpoint(path, resolve_device(request.device))
         policy.flow.cfg.ode_steps = request.ode_steps
     env = make_fleet(
         request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS
@@ -79,6 +79,7 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
             similarity_threshold=defaults.similarity_threshold,
             confidence_gate=defaults.confidence_gate,
             max_cases=defaults.max_cases,
+            bank=bank_of(path),
         )
         agent = build_agent(
             request.arm,

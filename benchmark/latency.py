@@ -24,7 +24,9 @@ class LatencyProfile:
     """What the virtual clock of concurrent arms assumes of each pathway."""
 
     def of(self, arm: str) -> float:
-        """Decision latency of ``arm``; controls of ``parallel`` take as long as ``parallel``."""
+        """Decision latency of ``arm``; controls of ``parallel`` take as long as ``parallel``, the expert no time."""
+        if arm == "expert":
+            return 0.0
         fallback = self.decision_ms.get("parallel" if arm.startswith("parallel") else "flow_only", 0.0)
         return self.decision_ms.get(arm, fallback)
 

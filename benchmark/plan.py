@@ -83,7 +83,7 @@ def plan_scenarios(
     """The E1 scenarios: faults in turn, sites in turn, layouts from the seeds of ``split``.
 
     Raises:
-        ValueError: ``num_scenarios`` is smaller than one per avoidable fault.
+        ValueError: ``num_scenarios`` is smaller than two per avoidable fault.
     """
     avoidable = avoidable_faults()
     exogenous = [f for f in FAULTS.values() if f.fault_class is FaultClass.EXOGENOUS]

@@ -52,15 +52,25 @@ class ChunkExecutor:
         self._age = 0
         self._pending_age = 0
 
+    @property
+    def is_deciding(self) -> bool:
+        """A decision is still under way: no other can be started."""
+        return self._pending is not None and self._pending_age < self.delay_steps
+
     def submit(self, chunk: torch.Tensor) -> None:
         """A decision was started now and will answer ``chunk`` (num_envs, horizon, 7)."""
+        self._take_over()
         self._pending, self._pending_age = chunk, 0
+
+    def _take_over(self) -> None:
+        """Let the decision that has come due replace the chunk that runs."""
+        if self._pending is not None and not self.is_deciding:
+            # Its first actions were meant for the time that deciding took.
+            self._running, self._age, self._pending = self._pending, self._pending_age, None
 
     def next_action(self) -> torch.Tensor:
         """The action (num_envs, 7) of this control step."""
-        if self._pending is not None and self._pending_age >= self.delay_steps:
-            # Its first actions were meant for the time that deciding took.
-            self._running, self._age, self._pending = self._pending, self._pending_age, None
+        self._take_over()
         action = self._hold
         if self._running is not None and self._age < self._running.shape[1]:
             action = self._running[:, self._age]
@@ -99,10 +109,13 @@ def run_wave(
     state_shas = env.initial_state_shas()
     agent.reset([s.noise_key for s in scenarios], attempts)
     executor = ChunkExecutor(num_envs, delay_ms, str(env.device))
+    decided = -agent.execute
     for step in range(env.max_episode_length):
         running = ~env.done
-        if step % agent.execute == 0:
+        # Latency that outlasts the executed actions delays the next decision.
+        if step - decided >= agent.execute and not executor.is_deciding:
             executor.submit(agent.decide(observation, running))
+            decided = step
         env.step(executor.next_action())
         observation = env.observe()
         agent.watch(observation, running)
@@ -121,7 +134,11 @@ def run_wave(
     ]
     return Wave(
         records=records,
-        failures={episodes[i].scenario.id: failures[i] for i in range(count) if i in failures},
+        failures={
+            episodes[i].scenario.id: failures[i]
+            for i in range(count)
+            if i in failures and records[i].outcome != "invalid"
+        },
         uses=uses,
     )
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,9 +18,11 @@ from flow_rag_vla.agents.arms import (
     DEFAULT_CHECKPOINT,
     MEMORY_ARMS,
     ArmSettings,
+    bank_of,
     new_memory,
 )
 from flow_rag_vla.agents.checkpoint import PolicyCheckpoint, load_checkpoint
+from flow_rag_vla.agents.demonstration_bank import DemonstrationBank
 from flow_rag_vla.benchmark.config import BenchmarkSettings
 from flow_rag_vla.benchmark.errors import UsageError
 from flow_rag_vla.benchmark.latency import LatencyProfile, parse_latency
@@ -29,7 +32,8 @@ from flow_rag_vla.benchmark.probe import REPETITIONS, WARM_UP, probe_arms
 from flow_rag_vla.benchmark.progress import Progress
 from flow_rag_vla.benchmark.results import ArmTiming, Timing
 from flow_rag_vla.benchmark.run_directory import RunDirectory
-from flow_rag_vla.benchmark.storage import write_episodes_parquet
+from flow_rag_vla.benchmark.seeds import MAX_SITES, SPLITS
+from flow_rag_vla.benchmark.storage import read_json_object, write_episodes_parquet, write_json_atomic
 from flow_rag_vla.benchmark.units import MEMORY_FILE, UnitContext, run_unit
 from flow_rag_vla.tasks.make import make_fleet, resolve_device, resolve_physics
 from flow_rag_vla.tasks.physics.quiet import quiet_console
@@ -55,6 +59,7 @@ class Reporter(Protocol):
 
 CPU_SCALE, CUDA_SCALE, QUICK_SCALE = 1024, 4096, 64
 PROBE_OBSERVATIONS = 32
+STILLS_TIMEOUT_S = 240.0
 
 
 def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
@@ -92,7 +97,8 @@ def plan_run(settings: BenchmarkSettings) -> Plan:
     scenarios, num_envs, rounds = settings.scenarios, settings.num_envs, settings.rounds
     if scenarios is None or num_envs is None or rounds is None:
         raise ValueError("plan_run needs resolved settings")
-    sites = range(settings.seed * 1000, settings.seed * 1000 + settings.sites)
+    first_site = SPLITS[settings.split].start + settings.seed * MAX_SITES
+    sites = range(first_site, first_site + settings.sites)
     episodes = plan_scenarios(settings.task, scenarios, sites, settings.seed, settings.split)
     return make_plan(episodes, settings.arms, num_envs, rounds)
 
@@ -110,7 +116,11 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
     parse_latency(settings.latency, settings.arms, {})
     name = settings.ablation.replace(",", "+")
     directory = RunDirectory.create(settings.out, name)
-    directory.start(settings, plan, argv, {"physics": settings.physics, "policy_sha256": policy.sha256})
+    try:
+        directory.start(settings, plan, argv, {"physics": settings.physics, "policy_sha256": policy.sha256})
+    except BaseException:
+        directory.discard()
+        raise
     return _run(directory, settings, plan, policy, reporter)
 
 
@@ -130,14 +140,22 @@ def resume_benchmark(path: str, reporter: Reporter) -> bool:
     return _run(directory, settings, plan, policy, reporter)
 
 
+def _checkpoint_path(settings: BenchmarkSettings) -> Path:
+    return DEFAULT_CHECKPOINT if settings.checkpoint == "default" else Path(settings.checkpoint)
+
+
 def _load_policy(settings: BenchmarkSettings) -> PolicyCheckpoint:
-    path = DEFAULT_CHECKPOINT if settings.checkpoint == "default" else Path(settings.checkpoint)
+    path = _checkpoint_path(settings)
     policy = load_checkpoint(path, settings.device)
     policy.flow.cfg.ode_steps = settings.agent.ode_steps
     if settings.agent.execute > policy.flow.horizon:
         raise UsageError(
             f"agent.execute is {settings.agent.execute}, the checkpoint's horizon is {policy.flow.horizon}"
         )
+    if "rag_only" in settings.arms:
+        bank = DemonstrationBank.load(bank_of(path))
+        if bank.horizon != policy.flow.horizon:
+            raise UsageError(f"{bank_of(path)} has chunks of {bank.horizon} actions, {path} of {policy.flow.horizon}")
     return policy
 
 
@@ -148,40 +166,73 @@ def _run(
     policy: PolicyCheckpoint,
     reporter: Reporter,
 ) -> bool:
+    """Run what is left of the plan, then merge and report; False where something broke on the way."""
     start = time.monotonic()
+    again = f"finish it with --resume {directory.path}"
     with quiet_console(directory.path / "log.txt") as console:
         _say(console, _headline(settings, plan, directory))
-        waiting = [unit for unit in plan.units if not directory.is_done(unit)]
-        _say(console, "starting the simulation (the first start on a machine compiles kernels: about a minute)")
-        env = make_fleet(
-            settings.task,
-            settings.num_envs or CPU_SCALE,
-            physics=settings.physics,
-            device=settings.device,
-            max_steps=settings.max_steps,
-        )
-        probe = _Probe(settings, policy, plan, directory, env)
-        latency = LatencyProfile({})
-        total = sum(len(unit.episodes) for unit in waiting)
-        finished = 0
-        with Progress(total, "episodes", console) as progress:
-            for unit in waiting:
-                if unit.round == 1 and settings.latency == "measured" and not latency.decision_ms:
-                    latency = parse_latency("measured", settings.arms, probe.medians(console))
-                elif settings.latency != "measured":
-                    latency = parse_latency(settings.latency, settings.arms)
-                context = UnitContext(directory, plan, env, policy, _arm_settings(settings, latency), latency)
-                note = f"{unit.arm} round {unit.round}"
-                run_unit(context, unit, lambda n, d=finished, t=note: progress.update(d + n, t))
-                finished += len(unit.episodes)
-        timings = probe.timings(console)
-        env.close()
-        _pictures(directory, console)
-        _conclude(directory, settings, plan, timings, time.monotonic() - start)
-        report = reporter.build(directory.path)
+        try:
+            timings = _run_units(directory, settings, plan, policy, console)
+            _pictures(directory, console)
+            _conclude(directory, settings, plan, timings, time.monotonic() - start)
+            report = reporter.build(directory.path)
+        except KeyboardInterrupt:
+            _say(console, f"interrupted; {again}")
+            raise
+        except (ValueError, RuntimeError, OSError, LookupError, ArithmeticError) as error:
+            traceback.print_exc()
+            _say(console, f"incomplete: {error} (details: {directory.path / 'log.txt'}); {again}")
+            return False
         _say(console, "\n" + reporter.table(directory.path) + "\n")
         _say(console, str(report))
-    return all(directory.is_done(unit) for unit in plan.units)
+    return True
+
+
+def _run_units(
+    directory: RunDirectory,
+    settings: BenchmarkSettings,
+    plan: Plan,
+    policy: PolicyCheckpoint,
+    console: TextIO,
+) -> dict[str, ArmTiming]:
+    """Run the units that are not done; returns the latency probe's timings."""
+    torch.set_num_threads(settings.threads)
+    waiting = [unit for unit in plan.units if not directory.is_done(unit)]
+    _say(console, "starting the simulation (the first start on a machine compiles kernels: about a minute)")
+    env = make_fleet(
+        settings.task,
+        settings.num_envs or CPU_SCALE,
+        physics=settings.physics,
+        device=settings.device,
+        max_steps=settings.max_steps,
+    )
+    probe = _Probe(settings, policy, plan, directory, env)
+    total = sum(len(unit.episodes) for unit in waiting)
+    finished = 0
+    with Progress(total, "episodes", console) as progress:
+        for unit in waiting:
+            latency = _latency(directory, settings, unit, probe, console)
+            context = UnitContext(directory, plan, env, policy, _arm_settings(settings, latency), latency)
+            note = f"{unit.arm} round {unit.round}"
+            run_unit(context, unit, lambda n, d=finished, t=note: progress.update(d + n, t))
+            finished += len(unit.episodes)
+    timings = probe.timings(console)
+    env.close()
+    return timings
+
+
+def _latency(
+    directory: RunDirectory, settings: BenchmarkSettings, unit: Unit, probe: _Probe, console: TextIO
+) -> LatencyProfile:
+    """The run's latency profile; measured once, after E1, and kept for a resumed run."""
+    if settings.latency != "measured":
+        return parse_latency(settings.latency, settings.arms)
+    if unit.round == 0:
+        return LatencyProfile({})
+    kept = directory.path / "latency.json"
+    if not kept.is_file():
+        write_json_atomic(kept, probe.medians(console))
+    return parse_latency("measured", settings.arms, read_json_object(kept))
 
 
 def _say(console: TextIO, text: str) -> None:
@@ -205,6 +256,7 @@ def _arm_settings(settings: BenchmarkSettings, latency: LatencyProfile) -> ArmSe
         similarity_threshold=agent.similarity_threshold,
         confidence_gate=agent.confidence_gate,
         max_cases=agent.max_cases,
+        bank=bank_of(_checkpoint_path(settings)),
         seed=settings.seed,
         flow_ms=latency.flow_ms,
         retrieval_ms=latency.retrieval_ms,
@@ -295,6 +347,7 @@ def _pictures(directory: RunDirectory, console: TextIO) -> None:
     _say(console, "rendering stills of the scene")
     command = [sys.executable, "-m", "flow_rag_vla.tasks.picture", str(folder)]
     with (directory.path / "log.txt").open("a") as log:
-        finished = subprocess.run(command, stdout=log, stderr=log, check=False)
-    if finished.returncode != 0:
-        _say(console, f"no stills (exit code {finished.returncode}; see {directory.path / 'log.txt'})")
+        try:
+            subprocess.run(command, stdout=log, stderr=log, check=True, timeout=STILLS_TIMEOUT_S)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            _say(console, f"no stills: {error}")

@@ -32,7 +32,7 @@ from flow_rag_vla.benchmark.storage import (
 )
 
 MANIFEST_VERSION = 1
-_PACKAGES = ("isaaclab", "newton", "mujoco", "warp-lang", "torch", "faiss-cpu", "numpy")
+_PACKAGES = ("isaaclab", "newton", "mujoco", "warp-lang", "torch", "faiss-cpu", "faiss-gpu", "numpy")
 
 
 class RunDirectory:
@@ -84,7 +84,7 @@ class RunDirectory:
             "settings": asdict(settings),
             "plan_sha256": hashlib.sha256(text).hexdigest(),
             "code": _git_state(),
-            "versions": {p: metadata.version(p) for p in _PACKAGES} | {"python": platform.python_version()},
+            "versions": {p: _version(p) for p in _PACKAGES} | {"python": platform.python_version()},
             "hardware": {"machine": platform.machine(), "system": platform.system()},
             **extra,
         }
@@ -114,9 +114,13 @@ class RunDirectory:
         return self.path / "units" / unit.id
 
     def is_done(self, unit: Unit) -> bool:
-        """Whether ``unit`` has finished and its episodes are whole."""
-        done = self.unit(unit) / "DONE.json"
-        return done.is_file() and read_json_object(done)["episodes"] == len(unit.episodes)
+        """Whether ``unit`` has finished and its episodes are the ones that it wrote."""
+        done, episodes = self.unit(unit) / "DONE.json", self.unit(unit) / "episodes.jsonl"
+        if not done.is_file() or not episodes.is_file():
+            return False
+        row = read_json_object(done)
+        sha = hashlib.sha256(episodes.read_bytes()).hexdigest()
+        return row.get("episodes") == len(unit.episodes) and row.get("sha256") == sha
 
     def begin(self, unit: Unit) -> Path:
         """An empty folder for ``unit``; what an interrupted attempt left is set aside, not lost."""
@@ -159,6 +163,13 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _git_state() -> dict[str, Any]:

@@ -23,6 +23,9 @@ SPLITS: dict[str, range] = {
     "evaluation": EVALUATION,
 }
 
+MAX_SITES = 1000
+"""Sites that one run seed owns in a split: tuning never sees the map of an evaluation site."""
+
 BLOCK_SIZE = 20_000
 """Layout seeds that one run seed owns; 500 run seeds fit in a split."""
 

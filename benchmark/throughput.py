@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MEMORY_ARMS, ArmSettings, build_agent, new_memory
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MEMORY_ARMS, ArmSettings, bank_of, build_agent, new_memory
 from flow_rag_vla.agents.checkpoint import load_checkpoint
 from flow_rag_vla.agents.corrections import CANDIDATES
 from flow_rag_vla.agents.encoders import RetrievalEncoder
@@ -34,7 +34,7 @@ KEYS_PER_CASE = 2
 
 @dataclass(frozen=True)
 class ThroughputRow:
-    """One measurement; ``raw`` steps the environment with the expert's actions and nothing else."""
+    """One measurement; ``raw`` steps the environment with the expert's actions, which it also computes."""
 
     physics: str
     num_envs: int
@@ -114,6 +114,7 @@ def _agent(
         similarity_threshold=settings.similarity_threshold,
         confidence_gate=settings.confidence_gate,
         max_cases=settings.max_cases,
+        bank=bank_of(DEFAULT_CHECKPOINT),
     )
     memory = None
     if arm in MEMORY_ARMS:

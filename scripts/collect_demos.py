@@ -25,9 +25,14 @@ def main(argv: list[str]) -> int:
         parser.error("--num_envs and --num_demonstrations: expected at least 1")
 
     from flow_rag_vla.benchmark.collect import collect
+    from flow_rag_vla.benchmark.seeds import seed_block
     from flow_rag_vla.tasks.make import make_fleet
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 
+    try:
+        seed_block("train", arguments.seed, arguments.num_demonstrations)
+    except ValueError as error:
+        parser.error(str(error))
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -31,6 +31,9 @@ def main(argv: list[str]) -> int:
     if arguments.num_envs < 1:
         parser.error(f"--num_envs is {arguments.num_envs}, expected at least 1")
 
+    if arguments.split == "evaluation" and arguments.fault != "none":
+        parser.error("evaluation layouts with faults are the benchmark's; use --split development")
+
     from flow_rag_vla.benchmark.evaluate import EvaluationRequest, evaluate
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 

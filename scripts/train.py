@@ -36,11 +36,13 @@ def main(argv: list[str]) -> int:
     from flow_rag_vla.agents.demonstration_bank import save_bank
     from flow_rag_vla.agents.training import load_demonstrations, train_policy
     from flow_rag_vla.benchmark.progress import Progress
+    from flow_rag_vla.benchmark.seeds import require_split
 
     torch.set_num_threads(arguments.threads)
     cfg = TrainingCfg(**{item.name: getattr(arguments, item.name) for item in fields(TrainingCfg)})
     try:
         data = load_demonstrations(arguments.demonstrations)
+        require_split(data.layout_seeds, "train")
     except ValueError as error:
         parser.error(str(error))
     try:

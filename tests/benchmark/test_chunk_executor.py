@@ -47,3 +47,12 @@ def test_holding_means_zero_motion_and_the_same_grip():
 @pytest.mark.parametrize(("ms", "steps"), [(0.0, 0), (1.0, 1), (33.0, 1), (34.0, 2), (100.0, 3), (120.0, 4)])
 def test_latency_is_rounded_up_to_control_steps(ms, steps):
     assert ChunkExecutor(1, ms, "cpu").delay_steps == steps
+
+
+def test_a_decision_under_way_is_not_interrupted_by_the_next():
+    executor = ChunkExecutor(1, 100.0, "cpu")
+    executor.submit(_chunk(10, horizon=6))
+    assert executor.is_deciding
+    _play(executor, 3)
+    assert not executor.is_deciding
+    assert _play(executor, 1) == [13]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, ArmSettings, build_agent, new_memory
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, ArmSettings, bank_of, build_agent, new_memory
 from flow_rag_vla.agents.checkpoint import load_checkpoint
 from flow_rag_vla.benchmark.config import AgentSettings
 from flow_rag_vla.benchmark.latency import LatencyProfile
@@ -47,6 +47,7 @@ def settings() -> ArmSettings:
         similarity_threshold=defaults.similarity_threshold,
         confidence_gate=defaults.confidence_gate,
         max_cases=defaults.max_cases,
+        bank=bank_of(DEFAULT_CHECKPOINT),
     )
 
 
