@@ -7,8 +7,6 @@ larger ``t0``, the less it can undo.
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from flow_rag_vla.agents.flow_matching import FlowMatching
@@ -37,9 +35,6 @@ def warm_start(
         t0 = start_time(strength)
         t = t0.reshape(-1, 1, 1)
         x_t0 = (1.0 - t) * noise + t * flow.normalise(correction_chunk)
-        # The little that is left of [0, 1] takes its share of the solver's steps; the same for every row, so that
-        # no row depends on how strongly its neighbours are steered.
-        steps = math.ceil(flow.cfg.ode_steps * (1.0 - MAX_START))
-        return flow.generate(state, x_t0, steps=steps, t0=t0)
+        return flow.generate(state, x_t0, t0=t0)
 
     return keep_unsteered(flow, state, noise, strength, base, steer)

@@ -11,7 +11,8 @@ from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD
 @pytest.fixture
 def flow():
     torch.manual_seed(0)
-    flow = FlowMatching(FlowMatchingCfg(VelocityNetworkCfg(state_dim=4, hidden_dim=16, num_layers=1))).eval()
+    velocity = VelocityNetworkCfg(state_dim=4, hidden_dim=16, num_layers=1)
+    flow = FlowMatching(FlowMatchingCfg(velocity, prediction="velocity")).eval()
     torch.nn.init.normal_(flow.get_parameter("velocity_net.net.output.weight"), std=0.1)
     return flow
 
@@ -98,3 +99,20 @@ def test_impossible_settings_are_refused(flow):
         FlowMatching(FlowMatchingCfg(ode_steps=0))
     with pytest.raises(ValueError, match="finite"):
         flow.set_action_statistics(torch.full((7,), float("nan")), torch.ones(7))
+
+
+def test_a_network_that_predicts_chunks_is_trained_on_chunks_and_flows_to_them():
+    velocity = VelocityNetworkCfg(state_dim=4, hidden_dim=16, num_layers=1)
+    flow = FlowMatching(FlowMatchingCfg(velocity, prediction="chunk")).eval()
+    constant_velocity(flow, 0.004)
+    a_0, a_1 = torch.ones(3, 8, 7), torch.full((3, 8, 7), 2.0)
+    assert flow.compute_loss(torch.zeros(3, 4), a_0, a_1).item() == pytest.approx((2.0 - 0.004) ** 2)
+    # v = (0.004 - x) / (1 - t) points at the chunk from everywhere, so any number of Euler steps ends there.
+    for steps in (1, 2, 5):
+        chunk = flow.generate(torch.zeros(1, 4), torch.full((1, 8, 7), 0.5), steps=steps)
+        torch.testing.assert_close(chunk, torch.full((1, 8, 7), 0.004))
+
+
+def test_an_unknown_prediction_is_refused():
+    with pytest.raises(ValueError, match="available: velocity, chunk"):
+        FlowMatching(FlowMatchingCfg(prediction="noise"))

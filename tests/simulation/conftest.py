@@ -1,4 +1,4 @@
-"""One small fleet for all tests in this folder: building it is what takes the time."""
+"""A small fleet for each module: a process holds one simulation, so it is closed before others build theirs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NUM_ENVS = 32
 TASK = "FlowRAG-PickPlace-Franka"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def fleet() -> Iterator[ManipulationEnv]:
     """32 pick-and-place environments on the CPU preset."""
     from flow_rag_vla.tasks.make import make_fleet
