@@ -86,7 +86,8 @@ def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
         settings,
         device=device,
         physics=physics,
-        num_envs=settings.num_envs or scale,
+        # Few waves matter more than small ones: E2 has up to 1.7 episodes for each scenario.
+        num_envs=settings.num_envs or (2 * QUICK_SCALE if settings.quick else scale),
         scenarios=scenarios,
         rounds=rounds,
     )
