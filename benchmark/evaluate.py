@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 260
 
+EXPERTS: tuple[str, ...] = ("expert", "nominal_expert")
+"""The scripted expert, told every hazard or none."""
+
 
 @dataclass(frozen=True)
 class EvaluationRequest:
@@ -60,7 +63,7 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     ]
     policy = None
     path = DEFAULT_CHECKPOINT if request.checkpoint == "default" else Path(request.checkpoint)
-    if request.arm != "expert":
+    if request.arm not in EXPERTS:
         policy = load_checkpoint(path, resolve_device(request.device))
         policy.flow.cfg.ode_steps = request.ode_steps
     env = make_fleet(
@@ -68,7 +71,7 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     )
     agent: Agent
     if policy is None:
-        expert = ExpertAgent(env.num_envs, str(env.device))
+        expert = ExpertAgent(env.num_envs, str(env.device), informed=request.arm == "expert")
         expert.tell(scenarios, env.num_envs)
         agent = expert
     else:

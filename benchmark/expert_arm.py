@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from flow_rag_vla.agents.agent import EpisodeNotes
-from flow_rag_vla.tasks.expert import ScriptedExpert, informed_plan
+from flow_rag_vla.tasks.expert import ExpertPlan, ScriptedExpert, informed_plan
 
 if TYPE_CHECKING:
     from flow_rag_vla.memory.case import FailureCase
@@ -22,8 +22,9 @@ class ExpertAgent:
 
     execute = 1
 
-    def __init__(self, num_envs: int, device: str) -> None:
-        """An expert that has not been told anything yet."""
+    def __init__(self, num_envs: int, device: str, informed: bool = True) -> None:
+        """An expert that has not been told anything yet; without ``informed`` it never acts on what it is told."""
+        self._informed = informed
         self._num_envs, self._device = num_envs, device
         self._expert = ScriptedExpert(num_envs, device)
         self._scenarios: list[Scenario] = []
@@ -36,7 +37,9 @@ class ExpertAgent:
     def reset(self, noise_keys: Sequence[str], attempts: Sequence[int]) -> None:
         """Plan for the hazards that were told."""
         env_ids = torch.arange(self._num_envs, device=self._device)
-        self._expert.reset(env_ids, informed_plan(self._scenarios, self._device))
+        nominal = ExpertPlan.nominal(self._num_envs, self._device)
+        plan = informed_plan(self._scenarios, self._device) if self._informed else nominal
+        self._expert.reset(env_ids, plan)
 
     def decide(self, observation: Observation, running: torch.Tensor) -> torch.Tensor:
         """Chunks (num_envs, 1, 7)."""

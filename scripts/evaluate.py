@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--num_envs", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=0, help="names a block of layouts")
     parser.add_argument("--split", default="development", choices=("development", "evaluation"))
-    parser.add_argument("--arm", default="flow_only", choices=("flow_only", "expert"))
+    parser.add_argument("--arm", default="flow_only", choices=("flow_only", "expert", "nominal_expert"))
     parser.add_argument("--fault", default="none", help="a fault of tasks/README.md, at its default severity")
     parser.add_argument("--ode_steps", type=int, default=2)
     parser.add_argument("--execute", type=int, default=8)
