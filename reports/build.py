@@ -12,12 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flow_rag_vla.benchmark.results import RunResults, read_run, write_report_file
-
-from . import figures, tables, timing_tables, wording
-from .markdown import code_block, escape_markdown, markdown_table
-from .palette import DARK, LIGHT, css_variables
-from .svg import FONT, Drawing
-from .table import Cell, Table, pointer
+from flow_rag_vla.reports import figures, tables, timing_tables, wording
+from flow_rag_vla.reports.markdown import code_block, escape_markdown, markdown_table
+from flow_rag_vla.reports.palette import DARK, LIGHT, css_variables
+from flow_rag_vla.reports.svg import FONT, Drawing
+from flow_rag_vla.reports.table import Cell, Table, pointer
 
 HTML_FILE = "report/index.html"
 MARKDOWN_FILE = "report/report.md"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flow_rag_vla.benchmark.results import REFERENCE_ARM, ArmSummary, RunResults
-
-from .svg import Drawing
-from .wording import EXPOSURE_ORDER, NO_DATA, ordered_arms, percent
+from flow_rag_vla.reports.svg import Drawing
+from flow_rag_vla.reports.wording import EXPOSURE_ORDER, NO_DATA, ordered_arms, percent
 
 WIDTH = 720.0
 _LEFT, _RIGHT = 190.0, 590.0

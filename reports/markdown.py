@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from .table import Table
+from flow_rag_vla.reports.table import Table
 
 _SPECIAL = re.compile(r"([\\`*|~]|\](?=[(\[:]))")
 """What would start code, emphasis or a cell, or turn brackets into a link."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html import escape
 
-from .palette import DARK, LIGHT, css_variables
+from flow_rag_vla.reports.palette import DARK, LIGHT, css_variables
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 

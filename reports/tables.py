@@ -11,9 +11,8 @@ from flow_rag_vla.benchmark.results import (
     Proportion,
     RunResults,
 )
-
-from .table import Cell, Row, Table, arm_row, pointer
-from .wording import (
+from flow_rag_vla.reports.table import Cell, Row, Table, arm_row, pointer
+from flow_rag_vla.reports.wording import (
     DASH,
     EXPOSURE_ORDER,
     NO_DATA,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from flow_rag_vla.benchmark.results import ArmTiming, RunResults
-
-from .table import Cell, Table, arm_row, pointer
-from .wording import DASH, megabytes, number, ordered_arms, p_value, percent
+from flow_rag_vla.reports.table import Cell, Table, arm_row, pointer
+from flow_rag_vla.reports.wording import DASH, megabytes, number, ordered_arms, p_value, percent
 
 _UNTIMED = ArmTiming()
 
