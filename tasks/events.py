@@ -1,16 +1,22 @@
 """Truth about an episode: events from contacts and poses, and the first one that caused a failure.
 
-Grasp and drop events do not end an episode (the policy may try again); a collision does.  Thresholds are in physical
+Grasp and drop events do not end an episode (the policy may try again); a collision and a deliberate release off the
+goal do.  Thresholds are in physical
 units and apply to peaks over the physics substeps.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES, EpisodeTruth, FailureType, Phase
+from flow_rag_vla.tasks.facts import goal_height_error_m, goal_offset_m
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.facts import StepFacts
+    from flow_rag_vla.tasks.task import Task
 
 COLLISION_FORCE_N = 40.0
 """Force between the obstacle and the robot or the carried object that ends the episode."""
@@ -21,8 +27,12 @@ CONTACT_FORCE_N = 0.5
 LIFTED_M = 0.04
 """An object raised by this much has been lifted; losing it later is a drop, before that a failed grasp."""
 
-GOAL_TOLERANCE_M = 0.03
-HEIGHT_TOLERANCE_M = 0.01
+MOVED_M = 0.03
+"""An object this far from where it lay has been carried away."""
+
+RAISED_M = 0.005
+NEAR_GOAL_M = 0.06
+TOUCHED_FORCE_N = 1.0
 RESTING_SPEED_M_S = 0.05
 
 HELD_STEPS = 3
@@ -34,8 +44,15 @@ LOST_STEPS = 3
 MISSED_STEPS = 24
 """Control steps of closing without ever grasping (0.8 s) that count as a missed grasp."""
 
-SETTLED_STEPS = 15
-"""Control steps (0.5 s) that a released object may rest off the goal before it counts as misplaced."""
+SETTLED_STEPS = 18
+"""Control steps (0.6 s) that a released object may rest off the goal before it counts as misplaced."""
+
+SWUNG_RAD = 0.5
+"""A held object that tilts by more than this has swung in the fingers."""
+
+PRESSED_FORCE_N = 10.0
+PRESSED_STEPS = 24
+"""A finger that has stood on the object with this force for this long (0.8 s) has missed the grasp."""
 
 _NO_EVENT = -1
 
@@ -48,42 +65,12 @@ def _phase_id(phase: Phase) -> int:
     return PHASES.index(phase)
 
 
-@dataclass(frozen=True)
-class StepFacts:
-    """What the simulator says after one control step; ``(num_envs,)`` tensors unless noted."""
-
-    object_pos_b: torch.Tensor
-    """(num_envs, 3) m."""
-    object_speed: torch.Tensor
-    """m/s."""
-    goal_pos_b: torch.Tensor
-    """(num_envs, 3) m."""
-    ee_pos_b: torch.Tensor
-    """(num_envs, 3) m."""
-    finger_force_n: torch.Tensor
-    """(num_envs, 2) peak force of each finger on the object."""
-    obstacle_force_n: torch.Tensor
-    """Peak force between the obstacle and the robot or the object."""
-    commanded_closed: torch.Tensor
-    """bool: the policy commands the gripper closed."""
-    broke: torch.Tensor
-    """bool: the object broke in this step."""
-    pushed: torch.Tensor
-    """bool: the object is being pushed in this step."""
-    forced_open: torch.Tensor
-    """bool: the gripper is being forced open in this step."""
-    low_friction: torch.Tensor
-    """bool: the object's friction is below that of a plain one (the hazard behind a slip)."""
-    invalid: torch.Tensor
-    """bool: non-finite state or solver overflow."""
-
-
 class EventTracker:
     """Latches events and the outcome of ``num_envs`` episodes."""
 
-    def __init__(self, num_envs: int, rest_height_m: float, max_steps: int, device: str) -> None:
-        """Track episodes of at most ``max_steps``; a resting object's centre is at ``rest_height_m``."""
-        self._rest_height = rest_height_m
+    def __init__(self, task: Task, num_envs: int, max_steps: int, device: str) -> None:
+        """Track episodes of ``task`` of at most ``max_steps``."""
+        self._task = task
         self.max_steps = max_steps
 
         def flag() -> torch.Tensor:
@@ -101,24 +88,25 @@ class EventTracker:
             "peak_grip_force_n": torch.zeros(num_envs, device=device),
         }  # fmt: skip
         self._latched = {name: value.clone() for name, value in self._initial.items()}
-        self.held = flag()
-        self._grasped = flag()
-        self._lifted = flag()
-        self._touching_steps = counter()
-        self._lost_steps = counter()
-        self._closing_steps = counter()
-        self._settled_steps = counter()
-        self._start_xy = torch.zeros(num_envs, 2, device=device)
+        self.held, self.released = flag(), flag()
+        """(num_envs,) bool: the object is in the hand; it has been let go deliberately."""
+        self.phase = counter()
+        """(num_envs,) true phase of the last step, an index into ``PHASES``."""
+        self._grasped, self._lifted = flag(), flag()
+        self._touching_steps, self._lost_steps, self._closing_steps = counter(), counter(), counter()
+        self._settled_steps, self._goal_steps, self._pressed_steps = counter(), counter(), counter()
+        self._start = torch.zeros(num_envs, 3, device=device)
 
     def reset(self, env_ids: torch.Tensor, object_pos_b: torch.Tensor) -> None:
         """Forget ``env_ids``; their objects lie at ``object_pos_b`` (k, 3)."""
         for name, value in self._initial.items():
             self._latched[name][env_ids] = value[env_ids]
-        for state in (self.held, self._grasped, self._lifted):
-            state[env_ids] = False
-        for count in (self._touching_steps, self._lost_steps, self._closing_steps, self._settled_steps):
-            count[env_ids] = 0
-        self._start_xy[env_ids] = object_pos_b[:, :2]
+        for state in (
+            self.held, self.released, self.phase, self._grasped, self._lifted, self._touching_steps,
+            self._lost_steps, self._closing_steps, self._settled_steps, self._goal_steps, self._pressed_steps,
+        ):  # fmt: skip
+            state[env_ids] = 0
+        self._start[env_ids] = object_pos_b
 
     @property
     def truth(self) -> EpisodeTruth:
@@ -130,34 +118,10 @@ class EventTracker:
         """(num_envs,) bool: ended episodes."""
         return self._latched["done"]
 
-    def phase(self, facts: StepFacts) -> torch.Tensor:
-        """True phase (num_envs,) as an index into ``PHASES``."""
-        near_goal = (facts.object_pos_b[:, :2] - facts.goal_pos_b[:, :2]).norm(dim=1) < 0.06
-        moved = (facts.object_pos_b[:, :2] - self._start_xy).norm(dim=1) > 0.03
-        phase = torch.full_like(self._touching_steps, _phase_id(Phase.APPROACH))
-        phase[facts.commanded_closed] = _phase_id(Phase.GRASP)
-        phase[self._grasped & self._is_raised(facts, 0.005)] = _phase_id(Phase.LIFT)
-        phase[self._grasped & moved] = _phase_id(Phase.CARRY)
-        phase[self._grasped & near_goal] = _phase_id(Phase.PLACE)
-        return phase
-
-    def _is_raised(self, facts: StepFacts, height_m: float) -> torch.Tensor:
-        return facts.object_pos_b[:, 2] > self._rest_height + height_m
-
-    def _at_goal(self, facts: StepFacts) -> torch.Tensor:
-        offset = (facts.object_pos_b[:, :2] - facts.goal_pos_b[:, :2]).norm(dim=1)
-        resting_height = (facts.object_pos_b[:, 2] - self._rest_height).abs() < HEIGHT_TOLERANCE_M
-        return (offset < GOAL_TOLERANCE_M) & resting_height
-
-    def _record(self, event: torch.Tensor, failure: FailureType | torch.Tensor, facts: StepFacts) -> None:
-        """Latch ``event`` where no causal event happened before."""
-        state = self._latched
-        first = event & (state["failure_type"] == _NO_EVENT) & ~state["done"]
-        kind = failure if isinstance(failure, torch.Tensor) else _type_id(failure)
-        state["failure_type"] = torch.where(first, kind, state["failure_type"])
-        state["failure_phase"] = torch.where(first, self.phase(facts), state["failure_phase"])
-        state["failure_step"] = torch.where(first, state["steps"], state["failure_step"])
-        state["failure_pos_b"] = torch.where(first.unsqueeze(1), facts.object_pos_b, state["failure_pos_b"])
+    @property
+    def rest_height_m(self) -> torch.Tensor:
+        """(num_envs,) height of the object's centre where it lay, m."""
+        return self._start[:, 2]
 
     def update(self, facts: StepFacts, intact: torch.Tensor) -> None:
         """Take in one control step; ``intact`` (num_envs,) says which objects are whole."""
@@ -169,48 +133,91 @@ class EventTracker:
             ("peak_grip_force_n", facts.finger_force_n.amax(dim=1)),
         ):
             state[name] = torch.where(running, torch.maximum(state[name], force), state[name])
+        at_goal = self._task.at_goal(facts)
+        touching = (facts.finger_force_n > CONTACT_FORCE_N).all(dim=1)
+        lost = self._track_grasp(facts, touching)
+        self.phase = self._phase(facts)
+        causes_before = state["failure_type"].clone()
 
         self._record(facts.broke, FailureType.GRASP_FAILURE, facts)
         collided = facts.obstacle_force_n > COLLISION_FORCE_N
         self._record(collided, FailureType.COLLISION, facts)
-        lost = self._track_grasp(facts)
-        lost_type = torch.where(self._lifted, _type_id(FailureType.DROP), _type_id(FailureType.GRASP_FAILURE))
-        away = ~self._at_goal(facts)
-        dropped = lost & away & (facts.commanded_closed | facts.forced_open)
-        self._record(dropped, lost_type, facts)
-        self._lifted &= ~lost
-        self._grasped &= ~lost
-
-        missed = self._closing_steps == MISSED_STEPS
-        self._record(missed, FailureType.GRASP_FAILURE, facts)
-        misplaced = self._settled_steps == SETTLED_STEPS
+        self._record_loss(lost, at_goal, facts)
+        missed = (self._closing_steps == MISSED_STEPS) | (self._pressed_steps == PRESSED_STEPS)
+        swung = self.held & (facts.object_tilt_rad > SWUNG_RAD)
+        self._record(missed | swung, FailureType.GRASP_FAILURE, facts)
+        misplaced = self._track_release(facts, touching, at_goal)
         self._record(misplaced, FailureType.MISALIGNMENT, facts)
 
-        slipped = dropped & facts.low_friction
-        fired = facts.broke | facts.pushed | facts.forced_open | slipped | (facts.obstacle_force_n > 1.0)
-        state["fault_fired"] |= fired & running
-
-        free = (facts.finger_force_n < CONTACT_FORCE_N).all(dim=1) & ~facts.commanded_closed
-        still = facts.object_speed < RESTING_SPEED_M_S
-        success = self._at_goal(facts) & free & still & intact & running & ~collided
+        succeeded = self._track_success(facts, touching, at_goal & intact & ~collided)
         timed_out = state["steps"] >= self.max_steps
-        self._record(timed_out & ~success, FailureType.TIMEOUT, facts)
+        self._record(timed_out & ~succeeded, FailureType.TIMEOUT, facts)
+        caused = (state["failure_type"] != causes_before) & facts.latent
+        fired = facts.broke | facts.pushed | facts.forced_open | facts.actuation_altered | caused
+        state["fault_fired"] |= (fired | (facts.obstacle_force_n > TOUCHED_FORCE_N)) & running
         state["invalid"] |= facts.invalid & running
-        state["success"] |= success & ~state["invalid"]
-        state["done"] |= success | collided | timed_out | state["invalid"]
+        state["success"] |= succeeded & running & ~state["invalid"]
+        state["done"] |= succeeded | collided | misplaced | timed_out | state["invalid"]
 
-    def _track_grasp(self, facts: StepFacts) -> torch.Tensor:
+    def _phase(self, facts: StepFacts) -> torch.Tensor:
+        moved = (facts.object_pos_b - self._start)[:, :2].norm(dim=1) > MOVED_M
+        arriving = goal_offset_m(facts) < NEAR_GOAL_M
+        if not self._task.releases:
+            arriving &= goal_height_error_m(facts).abs() < NEAR_GOAL_M / 2
+        phase = torch.full_like(self.phase, _phase_id(Phase.APPROACH))
+        phase[facts.commanded_closed] = _phase_id(Phase.GRASP)
+        phase[self._grasped & self._is_raised(facts, RAISED_M)] = _phase_id(Phase.LIFT)
+        phase[self._grasped & moved] = _phase_id(Phase.CARRY)
+        phase[self._grasped & arriving] = _phase_id(Phase.PLACE)
+        return phase
+
+    def _is_raised(self, facts: StepFacts, height_m: float) -> torch.Tensor:
+        return facts.object_pos_b[:, 2] > self.rest_height_m + height_m
+
+    def _record(self, event: torch.Tensor, failure: FailureType | torch.Tensor, facts: StepFacts) -> None:
+        """Latch ``event`` where no causal event happened before."""
+        state = self._latched
+        first = event & (state["failure_type"] == _NO_EVENT) & ~state["done"]
+        kind = failure if isinstance(failure, torch.Tensor) else _type_id(failure)
+        state["failure_type"] = torch.where(first, kind, state["failure_type"])
+        state["failure_phase"] = torch.where(first, self.phase, state["failure_phase"])
+        state["failure_step"] = torch.where(first, state["steps"], state["failure_step"])
+        state["failure_pos_b"] = torch.where(first.unsqueeze(1), facts.object_pos_b, state["failure_pos_b"])
+
+    def _track_grasp(self, facts: StepFacts, touching: torch.Tensor) -> torch.Tensor:
         """Update grasp counters; returns where a grasp was just lost."""
-        touching = (facts.finger_force_n > CONTACT_FORCE_N).all(dim=1)
         self._touching_steps = torch.where(touching, self._touching_steps + 1, 0)
         self.held = self._touching_steps >= HELD_STEPS
         self._grasped |= self.held
         self._lifted |= self._grasped & self._is_raised(facts, LIFTED_M)
         self._lost_steps = torch.where(self._grasped & ~touching, self._lost_steps + 1, 0)
+        standing = ~self._grasped & (facts.finger_lift_n > PRESSED_FORCE_N)
+        self._pressed_steps = torch.where(standing, self._pressed_steps + 1, 0)
         never_held = facts.commanded_closed & ~self._grasped
         self._closing_steps = torch.where(never_held, self._closing_steps + 1, 0)
-        resting = facts.object_speed < RESTING_SPEED_M_S
-        put_down = ~facts.commanded_closed & ~touching & resting & ~self._at_goal(facts)
-        moved = (facts.object_pos_b[:, :2] - self._start_xy).norm(dim=1) > GOAL_TOLERANCE_M
-        self._settled_steps = torch.where(put_down & moved, self._settled_steps + 1, 0)
         return self._lost_steps == LOST_STEPS
+
+    def _record_loss(self, lost: torch.Tensor, at_goal: torch.Tensor, facts: StepFacts) -> None:
+        """A grasp that ends although the hand should be closed is a failure, unless the object lies at the goal."""
+        kind = torch.where(self._lifted, _type_id(FailureType.DROP), _type_id(FailureType.GRASP_FAILURE))
+        unwanted = facts.commanded_closed | facts.forced_open
+        harmless = at_goal if self._task.releases else torch.zeros_like(at_goal)
+        self._record(lost & unwanted & ~harmless, kind, facts)
+        self.released = torch.where(lost, ~unwanted, self.released & ~self.held)
+        self._lifted &= ~lost
+        self._grasped &= ~lost
+
+    def _track_release(self, facts: StepFacts, touching: torch.Tensor, at_goal: torch.Tensor) -> torch.Tensor:
+        """Where an object that was let go deliberately has come to rest off the goal."""
+        moved = (facts.object_pos_b - self._start)[:, :2].norm(dim=1) > MOVED_M
+        resting = facts.object_speed < RESTING_SPEED_M_S
+        misplaced = self.released & ~touching & resting & moved & ~at_goal
+        self._settled_steps = torch.where(misplaced, self._settled_steps + 1, 0)
+        return (self._settled_steps == SETTLED_STEPS) & self._task.releases
+
+    def _track_success(self, facts: StepFacts, touching: torch.Tensor, good: torch.Tensor) -> torch.Tensor:
+        """Where the object has been at its goal for long enough, let go and still, or held, as the task wants it."""
+        still = facts.object_speed < RESTING_SPEED_M_S
+        free = (facts.finger_force_n < CONTACT_FORCE_N).all(dim=1) & ~facts.commanded_closed & still
+        self._goal_steps = torch.where(good & (free if self._task.releases else touching), self._goal_steps + 1, 0)
+        return self._goal_steps >= self._task.success_steps

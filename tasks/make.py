@@ -9,12 +9,10 @@ import gymnasium as gym
 
 from flow_rag_vla.tasks.contract import CONTROL_HZ
 from flow_rag_vla.tasks.device import default_device
+from flow_rag_vla.tasks.registry import get_task
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv, ManipulationEnvCfg
-
-TASKS: tuple[str, ...] = ("FlowRAG-PickPlace-Franka",)
-
 
 def resolve_device(device: str = "auto") -> str:
     """``cuda:0`` where there is one and ``device`` is ``auto``, else ``cpu``; any other name is kept."""
@@ -34,21 +32,21 @@ def make_fleet(
     """``num_envs`` environments of ``task``.
 
     Args:
-        task: Gym id.
+        task: Gym id or short name.
         num_envs: Parallel environments.
         physics: Preset name or ``auto``.
         device: ``cpu``, ``cuda:N`` or ``auto``.
         max_steps: Control steps of an episode; the task's own time limit by default.
 
     Raises:
-        ValueError: an unknown task or preset.
+        KeyError: an unknown task.
+        ValueError: an unknown preset.
     """
-    if task not in TASKS:
-        raise ValueError(f"unknown task {task!r}; available: {', '.join(TASKS)}")
+    name = get_task(task).name
     from flow_rag_vla.tasks.physics.presets import physics_cfg
 
     device = resolve_device(device)
-    spec = gym.spec(task)
+    spec = gym.spec(name)
     cfg: ManipulationEnvCfg = _load(spec.kwargs["env_cfg_entry_point"])()
     cfg.scene.num_envs = num_envs
     cfg.sim.device = device
@@ -56,7 +54,7 @@ def make_fleet(
     if max_steps is not None:
         cfg.episode_length_s = max_steps / CONTROL_HZ
     if not isinstance(spec.entry_point, str):
-        raise TypeError(f"{task} is registered with {spec.entry_point!r}, expected module:class")
+        raise TypeError(f"{name} is registered with {spec.entry_point!r}, expected module:class")
     return _load(spec.entry_point)(cfg)
 
 

@@ -18,22 +18,34 @@ from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.utils import configclass
 
 from flow_rag_vla.tasks.assets.gripper import GripperForce
+from flow_rag_vla.tasks.colours import PALETTE
 from flow_rag_vla.tasks.contract import ACTION_DIM, GRIP_DEADBAND, NOMINAL_GRIP, EpisodeTruth, Observation
 from flow_rag_vla.tasks.end_effector import EndEffectorControl
-from flow_rag_vla.tasks.events import EventTracker, StepFacts
-from flow_rag_vla.tasks.hazards import HazardInjector
+from flow_rag_vla.tasks.events import EventTracker
+from flow_rag_vla.tasks.facts import StepFacts
+from flow_rag_vla.tasks.hazards.actuation import ActuationHazards
+from flow_rag_vla.tasks.hazards.forces import grip_in_effect, push_object
+from flow_rag_vla.tasks.hazards.object_hazards import ObjectHazards
+from flow_rag_vla.tasks.hazards.obstacles import place_obstacles
+from flow_rag_vla.tasks.hazards.perception import perceived_goal, perceived_object
+from flow_rag_vla.tasks.hazards.state import HazardState
+from flow_rag_vla.tasks.objects import get_object
 from flow_rag_vla.tasks.physics.contacts import ContactForces
-from flow_rag_vla.tasks.scene import CUBE_EDGE_M, TableSceneCfg
+from flow_rag_vla.tasks.registry import get_task
+from flow_rag_vla.tasks.rotation import quat_tilt
+from flow_rag_vla.tasks.scene import TableSceneCfg
 from flow_rag_vla.tasks.sensing import SensorNoise
-from flow_rag_vla.tasks.sites import PALETTE, make_site
+from flow_rag_vla.tasks.sites import make_site
 
 if TYPE_CHECKING:
+    from isaaclab.assets import RigidObject
+
     from flow_rag_vla.tasks.scenario import Scenario
 
 
 @configclass
 class ManipulationEnvCfg(DirectRLEnvCfg):
-    """What all tasks share; a task sets its name, instruction and time limit."""
+    """What all tasks share; ``env_cfg`` sets a task's name, scene and time limit."""
 
     decimation = 1
     episode_length_s = 260 / 30.0
@@ -44,7 +56,6 @@ class ManipulationEnvCfg(DirectRLEnvCfg):
     scene: InteractiveSceneCfg = TableSceneCfg(num_envs=64, env_spacing=0.0, replicate_physics=True)
 
     task_name: str = "FlowRAG-PickPlace-Franka"
-    instruction: str = "pick up the cube and place it on the goal"
     site: int = 0
     """Site of the scenarios that automatic resets draw."""
 
@@ -66,17 +77,22 @@ class ManipulationEnv(DirectRLEnv):
         self._ee = EndEffectorControl(self._robot, origins)
         self._finger_ids = self._robot.find_joints("panda_finger_joint.*")[0]
         self._gripper = GripperForce(self.num_envs, device)
-        self._hazards = HazardInjector(self._object, self.scene["obstacle"], origins, CUBE_EDGE_M)
-        self._events = EventTracker(self.num_envs, CUBE_EDGE_M / 2, self.max_episode_length, device)
+        self.task = get_task(self.cfg.task_name)
+        self._base = self.scene.rigid_objects.get("base")
+        self._hazards = HazardState(self.num_envs, device)
+        self._object_hazards = ObjectHazards(self._object, self._hazards)
+        self._actuation = ActuationHazards(self.num_envs, self._hazards, device)
+        self._events = EventTracker(self.task, self.num_envs, self.max_episode_length, device)
         self._noise = SensorNoise(self.num_envs, self.max_episode_length, device)
         self._contacts = ContactForces()
         self._previous_action = torch.zeros(self.num_envs, ACTION_DIM, device=device)
         self._goal_pos_b = torch.zeros(self.num_envs, 3, device=device)
         self._colour = torch.zeros(self.num_envs, 3, device=device)
-        self._edge = torch.full((self.num_envs, 3), CUBE_EDGE_M, device=device)
+        self._size = torch.zeros(self.num_envs, 3, device=device)
+        self._instructions = [self.task.instructions[0]] * self.num_envs
         self._clock = torch.zeros(self.num_envs, dtype=torch.long, device=device)
         self._resets = [0] * self.num_envs
-        self._site = make_site(self.cfg.site)
+        self._site = make_site(self.cfg.site, self.cfg.task_name)
         self._planned: list[Scenario] | None = None
         self._attempts = [0] * self.num_envs
 
@@ -146,12 +162,12 @@ class ManipulationEnv(DirectRLEnv):
             hand_force_b=on_hand + noise[:, :3],
             link_force_b=forces["links"] + noise[:, 3:6],
             previous_action=self._previous_action.clone(),
-            object_pos_b=object_pos,
+            object_pos_b=perceived_object(object_pos, self._events.held, self._hazards),
             object_quat_b=object_quat.clone(),
-            object_size_m=self._edge.clone(),
+            object_size_m=self._size.clone(),
             object_rgb=self._colour.clone(),
-            goal_pos_b=self._goal_pos_b.clone(),
-            instruction=(self.cfg.instruction,) * self.num_envs,
+            goal_pos_b=perceived_goal(self._true_goal_b(), self._events.released, self._hazards),
+            instruction=tuple(self._instructions),
         )
 
     # Isaac Lab's step, in the order things happen.
@@ -162,17 +178,19 @@ class ManipulationEnv(DirectRLEnv):
         keep = grip.abs() < GRIP_DEADBAND
         grip = torch.where(keep, self._previous_action[:, 6], grip)
         self._previous_action = torch.cat([actions[:, :6], grip.unsqueeze(1)], dim=1)
-        self._ee.move_target(actions[:, :6])
         object_pos, _ = self._object_pose_b()
-        self._hazards.trigger(object_pos, self._events.held, self._clock)
-        self._pushed = self._hazards.push(self._clock, self._events.held)
-        self._forced_open = self._hazards.forced_open(self._clock)
+        events, hazards = self._events, self._hazards
+        hazards.trigger(object_pos, events.rest_height_m, events.held, events.phase, self._clock)
+        self._executed, self._altered = self._actuation.executed(self._previous_action, self._clock)
+        self._ee.move_target(self._executed[:, :6])
+        self._pushed = push_object(self._object, hazards, self._clock, events.held)
+        self._forced_open = hazards.active("release_steps", self._clock)
 
     def _apply_action(self) -> None:
         self._robot.actuators.target_command.set_position_index(
             value=self._ee.joint_targets(), joint_ids=self._ee.joint_ids
         )
-        grip = torch.where(self._forced_open, 1.0, self._previous_action[:, 6])
+        grip = grip_in_effect(self._executed[:, 6], self._hazards, self._forced_open)
         fingers = self._robot.data.joint_pos.torch[:, self._finger_ids]
         self._robot.actuators.target_command.set_position_index(
             value=self._gripper.targets(grip, fingers), joint_ids=self._finger_ids
@@ -181,24 +199,29 @@ class ManipulationEnv(DirectRLEnv):
     def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
         self._clock += 1
         self._read_forces()
-        broke = self._hazards.break_objects(self._finger_force().amax(dim=1))
-        object_pos, _ = self._object_pose_b()
+        fingers = torch.stack([self._forces["left_finger"], self._forces["right_finger"]], dim=1)
+        # The hand points down: what squeezes acts in the plane of the table.
+        broke = self._object_hazards.break_objects(fingers[:, :, :2].norm(dim=2).amax(dim=1))
+        object_pos, object_quat = self._object_pose_b()
         tcp_pos, _ = self._ee.tcp_pose_b()
         facts = StepFacts(
             object_pos_b=object_pos,
+            object_tilt_rad=quat_tilt(object_quat),
             object_speed=self._object.data.root_lin_vel_w.torch.norm(dim=1),
-            goal_pos_b=self._goal_pos_b,
+            goal_pos_b=self._true_goal_b(),
             ee_pos_b=tcp_pos,
-            finger_force_n=self._finger_force(),
+            finger_force_n=fingers.norm(dim=2),
+            finger_lift_n=fingers[:, :, 2].amax(dim=1),
             obstacle_force_n=self._forces["obstacle"].norm(dim=1),
             commanded_closed=self._previous_action[:, 6] < 0,
             broke=broke,
             pushed=self._pushed,
             forced_open=self._forced_open,
-            low_friction=self._hazards.value["object_friction"] < 0.99,
+            actuation_altered=self._altered,
+            latent=self._hazards.latent,
             invalid=self._contacts.invalid() | ~torch.isfinite(object_pos).all(dim=1) | _sunk(object_pos),
         )
-        self._events.update(facts, intact=~self._hazards.broken)
+        self._events.update(facts, intact=~self._object_hazards.broken)
         if self._planned is not None:
             never = torch.zeros_like(self._events.done)
             return never, never
@@ -210,8 +233,8 @@ class ManipulationEnv(DirectRLEnv):
         object_pos, _ = self._object_pose_b()
         tcp_pos, _ = self._ee.tcp_pose_b()
         reach = 1.0 - torch.tanh(8.0 * (tcp_pos - object_pos).norm(dim=1))
-        lifted = (object_pos[:, 2] > CUBE_EDGE_M / 2 + 0.02).float()
-        bring = 1.0 - torch.tanh(5.0 * (object_pos - self._goal_pos_b).norm(dim=1))
+        lifted = (object_pos[:, 2] > self._events.rest_height_m + 0.02).float()
+        bring = 1.0 - torch.tanh(5.0 * (object_pos - self._true_goal_b()).norm(dim=1))
         return 0.1 * reach + 0.2 * lifted + 0.5 * bring + 10.0 * self._events.truth.success.float()
 
     def _get_observations(self) -> VecEnvObs:
@@ -230,7 +253,10 @@ class ManipulationEnv(DirectRLEnv):
         super()._reset_idx(env_ids)  # pyright: ignore[reportArgumentType] (Isaac Lab passes tensors itself)
         scenarios = self._scenarios_for(ids.tolist())
         self._place(ids, scenarios)
-        self._hazards.reset(ids, scenarios)
+        self._hazards.reset(ids, scenarios, self.task.carry_zone_y_m)
+        self._object_hazards.reset(ids, scenarios)
+        self._actuation.reset(ids)
+        place_obstacles(self.scene["obstacle"], self._hazards, ids, scenarios, self.scene.env_origins)
         self._noise.reset(ids, [s.noise_key for s in scenarios], [self._attempts[i] for i in ids.tolist()])
         object_pos, _ = self._object_pose_b()
         self._events.reset(ids, object_pos[ids])
@@ -248,7 +274,7 @@ class ManipulationEnv(DirectRLEnv):
         for i in env_ids:
             # Training seeds, drawn from (seed, environment, reset count): no shared stream to fall out of step.
             seed = (int(self.cfg.seed or 0) * 7919 + i * 104_729 + self._resets[i]) % 1_000_000
-            scenarios.append(self._site.scenario(self.cfg.task_name, seed))
+            scenarios.append(self._site.scenario(seed))
             self._resets[i] += 1
         return scenarios
 
@@ -262,19 +288,40 @@ class ManipulationEnv(DirectRLEnv):
         self._robot.actuators.target_command.set_position_index(value=joint_pos, env_ids=ids)
         layouts = [s.layout for s in scenarios]
         device = self.device
-        xy = torch.tensor([layout.object_xy_m for layout in layouts], device=device)
+        sizes = torch.tensor([get_object(s.object_model).size_m for s in scenarios], device=device)
         yaw = torch.tensor([layout.object_yaw_rad for layout in layouts], device=device)
         pose = torch.zeros(len(layouts), 7, device=device)
-        pose[:, :2] = xy
-        pose[:, 2] = CUBE_EDGE_M / 2
+        pose[:, :2] = torch.tensor([layout.object_xy_m for layout in layouts], device=device)
+        pose[:, 2] = sizes[:, 2] / 2
         pose[:, 5], pose[:, 6] = torch.sin(yaw / 2), torch.cos(yaw / 2)
-        pose[:, :3] += self.scene.env_origins[env_ids]
-        self._object.write_root_pose_to_sim_index(root_pose=pose, env_ids=ids)
-        velocity = torch.zeros(len(layouts), 6, device=device)
-        self._object.write_root_velocity_to_sim_index(root_velocity=velocity, env_ids=ids)
+        self._write_pose(self._object, env_ids, pose)
         self._goal_pos_b[env_ids, :2] = torch.tensor([layout.goal_xy_m for layout in layouts], device=device)
-        self._goal_pos_b[env_ids, 2] = CUBE_EDGE_M / 2
+        goal_height = torch.tensor([layout.goal_height_m for layout in layouts], device=device)
+        self._goal_pos_b[env_ids, 2] = goal_height + sizes[:, 2] / 2
         self._colour[env_ids] = torch.tensor([PALETTE[s.object_colour] for s in scenarios], device=device)
+        self._size[env_ids] = sizes
+        for i, scenario in zip(env_ids.tolist(), scenarios, strict=True):
+            self._instructions[i] = scenario.instruction
+        if self._base is not None:
+            pose[:, :2] = self._goal_pos_b[env_ids, :2]
+            pose[:, 2] = goal_height / 2
+            pose[:, 3:6], pose[:, 6] = 0.0, 1.0
+            self._write_pose(self._base, env_ids, pose)
+
+    def _write_pose(self, body: RigidObject, env_ids: torch.Tensor, pose_b: torch.Tensor) -> None:
+        """Put ``body`` in ``env_ids`` (k,) at ``pose_b`` (k, 7), at rest."""
+        ids = env_ids.to(torch.int32)
+        pose = pose_b.clone()
+        pose[:, :3] += self.scene.env_origins[env_ids]
+        body.write_root_pose_to_sim_index(root_pose=pose, env_ids=ids)
+        body.write_root_velocity_to_sim_index(root_velocity=torch.zeros_like(pose[:, :6]), env_ids=ids)
+
+    def _true_goal_b(self) -> torch.Tensor:
+        """(num_envs, 3) where the object's centre belongs; it moves with the base where there is one."""
+        if self._base is None:
+            return self._goal_pos_b.clone()
+        base = self._base.data.root_pose_w.torch[:, :2] - self.scene.env_origins[:, :2]
+        return torch.cat([base, self._goal_pos_b[:, 2:]], dim=1)
 
     def _object_pose_b(self) -> tuple[torch.Tensor, torch.Tensor]:
         pose = self._object.data.root_pose_w.torch
@@ -290,20 +337,17 @@ class ManipulationEnv(DirectRLEnv):
         for force in self._forces.values():
             force[env_ids] = 0.0
 
-    def _finger_force(self) -> torch.Tensor:
-        left, right = self._forces["left_finger"], self._forces["right_finger"]
-        return torch.stack([left.norm(dim=1), right.norm(dim=1)], dim=1)
-
 
 SUNK_M = -0.02
 """An object whose centre is below this level under the table top has gone through it: bad physics, no failure."""
 
 _TABLE_HALF_M = (0.5, 0.6)
 _TABLE_CENTRE_X_M = 0.5
+_EDGE_MARGIN_M = 0.05
 
 
 def _sunk(object_pos_b: torch.Tensor) -> torch.Tensor:
     """(num_envs,) bool: the object is inside or under the table, away from its edges."""
-    over_x = (object_pos_b[:, 0] - _TABLE_CENTRE_X_M).abs() < _TABLE_HALF_M[0] - CUBE_EDGE_M
-    over_y = object_pos_b[:, 1].abs() < _TABLE_HALF_M[1] - CUBE_EDGE_M
+    over_x = (object_pos_b[:, 0] - _TABLE_CENTRE_X_M).abs() < _TABLE_HALF_M[0] - _EDGE_MARGIN_M
+    over_y = object_pos_b[:, 1].abs() < _TABLE_HALF_M[1] - _EDGE_MARGIN_M
     return over_x & over_y & (object_pos_b[:, 2] < SUNK_M)

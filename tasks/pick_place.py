@@ -1,40 +1,44 @@
-"""Pick-and-place: take the cube from the pick side of the table and put it down on the goal.
+"""Pick-and-place: take the object from the pick side of the table and put it down on the goal.
 
-Success: the cube rests within 3 cm of the goal at table height, let go and whole.  A collision ends the episode;
-a lost or missed grasp does not, the policy may try again until the time limit.
+Success: the object rests within 3 cm of the goal at table height, let go and whole.  A collision or a deliberate
+release off the goal ends the episode; a lost or missed grasp does not, the policy may try again until the time limit.
 """
 
 from __future__ import annotations
 
-from isaaclab.sim import SimulationCfg
-from isaaclab.utils import configclass
+from typing import TYPE_CHECKING
 
-from flow_rag_vla.tasks.device import default_device
-from flow_rag_vla.tasks.manipulation_env import ManipulationEnv, ManipulationEnvCfg
-from flow_rag_vla.tasks.physics.presets import CONTROL_STEP_S, PhysicsPresetCfg
+from flow_rag_vla.tasks.facts import goal_height_error_m, goal_offset_m
+from flow_rag_vla.tasks.layout import Area
+from flow_rag_vla.tasks.task import Task
 
-INSTRUCTIONS: tuple[str, ...] = (
-    "pick up the cube and place it on the goal",
-    "move the cube to the goal",
-    "put the cube down at the marked spot",
+if TYPE_CHECKING:
+    import torch
+
+    from flow_rag_vla.tasks.facts import StepFacts
+
+GOAL_TOLERANCE_M = 0.03
+HEIGHT_TOLERANCE_M = 0.01
+
+
+def at_goal(facts: StepFacts) -> torch.Tensor:
+    """(num_envs,) bool: within 3 cm of the goal, at table height."""
+    return (goal_offset_m(facts) < GOAL_TOLERANCE_M) & (goal_height_error_m(facts).abs() < HEIGHT_TOLERANCE_M)
+
+
+TASK = Task(
+    name="FlowRAG-PickPlace-Franka",
+    slug="pick_place",
+    instructions=(
+        "pick up the object and place it on the goal",
+        "move the object to the goal",
+        "put the object down at the marked spot",
+    ),
+    objects=("cube", "block", "cylinder", "bar"),
+    area=Area(),
+    nominal_clearance_m=0.12,
+    low_clearance_m=0.06,
+    at_goal=at_goal,
+    releases=True,
+    success_steps=1,
 )
-"""Wordings of the same task."""
-
-
-@configclass
-class PickPlaceEnvCfg(ManipulationEnvCfg):
-    """200 control steps of 1/30 s."""
-
-    task_name = "FlowRAG-PickPlace-Franka"
-    instruction = INSTRUCTIONS[0]
-    episode_length_s = 200 * CONTROL_STEP_S
-    sim: SimulationCfg = SimulationCfg(
-        dt=CONTROL_STEP_S,
-        render_interval=1,
-        device=default_device(),
-        physics=PhysicsPresetCfg(),  # pyright: ignore[reportArgumentType] (Isaac Lab resolves presets)
-    )
-
-
-class PickPlaceEnv(ManipulationEnv):
-    """Franka pick-and-place; everything that it needs is in its configuration."""

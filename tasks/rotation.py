@@ -24,3 +24,14 @@ def quat_to_axis_angle(q: torch.Tensor) -> torch.Tensor:
     length = q[..., :3].norm(dim=-1, keepdim=True)
     angle = 2.0 * torch.atan2(length, q[..., 3:])
     return q[..., :3] / length.clamp(min=1e-9) * angle
+
+
+def quat_tilt(q: torch.Tensor) -> torch.Tensor:
+    """Angle (...,), rad, between the z axis of frames with unit orientations ``q`` (..., 4) and the vertical."""
+    return torch.acos((1.0 - 2.0 * (q[..., 0] ** 2 + q[..., 1] ** 2)).clamp(-1.0, 1.0))
+
+
+def quat_x_axis(q: torch.Tensor) -> torch.Tensor:
+    """The x axis (..., 3) of frames with unit orientations ``q`` (..., 4)."""
+    x, y, z, w = q.unbind(dim=-1)
+    return torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y + z * w), 2 * (x * z - y * w)], dim=-1)

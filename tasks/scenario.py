@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.layout import Layout, displace_layout
+from flow_rag_vla.tasks.randomness import keyed_generator
+from flow_rag_vla.tasks.registry import get_task
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Scenario:
     layout_seed: int
     layout: Layout
     object_colour: str
+    object_model: str = "cube"
     fault: str = "none"
     fault_class: FaultClass = FaultClass.CLEAN
     severity: float = 0.0
@@ -39,17 +42,9 @@ class Scenario:
     def from_dict(cls, row: dict[str, Any]) -> Self:
         """The scenario that ``to_dict`` described."""
         layout = row["layout"]
+        pairs = {name: tuple(layout[name]) for name in ("object_xy_m", "goal_xy_m")}
         return cls(
-            **{
-                **row,
-                "fault_class": FaultClass(row["fault_class"]),
-                "layout": Layout(
-                    lane=layout["lane"],
-                    object_xy_m=tuple(layout["object_xy_m"]),
-                    object_yaw_rad=layout["object_yaw_rad"],
-                    goal_xy_m=tuple(layout["goal_xy_m"]),
-                ),
-            }
+            **{**row, "fault_class": FaultClass(row["fault_class"]), "layout": Layout(**{**layout, **pairs})}
         )
 
     @property
@@ -60,7 +55,14 @@ class Scenario:
 
     def near(self) -> Self:
         """The same cue, lane and hazard with object and goal displaced (the NEAR exposure)."""
-        return dataclasses.replace(self, layout=displace_layout(self.layout, self.layout_seed))
+        moved = displace_layout(self.layout, self.layout_seed, get_task(self.task).area)
+        return dataclasses.replace(self, layout=moved)
+
+    @property
+    def instruction(self) -> str:
+        """The task in one of its wordings, which the layout seed picks."""
+        wordings = get_task(self.task).instructions
+        return wordings[keyed_generator("instruction", self.layout_seed).integers(len(wordings))]
 
     @property
     def noise_key(self) -> str:
@@ -68,5 +70,5 @@ class Scenario:
 
         Keyed by the visible layout alone, so that changing a hidden parameter changes no noise.
         """
-        text = json.dumps([self.task, self.layout_seed, dataclasses.asdict(self.layout), self.object_colour])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        visible = [self.task, self.layout_seed, dataclasses.asdict(self.layout), self.object_colour, self.object_model]
+        return hashlib.sha256(json.dumps(visible).encode()).hexdigest()[:16]

@@ -1,27 +1,35 @@
 """Sites: a hidden, seeded map from what a robot can see (object colour, lane) to the hazard that awaits it.
 
-A pretrained policy cannot know a site; a memory of its own failures can learn it.
+A pretrained policy cannot know a site; a memory of its own failures can learn it.  Hazards come in opposing pairs, so
+that no constant habit solves a site: every site holds the friction pair, one more group of object hazards, and two
+groups of region hazards that fill all lanes but one.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from flow_rag_vla.tasks.colours import PALETTE
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.faults import Fault, avoidable_faults, parameter_dict
+from flow_rag_vla.tasks.faults.fault import Fault
+from flow_rag_vla.tasks.faults.registry import all_faults, get_fault
 from flow_rag_vla.tasks.layout import LANE_CENTRES_X_M, sample_layout
 from flow_rag_vla.tasks.randomness import keyed_generator
+from flow_rag_vla.tasks.registry import get_task
 from flow_rag_vla.tasks.scenario import Scenario
 
-PALETTE: dict[str, tuple[float, float, float]] = {
-    "red": (0.85, 0.15, 0.15),
-    "orange": (0.90, 0.50, 0.10),
-    "yellow": (0.90, 0.85, 0.15),
-    "green": (0.15, 0.65, 0.25),
-    "blue": (0.15, 0.30, 0.85),
-    "purple": (0.55, 0.20, 0.75),
-}
-"""Visible object colours (red, green, blue; 0 to 1)."""
+if TYPE_CHECKING:
+    import numpy as np
+
+    from flow_rag_vla.tasks.task import Task
+
+MAX_OBJECT_HAZARDS = 4
+"""So that most colours stay plain."""
+
+MAX_REGION_HAZARDS = len(LANE_CENTRES_X_M) - 1
+"""So that a lane stays plain."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class Site:
     """Which colours and which lanes are hazardous here; the rest is harmless."""
 
     seed: int
+    task: Task
     colour_of: dict[str, str]
     """Object-cued fault to the colour that announces it."""
     lane_of: dict[str, int]
@@ -36,9 +45,18 @@ class Site:
     plain_colours: tuple[str, ...]
     plain_lanes: tuple[int, ...]
 
+    @property
+    def avoidable_faults(self) -> tuple[Fault, ...]:
+        """The hazards of this site that a changed action avoids."""
+        return tuple(get_fault(name) for name in (*self.colour_of, *self.lane_of))
+
+    @property
+    def exogenous_faults(self) -> tuple[Fault, ...]:
+        """What may happen here whatever one does."""
+        return all_faults(self.task.slug, FaultClass.EXOGENOUS)
+
     def scenario(
         self,
-        task: str,
         layout_seed: int,
         fault: Fault | None = None,
         fault_class: FaultClass | None = None,
@@ -47,56 +65,101 @@ class Site:
         """The scenario that ``layout_seed`` names here, with ``fault`` under the cue that this site gives it.
 
         Args:
-            task: Gym id of the task.
-            layout_seed: Names layout and plain cues.
-            fault: None for a clean scenario (plain colour, plain lane).
+            layout_seed: Names layout, object and plain cues.
+            fault: None for a clean scenario (plain colour, plain lane).  A fault that this site does not hold keeps
+                the plain cues: it comes unannounced.
             fault_class: ``FaultClass.CONTROL`` for the fault's harmless twin; by default the fault's own class.
             severity: In the fault's unit; by default the fault's default (or control) severity.
+
+        Raises:
+            ValueError: the fault makes no sense in this task.
         """
         rng = keyed_generator("cue", self.seed, layout_seed)
         colour = self.plain_colours[rng.integers(len(self.plain_colours))]
         lane = self.plain_lanes[rng.integers(len(self.plain_lanes))]
         if fault is None:
-            return Scenario(task, self.seed, layout_seed, sample_layout(layout_seed, lane), colour)
+            return self._scenario(layout_seed, lane, colour, self.task.objects)
+        if not fault.applies_to(self.task.slug):
+            offered = ", ".join(f.name for f in all_faults(self.task.slug))
+            raise ValueError(f"fault {fault.name!r} is not offered by {self.task.name}; available: {offered}")
         colour = self.colour_of.get(fault.name, colour)
         lane = self.lane_of.get(fault.name, lane)
         fault_class = fault.fault_class if fault_class is None else fault_class
         if severity is None:
             is_control = fault_class is FaultClass.CONTROL
             severity = fault.control_severity if is_control else fault.default_severity
-        return Scenario(
-            task=task,
-            site=self.seed,
-            layout_seed=layout_seed,
-            layout=sample_layout(layout_seed, lane),
-            object_colour=colour,
+        return self._scenario(
+            layout_seed,
+            lane,
+            colour,
+            fault.objects_of(self.task.objects),
             fault=fault.name,
             fault_class=fault_class,
             severity=severity,
-            parameters=parameter_dict(fault.parameters(severity)),
+            parameters=fault.parameters(severity),
         )
 
+    def _scenario(self, layout_seed: int, lane: int, colour: str, objects: tuple[str, ...], **hazard) -> Scenario:
+        model = objects[keyed_generator("object", layout_seed).integers(len(objects))]
+        layout = sample_layout(layout_seed, lane, self.task.area)
+        return Scenario(self.task.name, self.seed, layout_seed, layout, colour, model, **hazard)
 
-def make_site(seed: int) -> Site:
-    """The site that ``seed`` names: a random assignment of the avoidable faults to colours and lanes.
+
+def make_site(seed: int, task: str) -> Site:
+    """The site that ``seed`` names for ``task`` (gym id or short name).
 
     Raises:
-        ValueError: there are not enough colours or lanes to leave some of them plain.
+        KeyError: an unknown task.
     """
+    spec = get_task(task)
     rng = keyed_generator("site", seed)
-    by_object = [fault.name for fault in avoidable_faults() if fault.cue == "object"]
-    by_region = [fault.name for fault in avoidable_faults() if fault.cue == "region"]
+    by_object = _draw(rng, _groups(spec, "object"), MAX_OBJECT_HAZARDS, first="slippery_object")
+    by_region = _draw(rng, _groups(spec, "region"), MAX_REGION_HAZARDS)
     colours = [list(PALETTE)[i] for i in rng.permutation(len(PALETTE))]
-    lanes = [int(i) for i in rng.permutation(len(LANE_CENTRES_X_M))]
-    if len(by_object) >= len(colours) or len(by_region) >= len(lanes):
-        raise ValueError(
-            f"a site needs a plain colour and a plain lane: {len(by_object)} object faults for {len(colours)} "
-            f"colours, {len(by_region)} region faults for {len(lanes)} lanes"
-        )
+    lanes = _lanes_for(rng, by_region)
     return Site(
         seed=seed,
+        task=spec,
         colour_of=dict(zip(by_object, colours, strict=False)),
         lane_of=dict(zip(by_region, lanes, strict=False)),
         plain_colours=tuple(colours[len(by_object) :]),
         plain_lanes=tuple(lanes[len(by_region) :]),
     )
+
+
+def _lanes_for(rng: np.random.Generator, names: list[str]) -> list[int]:
+    """All lanes in random order, such that the hazard ``names[i]`` may be in lane ``i`` of it.
+
+    Raises:
+        ValueError: the hazards' lanes exclude one another.
+    """
+    orders = list(itertools.permutations(range(len(LANE_CENTRES_X_M))))
+    allowed = [get_fault(name).lanes or tuple(range(len(LANE_CENTRES_X_M))) for name in names]
+    fitting = [order for order in orders if all(lane in lanes for lane, lanes in zip(order, allowed, strict=False))]
+    if not fitting:
+        raise ValueError(f"no assignment of lanes suits {', '.join(names)}")
+    return list(fitting[rng.integers(len(fitting))])
+
+
+def _groups(task: Task, cue: str) -> list[tuple[str, ...]]:
+    """Avoidable faults with this cue: opposing pairs, then single ones."""
+    offered = {f.name: f for f in all_faults(task.slug, FaultClass.AVOIDABLE) if f.cue == cue}
+    groups: list[tuple[str, ...]] = []
+    for name, fault in offered.items():
+        opposite = fault.opposite
+        if opposite not in offered:
+            groups.append((name,))
+        elif name < opposite:
+            groups.append((name, opposite))
+    return groups
+
+
+def _draw(rng: np.random.Generator, groups: list[tuple[str, ...]], most: int, first: str | None = None) -> list[str]:
+    """Names of whole groups in random order, as many as fit into ``most``; the group of ``first`` always."""
+    order = [groups[i] for i in rng.permutation(len(groups))]
+    order.sort(key=lambda group: first not in group)
+    drawn: list[str] = []
+    for group in order:
+        if len(drawn) + len(group) <= most:
+            drawn += group
+    return drawn

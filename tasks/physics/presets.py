@@ -24,11 +24,16 @@ _ARM = r"_panda_link[1-7]$"
 CONTACT_GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
     "left_finger": ((r"_panda_leftfinger$", r"_Object$"),),
     "right_finger": ((r"_panda_rightfinger$", r"_Object$"),),
-    "hand": ((_HAND, r"_Obstacle$"), (_HAND, r"/Table/"), (r"_panda_hand$", r"_Object$")),
+    "hand": (
+        (_HAND, r"_Obstacle$"),
+        (_HAND, r"/(Table|BinNear|BinFar|BinLeft|BinRight)/"),
+        (_HAND, r"_Base$"),
+        (r"_panda_hand$", r"_Object$"),
+    ),
     "links": ((_ARM, r"_Obstacle$"),),
     "obstacle": ((_HAND, r"_Obstacle$"), (_ARM, r"_Obstacle$"), (r"_Object$", r"_Obstacle$")),
 }
-"""Force on each finger by the object; on hand and fingers by obstacle and table, and on the palm by the object;
+"""Force on each finger by the object; on hand and fingers by what stands around, and on the palm by the object;
 on the arm by the obstacle; and by the obstacle on robot and object together."""
 
 _SOLVER = {

@@ -1,4 +1,4 @@
-"""Per-environment shape properties that Isaac Lab's assets do not expose: friction and box size, on Newton."""
+"""Per-environment properties of bodies: shape, size, friction, mass and centre of mass, on Newton."""
 
 from __future__ import annotations
 
@@ -9,8 +9,20 @@ import warp as wp
 from isaaclab_newton.physics.newton_manager import NewtonManager
 from newton import ModelFlags
 
+from flow_rag_vla.tasks.objects import Shape
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from isaaclab.assets import RigidObject
+
+    from flow_rag_vla.tasks.objects import ObjectModel
+
+BOX_SHAPE, CYLINDER_SHAPE = 0, 1
+"""Index of each collision shape of the handled object, in the order in which ``manipuland`` spawns them."""
+
+SPECK_M = 0.002
+"""Half size of a shape that is not in use."""
 
 
 def _shape_attribute(body: RigidObject, name: str) -> torch.Tensor:
@@ -31,10 +43,34 @@ def set_box_half_extents(body: RigidObject, env_ids: torch.Tensor, half_extents_
     NewtonManager.add_model_change(ModelFlags.SHAPE_PROPERTIES)
 
 
-def set_mass(body: RigidObject, env_ids: torch.Tensor, mass_kg: torch.Tensor, edge_m: float) -> None:
-    """Set the mass (k,) and the inertia of a solid cube with edge ``edge_m`` of ``body`` in ``env_ids`` (k,)."""
+def set_shape(body: RigidObject, env_ids: torch.Tensor, models: Sequence[ObjectModel]) -> None:
+    """Give ``body`` in ``env_ids`` (k,) the shapes of ``models`` (k of them).
+
+    The body holds a box and an upright cylinder; the one that is not wanted shrinks to a speck in its middle, where
+    nothing can touch it.
+    """
+    device = env_ids.device
+    half = torch.tensor([model.size_m for model in models], device=device) / 2
+    round_ = torch.tensor([model.shape is Shape.CYLINDER for model in models], device=device).unsqueeze(1)
+    speck = torch.full_like(half, SPECK_M)
+    cylinder = torch.stack([half[:, 0], half[:, 2], torch.zeros_like(half[:, 0])], dim=1)
+    scales = _shape_attribute(body, "shape_scale")
+    scales[env_ids, BOX_SHAPE] = torch.where(round_, speck, half)
+    scales[env_ids, CYLINDER_SHAPE] = torch.where(round_, cylinder, speck * speck.new_tensor([1.0, 1.0, 0.0]))
+    NewtonManager.add_model_change(ModelFlags.SHAPE_PROPERTIES)
+
+
+def set_mass(body: RigidObject, env_ids: torch.Tensor, mass_kg: torch.Tensor, unit_inertia: torch.Tensor) -> None:
+    """Set the mass (k,) and, from the inertia (k, 3) of 1 kg about the principal axes, the inertia of ``body``."""
     ids = env_ids.to(torch.int32)
     inertia = torch.zeros(len(env_ids), 1, 9, device=mass_kg.device)
-    inertia[..., [0, 4, 8]] = (mass_kg * edge_m**2 / 6.0).view(-1, 1, 1)
+    inertia[:, 0, [0, 4, 8]] = mass_kg.unsqueeze(1) * unit_inertia
     body.set_masses_index(masses=mass_kg.unsqueeze(1), env_ids=ids)
     body.set_inertias_index(inertias=inertia, env_ids=ids)
+
+
+def set_com(body: RigidObject, env_ids: torch.Tensor, offset_x_m: torch.Tensor) -> None:
+    """Put the centre of mass of ``body`` in ``env_ids`` (k,) at ``offset_x_m`` (k,) along the body's x axis."""
+    coms = torch.zeros(len(env_ids), 1, 3, device=offset_x_m.device)
+    coms[:, 0, 0] = offset_x_m
+    body.set_coms_index(coms=coms, env_ids=env_ids.to(torch.int32))

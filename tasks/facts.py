@@ -1,0 +1,53 @@
+"""What the simulator says after one control step: the raw material of outcomes and truth labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class StepFacts:
+    """``(num_envs,)`` tensors unless noted; positions in the robot-base frame."""
+
+    object_pos_b: torch.Tensor
+    """(num_envs, 3) true object centre, m."""
+    object_speed: torch.Tensor
+    """m/s."""
+    object_tilt_rad: torch.Tensor
+    """Angle between the object's own z axis and the vertical, on which it stood at first."""
+    goal_pos_b: torch.Tensor
+    """(num_envs, 3) true goal of the object's centre, m."""
+    ee_pos_b: torch.Tensor
+    """(num_envs, 3) fingertip centre, m."""
+    finger_force_n: torch.Tensor
+    """(num_envs, 2) peak force between each finger and the object."""
+    finger_lift_n: torch.Tensor
+    """Upward part of the force with which the object holds up a finger (the larger of both)."""
+    obstacle_force_n: torch.Tensor
+    """Peak force between the obstacle and the robot or the object."""
+    commanded_closed: torch.Tensor
+    """bool: the policy commands the gripper closed."""
+    broke: torch.Tensor
+    """bool: the object broke in this step."""
+    pushed: torch.Tensor
+    """bool: the object is being pushed in this step."""
+    forced_open: torch.Tensor
+    """bool: the gripper is being forced open in this step."""
+    actuation_altered: torch.Tensor
+    """bool: the executed action was not the commanded one in this step."""
+    latent: torch.Tensor
+    """bool: a hazard that acts without an event of its own (friction, mass, bias, ...) is in force."""
+    invalid: torch.Tensor
+    """bool: non-finite state, solver overflow or an object inside the table."""
+
+
+def goal_offset_m(facts: StepFacts) -> torch.Tensor:
+    """(num_envs,) distance of the object's centre from the goal in the table's plane, m."""
+    return (facts.object_pos_b - facts.goal_pos_b)[:, :2].norm(dim=1)
+
+
+def goal_height_error_m(facts: StepFacts) -> torch.Tensor:
+    """(num_envs,) height of the object's centre above its goal height, m."""
+    return facts.object_pos_b[:, 2] - facts.goal_pos_b[:, 2]

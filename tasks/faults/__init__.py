@@ -1,0 +1,1 @@
+"""Faults: what goes wrong in the world, as data.  One file in ``library`` adds one."""

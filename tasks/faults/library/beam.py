@@ -1,0 +1,22 @@
+"""A beam over the carry path that the perception does not see."""
+
+from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.faults.fault import Fault, severity
+
+FAULTS = (
+    Fault(
+        name="beam",
+        family="collision",
+        fault_class=FaultClass.AVOIDABLE,
+        cue="region",
+        unit="m, underside above the table",
+        ladder=(0.345, 0.335, 0.325, 0.315),
+        default_severity=0.325,
+        control_severity=0.60,
+        effect={"beam_bottom_m": severity},
+        description="a beam that the perception does not see hangs over the nominal carry path",
+        remedy="carry lower",
+        opposite="post",
+        tasks=("pick_place",),
+    ),
+)

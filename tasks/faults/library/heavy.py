@@ -1,0 +1,22 @@
+"""A heavy object that slips when the hand accelerates or jerks it."""
+
+from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.faults.fault import Fault, severity
+from flow_rag_vla.tasks.objects import FLAT_SIDED
+
+FAULTS = (
+    Fault(
+        name="heavy_object",
+        family="drop",
+        fault_class=FaultClass.AVOIDABLE,
+        cue="object",
+        unit="kg",
+        ladder=(0.8, 1.2, 1.6, 2.0),
+        default_severity=1.6,
+        control_severity=0.3,
+        effect={"object_mass_kg": severity},
+        description="an object heavier than it looks: the nominal grip cannot carry it",
+        remedy="a firmer grip",
+        objects=FLAT_SIDED,
+    ),
+)

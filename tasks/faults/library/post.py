@@ -1,0 +1,22 @@
+"""A post on the carry path that the perception does not see."""
+
+from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.faults.fault import Fault, severity
+
+FAULTS = (
+    Fault(
+        name="post",
+        family="collision",
+        fault_class=FaultClass.AVOIDABLE,
+        cue="region",
+        unit="m, top above the table",
+        ladder=(0.13, 0.15, 0.17, 0.19),
+        default_severity=0.17,
+        control_severity=0.04,
+        effect={"post_top_m": severity},
+        description="a post that the perception does not see stands on the nominal carry path",
+        remedy="carry higher",
+        opposite="beam",
+        tasks=("pick_place", "stack"),
+    ),
+)

@@ -1,0 +1,42 @@
+"""What makes a task: its words, objects, places, time limit, and when it counts as done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from flow_rag_vla.tasks.facts import StepFacts
+    from flow_rag_vla.tasks.layout import Area
+
+
+@dataclass(frozen=True)
+class Task:
+    """A manipulation task of the Franka; pure data and one term, free of the simulator."""
+
+    name: str
+    """Gym id."""
+    slug: str
+    """Short name, as in file names and ``scripts/demo.py --task``."""
+    instructions: tuple[str, ...]
+    """Wordings of the same task; an episode's seed picks one."""
+    objects: tuple[str, ...]
+    """Object models that clean scenarios use (``objects.OBJECTS``)."""
+    area: Area
+    nominal_clearance_m: float
+    """Height above rest at which the object is carried by default."""
+    low_clearance_m: float
+    """The lowest that still works: what passes under a beam."""
+    at_goal: Callable[[StepFacts], torch.Tensor]
+    """(num_envs,) bool: the object is where it belongs."""
+    releases: bool
+    """The object must be let go at the goal; otherwise it must be held there."""
+    success_steps: int
+    """Control steps for which the object must be at the goal (released and still, or held)."""
+    max_steps: int = 200
+    """Time limit, control steps (1/30 s); measurements of recovery allow more."""
+    carry_zone_y_m: tuple[float, float] = (-0.10, 0.10)
+    """Stretch of the way (y) in which pushes and forced releases may start."""
