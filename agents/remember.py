@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from flow_rag_vla.agents.corrections import FailureSignature, apply_correction, candidate_priors
+from flow_rag_vla.agents.corrections import apply_correction
+from flow_rag_vla.agents.features import elongated
+from flow_rag_vla.agents.priors import FailureSignature, candidate_priors
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES
 
@@ -42,11 +44,25 @@ class DecisionSnapshot:
     """(num_envs, horizon, 7)."""
 
 
+def _signature(alarm: FailureAlarm, observation: Observation, i: int) -> FailureSignature:
+    """What row ``i`` of ``alarm`` felt and saw."""
+    return FailureSignature(
+        link_contact=bool(alarm.link_contact[i]),
+        load_n=float(alarm.load_n[i]),
+        missed=bool(alarm.missed[i]),
+        side_y=float(alarm.side_y[i]),
+        offset_y_m=float(alarm.offset_y_m[i]),
+        elongated=bool(elongated(observation)[i]),
+        tilt=float(alarm.tilt[i]),
+    )
+
+
 class FailureNotebook:
     """Private notes of ``num_envs`` episodes: the first alarm of each, and what led to it.
 
     A case keeps two keys: the episode's first decision, so that retrieval fires before anything went wrong, and the
-    decision before the failure.
+    decision before the failure.  Its corrected chunk is the failed one where the most promising correction acts on
+    the observation: only the policy could say what it does then.
     """
 
     def __init__(self, num_envs: int) -> None:
@@ -73,8 +89,7 @@ class FailureNotebook:
             if i in self._cases:
                 continue
             kind, phase = FAILURE_TYPES[int(alarm.failure_type[i])], PHASES[int(alarm.phase[i])]
-            signature = FailureSignature(bool(alarm.link_contact[i]), float(alarm.load_n[i]))
-            prior = candidate_priors(kind, phase, signature)
+            prior = candidate_priors(kind, phase, _signature(alarm, snapshot.observation, i))
             best = torch.tensor([int((prior[:, 0] / prior.sum(axis=1)).argmax())], device=snapshot.chunk.device)
             row = torch.tensor([i], device=snapshot.chunk.device)
             corrected = apply_correction(best, snapshot.chunk[row], snapshot.observation.select(row))

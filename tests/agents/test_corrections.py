@@ -8,10 +8,9 @@ from flow_rag_vla.agents.corrections import (
     CANDIDATES,
     LOW_CLEARANCE_M,
     NOMINAL_CLEARANCE_M,
-    FailureSignature,
     apply_correction,
-    candidate_priors,
 )
+from flow_rag_vla.agents.priors import FailureSignature, candidate_priors
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, MAX_DELTA_POS_M, NOMINAL_GRIP, PHASES
 
 REST_M = 0.025
@@ -36,7 +35,7 @@ def path(observation, chunk):
 
 def test_the_list_starts_with_changing_nothing_and_names_are_unique():
     assert CANDIDATES[0].name == "none"
-    assert len(set(CANDIDATE_NAMES)) == len(CANDIDATES) == 15
+    assert len(set(CANDIDATE_NAMES)) == len(CANDIDATES) == 21
 
 
 def test_no_correction_keeps_every_bit(carry):
@@ -48,10 +47,11 @@ def test_no_correction_keeps_every_bit(carry):
 
 
 def test_each_row_is_corrected_by_itself(carry):
-    o = carry((0.5, -0.1, 0.145), 15)
-    chunk = chunk_of([0.0, V, 0.0]).repeat(15, 1, 1)
-    together = apply_correction(torch.arange(15), chunk, o)
-    for i in range(15):
+    n = len(CANDIDATES)
+    o = carry((0.5, -0.1, 0.145), n)
+    chunk = chunk_of([0.0, V, 0.0]).repeat(n, 1, 1)
+    together = apply_correction(torch.arange(n), chunk, o)
+    for i in range(n):
         alone = apply_correction(torch.tensor([i]), chunk[:1], o.select(torch.tensor([i])))
         torch.testing.assert_close(alone[0], together[i], rtol=0, atol=0)
 
