@@ -200,7 +200,7 @@ class FailureDetector:
     def phase(self, observation: Observation) -> torch.Tensor:
         """Sensed phase (num_envs,) as an index into ``PHASES``."""
         o = observation
-        moved = (o.object_pos_b - self._start)[:, :2].norm(dim=1) > MOVED_M
+        moved = self._moved(o)
         raised = o.object_pos_b[:, 2] > self._start[:, 2] + RAISED_M
         phase = torch.full_like(self._step, _phase_id(Phase.APPROACH))
         phase[_closed(o)] = _phase_id(Phase.GRASP)
@@ -301,16 +301,22 @@ class FailureDetector:
         return missed
 
     def _misplaced(self, o: Observation, steps: int, running: torch.Tensor) -> torch.Tensor:
-        """Where an object was let go deliberately and rests off the goal; once per release."""
+        """Where an object was carried, let go deliberately and rests off the goal; once per release.
+
+        A short new squeeze does not make up for it, lifting the object again does.
+        """
         let_go = self._grasped & ~_closed(o) & running
-        self._released |= let_go
+        self._released |= let_go & self._moved(o)
         self._grasped &= ~let_go
         self._lifted &= ~let_go
-        self._released &= ~self._grasped
+        self._released &= ~self._lifted
         self._released_steps = torch.where(self._released, self._released_steps + steps * running, 0)
         settled = self._released & (self._released_steps >= SETTLED_S * CONTROL_HZ)
         self._released &= ~settled
         return settled & (_goal_offset(o) > GOAL_TOLERANCE_M)
+
+    def _moved(self, o: Observation) -> torch.Tensor:
+        return (o.object_pos_b - self._start)[:, :2].norm(dim=1) > MOVED_M
 
     def _timed_out(self, o: Observation) -> torch.Tensor:
         """Where the time is up and the object does not lie free at the goal."""
