@@ -24,7 +24,7 @@ from flow_rag_vla.agents.failure_detector import UNKNOWN, classify_failure
 from flow_rag_vla.agents.features import policy_features
 from flow_rag_vla.agents.observation_correction import apply_observation_correction, corrects_observation
 from flow_rag_vla.agents.priors import candidate_priors
-from flow_rag_vla.agents.remember import region_of
+from flow_rag_vla.agents.remember import region_of, signature_between
 from flow_rag_vla.agents.steering import warm_start
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.tasks.contract import Phase
@@ -163,7 +163,7 @@ class FlowRAGVLA(nn.Module):
         for i, kind in enumerate(kinds):
             if bool(success[i]) or kind == UNKNOWN:
                 continue
-            prior = candidate_priors(kind, Phase.CARRY)
+            prior = candidate_priors(kind, Phase.CARRY, signature_between(kind, state_before, state_after, i))
             best = torch.tensor([int((prior[:, 0] / prior.sum(axis=1)).argmax())], device=action.device)
             row = torch.tensor([i], device=action.device)
             corrected = apply_correction(best, action[row], state_before.select(row))

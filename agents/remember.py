@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from flow_rag_vla.agents.corrections import apply_correction
-from flow_rag_vla.agents.features import elongated
+from flow_rag_vla.agents.features import elongated, held, long_axis
 from flow_rag_vla.agents.priors import FailureSignature, candidate_priors
 from flow_rag_vla.memory.case import FailureCase
-from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES
+from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES, FailureType
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.failure_detector import FailureAlarm
@@ -42,6 +42,17 @@ class DecisionSnapshot:
     """(num_envs, 512) memory keys."""
     chunk: torch.Tensor
     """(num_envs, horizon, 7)."""
+
+
+def signature_between(kind: str, before: Observation, after: Observation, i: int) -> FailureSignature:
+    """What can be told of a failure of ``kind`` in row ``i`` from the observations around it."""
+    misplaced = kind == FailureType.MISALIGNMENT
+    return FailureSignature(
+        missed=kind == FailureType.GRASP_FAILURE and not bool(held(before)[i]),
+        offset_y_m=float((after.object_pos_b - after.goal_pos_b)[i, 1]) if misplaced else 0.0,
+        elongated=bool(elongated(after)[i]),
+        tilt=float(long_axis(before)[i, 2]),
+    )
 
 
 def _signature(alarm: FailureAlarm, observation: Observation, i: int) -> FailureSignature:
