@@ -1,15 +1,14 @@
 """What a robot can do differently: a short list of corrections, and how each changes an action chunk.
 
-The list extends the implementation guide's rules (grip x1.3, speed x0.8, lift +0.05 m) to their neighbours.  Which of
-them helps against which failure is learned from outcomes; ``candidate_priors`` says where to start.
+The list extends the implementation guide's rules (grip x1.3, speed x0.8, lift +0.05 m) to their neighbours.  Some act
+on the observation instead (``observation_correction``): the policy then acts on other positions than it perceives.
+Which of them helps against which failure is learned from outcomes; ``priors`` says where to start.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from flow_rag_vla.agents.features import held
@@ -17,9 +16,7 @@ from flow_rag_vla.tasks.contract import (
     GRIP_DEADBAND,
     MAX_DELTA_POS_M,
     NOMINAL_GRIP,
-    FailureType,
     Observation,
-    Phase,
 )
 
 
@@ -38,12 +35,26 @@ class CorrectionCandidate:
     """Carry around, this far to the side (+x of the robot base)."""
     speed_scale: float = 1.0
     """Scale of every displacement and turn."""
+    object_offset_m: float = 0.0
+    """An object that is not held lies this far along +y of the robot base from where it is perceived."""
+    goal_offset_m: float = 0.0
+    """The goal lies this far along +y of the robot base from where it is perceived."""
+    grasp_offset_m: float = 0.0
+    """Grasp an elongated object this far from its centre along its long axis."""
+
+    @property
+    def corrects_observation(self) -> bool:
+        """It acts through what the policy perceives, not on the chunk."""
+        return self.object_offset_m != 0 or self.goal_offset_m != 0 or self.grasp_offset_m != 0
 
 
 GRIP_STEP = 1.3
 """The guide's grip factor."""
 
 DETOUR_M = 0.16
+OBJECT_OFFSET_M = 0.03
+GOAL_OFFSET_M = 0.05
+GRASP_OFFSET_M = 0.045
 
 _FIRMER = tuple(CorrectionCandidate(f"grip_up_{k}", grip_scale=GRIP_STEP**k) for k in (1, 2, 3, 4))
 _SOFTER = tuple(CorrectionCandidate(f"grip_down_{k}", grip_scale=GRIP_STEP**-k) for k in (1, 2, 3))
@@ -58,6 +69,12 @@ CANDIDATES: tuple[CorrectionCandidate, ...] = (
     CorrectionCandidate("detour_plus", lateral_offset_m=DETOUR_M),
     CorrectionCandidate("detour_minus", lateral_offset_m=-DETOUR_M),
     CorrectionCandidate("slower", speed_scale=0.8),
+    CorrectionCandidate("object_plus", object_offset_m=OBJECT_OFFSET_M),
+    CorrectionCandidate("object_minus", object_offset_m=-OBJECT_OFFSET_M),
+    CorrectionCandidate("goal_plus", goal_offset_m=GOAL_OFFSET_M),
+    CorrectionCandidate("goal_minus", goal_offset_m=-GOAL_OFFSET_M),
+    CorrectionCandidate("grasp_plus", grasp_offset_m=GRASP_OFFSET_M),
+    CorrectionCandidate("grasp_minus", grasp_offset_m=-GRASP_OFFSET_M),
 )
 """All corrections; index 0 is to change nothing."""
 
@@ -86,8 +103,9 @@ DETOUR_END_M = 0.18
 
 
 def apply_correction(candidate: torch.Tensor, chunk: torch.Tensor, observation: Observation) -> torch.Tensor:
-    """Chunks (num_envs, horizon, 7) with the corrections ``candidate`` applied; rows of candidate 0 keep their bits.
+    """Chunks (num_envs, horizon, 7) with the corrections ``candidate`` applied.
 
+    Rows of candidate 0, and of candidates that act on the observation, keep their bits.
     Grip sets closing commands to a multiple of the nominal force, so that repeated corrections do not add up.  Height
     and detour act on a held object on its way: never on the approach or the grasp (until the chunk itself starts to
     lift), never near the goal.  They follow the pose target, which displacements move, from where it is now.
@@ -191,70 +209,3 @@ def _towards(offset: torch.Tensor, speed: torch.Tensor) -> torch.Tensor:
     """Steps (num_envs, 2) along ``offset`` (num_envs, 2) of length ``speed`` (num_envs,), not past its end."""
     distance = offset.norm(dim=1).clamp(min=1e-9)
     return offset * (speed / distance).clamp(max=1.0).unsqueeze(1)
-
-
-@dataclass(frozen=True)
-class FailureSignature:
-    """What was felt around a failure, besides its type and phase."""
-
-    link_contact: bool = False
-    """A contact was felt on the arm's links rather than on the hand."""
-    load_n: float = 0.0
-    """Largest sustained pull of the held object on the hand, N, downward."""
-
-
-HEAVY_LOAD_N = 2.0
-"""An object that pulled harder than this slid under its own weight."""
-
-PRIOR_TRIALS = 2.0
-"""Pseudo-trials of each candidate: one real failure lets the next candidate of the ranking pass."""
-
-_BEST_MEAN = 0.6
-_RANK_DROP = 0.05
-_NONE_MEAN = 0.25
-_UNLIKELY_MEAN = 0.1
-
-_MORE_GRIP = ("grip_up_4", "grip_up_3", "grip_up_2", "grip_up_1")
-_LESS_GRIP = ("grip_down_3", "grip_down_2", "grip_down_1")
-_GO_OVER = ("lift_10cm", "lift_15cm", "lift_5cm")
-_GO_ROUND = ("detour_plus", "detour_minus")
-
-
-def candidate_priors(
-    failure_type: str, phase: str, signature: FailureSignature | None = None
-) -> npt.NDArray[np.float32]:
-    """Beta pseudo-counts (num_candidates, 2), helped and not helped, before anything was tried.
-
-    Generic manipulation knowledge, the same at every site; it only ranks, outcomes decide.  What slips is held more
-    firmly (the guide's grip rule; the strongest first, since it also helps against every milder slip); what gives way
-    without ever having pulled on the hand is held more softly first; what the hand or the object
-    runs into is passed higher (the guide's lift rule), what the arm behind it runs into, lower.
-
-    Args:
-        failure_type: One of ``FAILURE_TYPES``.
-        phase: One of ``PHASES``.
-        signature: What was felt; nothing by default.
-
-    Raises:
-        ValueError: an unknown failure type or phase.
-    """
-    means = np.full(len(CANDIDATES), _UNLIKELY_MEAN)
-    means[0] = _NONE_MEAN
-    ranking = _ranking(FailureType(failure_type), Phase(phase), signature or FailureSignature())
-    for rank, name in enumerate(ranking):
-        means[CANDIDATE_NAMES.index(name)] = max(_BEST_MEAN - _RANK_DROP * rank, _NONE_MEAN + 0.01)
-    return (PRIOR_TRIALS * np.stack([means, 1.0 - means], axis=1)).astype(np.float32)
-
-
-def _ranking(failure_type: FailureType, phase: Phase, signature: FailureSignature) -> tuple[str, ...]:
-    """Names of the candidates worth trying, best first."""
-    if failure_type is FailureType.GRASP_FAILURE:
-        gave_way = phase is not Phase.LIFT and signature.load_n < HEAVY_LOAD_N
-        return _LESS_GRIP + _MORE_GRIP if gave_way else _MORE_GRIP + _LESS_GRIP
-    if failure_type is FailureType.DROP:
-        return (*_MORE_GRIP, "lift_5cm", "slower")
-    if failure_type is FailureType.COLLISION:
-        return ("stay_low", *_GO_ROUND, *_GO_OVER) if signature.link_contact else (*_GO_OVER, *_GO_ROUND, "stay_low")
-    if failure_type is FailureType.MISALIGNMENT:
-        return ("slower",)
-    return ()

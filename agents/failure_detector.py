@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from flow_rag_vla.agents.features import HELD_FORCE_N
+from flow_rag_vla.agents.features import HELD_FORCE_N, long_axis
+from flow_rag_vla.agents.hand_contact import contact_side, distance_to_body, stands_on_object
 from flow_rag_vla.tasks.contract import CONTROL_HZ, FAILURE_TYPES, PHASES, FailureType, Observation, Phase
 
 NOTHING = -1
@@ -32,7 +33,7 @@ Well below 1: a firm grip on a slippery object lets the sensed width chatter.
 """
 
 SLID_M = 0.04
-"""An object whose centre is this far from the fingertips is not in the hand, whatever the fingers feel."""
+"""An object whose middle is this far from the fingertips is not in the hand, whatever the fingers feel."""
 
 LIFTED_M = 0.04
 """Losing an object that has been this high above where it rested is a drop, before that a failed grasp."""
@@ -50,6 +51,12 @@ SUPPORT_HEIGHT_M = 0.015
 
 CLOSING_S = 0.7
 """Closing for longer than this without ever holding anything is a missed grasp."""
+
+PRESSED_S = 0.3
+"""Standing on the object for longer than this is a missed grasp too: the fingers do not get around it."""
+
+TOUCH_STEPS = 4
+"""Control steps after a touch in which it shows which finger touched; later the hand has slipped."""
 
 SETTLED_S = 0.5
 """A released object is judged after this time."""
@@ -82,13 +89,22 @@ class FailureAlarm:
     """(num_envs,) largest smoothed downward pull on the hand during the last grasp, N."""
     step: torch.Tensor
     """(num_envs,) int64 control step, counted from the reset, -1 without an alarm."""
+    missed: torch.Tensor
+    """(num_envs,) bool: a failed grasp that never held anything."""
+    side_y: torch.Tensor
+    """(num_envs,) evidence (``contact_side``) of the side on which the hand last stood on the object, 0 for none."""
+    offset_y_m: torch.Tensor
+    """(num_envs,) object minus goal along y, m, where a released object is off the goal, else 0."""
+    tilt: torch.Tensor
+    """(num_envs,) sine of the steepest pitch of the object's long axis in the last grasp, below 0: +x end down."""
 
     @classmethod
     def none(cls, num_envs: int, device: str = "cpu") -> FailureAlarm:
         """No alarm anywhere."""
         flag = torch.zeros(num_envs, dtype=torch.bool, device=device)
         index = torch.full((num_envs,), NOTHING, dtype=torch.long, device=device)
-        return cls(flag, index, index.clone(), flag.clone(), torch.zeros(num_envs, device=device), index.clone())
+        load, side, offset, tilt = (torch.zeros(num_envs, device=device) for _ in range(4))
+        return cls(flag, index, index.clone(), flag.clone(), load, index.clone(), flag.clone(), side, offset, tilt)
 
     def where(self, rows: torch.Tensor, other: FailureAlarm) -> FailureAlarm:
         """``other`` in ``rows`` (num_envs,) bool, this elsewhere."""
@@ -101,6 +117,7 @@ def collided(o: Observation) -> torch.Tensor:
 
     While the hand holds something, a downward force may be its load or a push on it (which ends in up to 50 N where
     the object is stripped from the fingers), and an upward one the table on which it is put down: neither counts.
+    Nor does the force on a hand that stands on the object, which is a failed grasp.
     """
     hand = o.hand_force_b
     holding = _closed(o) & (o.grip_force_n[:, 0] > HELD_FORCE_N)
@@ -108,7 +125,8 @@ def collided(o: Observation) -> torch.Tensor:
     down, up = hand[:, 2].clamp(max=0.0), hand[:, 2].clamp(min=0.0)
     vertical = torch.where(holding, 0.0, down) + torch.where(placing, 0.0, up)
     unexplained = torch.cat([hand[:, :2], vertical.unsqueeze(1)], dim=1).norm(dim=1)
-    return (unexplained > COLLISION_FORCE_N) | (o.link_force_b.norm(dim=1) > COLLISION_FORCE_N)
+    hit = (unexplained > COLLISION_FORCE_N) & ~stands_on_object(o)
+    return hit | (o.link_force_b.norm(dim=1) > COLLISION_FORCE_N)
 
 
 def _closed(o: Observation) -> torch.Tensor:
@@ -116,7 +134,9 @@ def _closed(o: Observation) -> torch.Tensor:
 
 
 def _holding(o: Observation) -> torch.Tensor:
-    return _closed(o) & (o.grip_force_n[:, 0] > HELD_FORCE_N) & ~_shut(o) & ~_slid_out(o)
+    # A finger that stands on the object feels a force as well.
+    squeezed = (o.grip_force_n[:, 0] > HELD_FORCE_N) & ~stands_on_object(o)
+    return _closed(o) & squeezed & ~_shut(o) & ~_slid_out(o)
 
 
 def _shut(o: Observation) -> torch.Tensor:
@@ -124,7 +144,7 @@ def _shut(o: Observation) -> torch.Tensor:
 
 
 def _slid_out(o: Observation) -> torch.Tensor:
-    return (o.object_pos_b - o.ee_pos_b).norm(dim=1) > SLID_M
+    return distance_to_body(o.ee_pos_b - o.object_pos_b, o).norm(dim=1) > SLID_M
 
 
 def _gone(o: Observation) -> torch.Tensor:
@@ -160,14 +180,16 @@ class FailureDetector:
         self._grasped, self._lifted, self._released, self._fresh = flag(), flag(), flag(), ~flag()
         self._missed, self._colliding = flag(), flag()
         self._gone_checks, self._closing_steps, self._released_steps, self._step = (counter() for _ in range(4))
-        self._load, self._peak_load = number(), number()
+        self._pressed_steps = counter()
+        self._load, self._peak_load, self._side, self._tilt = (number() for _ in range(4))
         self._start = torch.zeros(num_envs, 3, device=device)
 
     def reset(self, env_ids: torch.Tensor) -> None:
         """Forget the episodes of ``env_ids`` (k,); the next update says where their objects lie."""
         for state in (
             self._grasped, self._lifted, self._released, self._missed, self._colliding, self._gone_checks,
-            self._closing_steps, self._released_steps, self._step, self._load, self._peak_load,
+            self._closing_steps, self._released_steps, self._step, self._load, self._peak_load, self._pressed_steps,
+            self._side, self._tilt,
         ):  # fmt: skip
             state[env_ids] = 0
         self._fresh[env_ids] = True
@@ -178,7 +200,7 @@ class FailureDetector:
     def phase(self, observation: Observation) -> torch.Tensor:
         """Sensed phase (num_envs,) as an index into ``PHASES``."""
         o = observation
-        moved = (o.object_pos_b - self._start)[:, :2].norm(dim=1) > MOVED_M
+        moved = self._moved(o)
         raised = o.object_pos_b[:, 2] > self._start[:, 2] + RAISED_M
         phase = torch.full_like(self._step, _phase_id(Phase.APPROACH))
         phase[_closed(o)] = _phase_id(Phase.GRASP)
@@ -206,7 +228,11 @@ class FailureDetector:
         self._peak_load = torch.where(begins, 0.0, self._peak_load)
         self._load = torch.where(holding, LOAD_MEMORY * self._load - (1 - LOAD_MEMORY) * o.hand_force_b[:, 2], 0.0)
         self._peak_load = torch.where(running, torch.maximum(self._peak_load, self._load), self._peak_load)
+        self._tilt = torch.where(begins, 0.0, self._tilt)
         self._grasped |= holding & running
+        pitch = long_axis(o)[:, 2]
+        steeper = self._grasped & running & (pitch.abs() > self._tilt.abs())
+        self._tilt = torch.where(steeper, pitch, self._tilt)
         high = o.object_pos_b[:, 2] > self._start[:, 2] + LIFTED_M
         self._lifted |= self._grasped & high & running
 
@@ -214,8 +240,11 @@ class FailureDetector:
         kind = torch.full_like(self._step, NOTHING)
         # In order of rising precedence.
         kind[self._timed_out(o)] = _type_id(FailureType.TIMEOUT)
-        kind[self._misplaced(o, steps, running)] = _type_id(FailureType.MISALIGNMENT)
-        kind[self._missed_grasp(o, steps, running)] = _type_id(FailureType.GRASP_FAILURE)
+        misplaced = self._misplaced(o, steps, running)
+        kind[misplaced] = _type_id(FailureType.MISALIGNMENT)
+        missed = self._missed_grasp(o, steps, running)
+        kind[missed] = _type_id(FailureType.GRASP_FAILURE)
+        phase[missed] = _phase_id(Phase.GRASP)
         lost = self._lost_grasp(o, running)
         was_lifted = torch.where(self._lifted, _type_id(FailureType.DROP), _type_id(FailureType.GRASP_FAILURE))
         kind = torch.where(lost, was_lifted, kind)
@@ -233,6 +262,10 @@ class FailureDetector:
             link_contact=mask & hit & (o.link_force_b.norm(dim=1) > o.hand_force_b.norm(dim=1)),
             load_n=self._peak_load.clone(),
             step=torch.where(mask, self._step, NOTHING),
+            missed=missed & mask,
+            side_y=self._side.clone(),
+            offset_y_m=torch.where(misplaced & mask, (o.object_pos_b - o.goal_pos_b)[:, 1], 0.0),
+            tilt=self._tilt.clone(),
         )
         self.first = self.first.where(mask & ~self.first.mask, alarm)
         return alarm
@@ -250,27 +283,40 @@ class FailureDetector:
         return lost & ~placed
 
     def _missed_grasp(self, o: Observation, steps: int, running: torch.Tensor) -> torch.Tensor:
-        """Where the gripper has been closing for long without ever holding; once per closing."""
+        """Where the gripper has been closing, or standing on the object, for long without ever holding; once."""
         trying = _closed(o) & ~self._grasped
         self._closing_steps = torch.where(
             running, torch.where(trying, self._closing_steps + steps, 0), self._closing_steps
         )
-        long = self._closing_steps > CLOSING_S * CONTROL_HZ
+        pressed = stands_on_object(o) & ~self._grasped
+        self._pressed_steps = torch.where(
+            running, torch.where(pressed, self._pressed_steps + steps, 0), self._pressed_steps
+        )
+        touching = pressed & (self._pressed_steps <= max(TOUCH_STEPS, steps)) & running
+        begins = touching & (self._pressed_steps <= steps)
+        self._side = torch.where(touching, torch.where(begins, 0.0, self._side) + contact_side(o), self._side)
+        long = (self._closing_steps > CLOSING_S * CONTROL_HZ) | (self._pressed_steps > PRESSED_S * CONTROL_HZ)
         missed = long & ~self._missed
         self._missed = torch.where(running, long, self._missed)
         return missed
 
     def _misplaced(self, o: Observation, steps: int, running: torch.Tensor) -> torch.Tensor:
-        """Where an object was let go deliberately and rests off the goal; once per release."""
+        """Where an object was carried, let go deliberately and rests off the goal; once per release.
+
+        A short new squeeze does not make up for it, lifting the object again does.
+        """
         let_go = self._grasped & ~_closed(o) & running
-        self._released |= let_go
+        self._released |= let_go & self._moved(o)
         self._grasped &= ~let_go
         self._lifted &= ~let_go
-        self._released &= ~self._grasped
+        self._released &= ~self._lifted
         self._released_steps = torch.where(self._released, self._released_steps + steps * running, 0)
         settled = self._released & (self._released_steps >= SETTLED_S * CONTROL_HZ)
         self._released &= ~settled
         return settled & (_goal_offset(o) > GOAL_TOLERANCE_M)
+
+    def _moved(self, o: Observation) -> torch.Tensor:
+        return (o.object_pos_b - self._start)[:, :2].norm(dim=1) > MOVED_M
 
     def _timed_out(self, o: Observation) -> torch.Tensor:
         """Where the time is up and the object does not lie free at the goal."""

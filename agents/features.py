@@ -152,6 +152,20 @@ RETRIEVAL_GROUPS: tuple[RetrievalGroup, ...] = (
 
 NUM_RETRIEVAL_FEATURES = sum(group.width for group in RETRIEVAL_GROUPS)
 
+ELONGATED_RATIO = 1.5
+"""An object this many times longer than wide has a long axis."""
+
+
+def elongated(observation: Observation) -> torch.Tensor:
+    """(num_envs,) bool: the object is clearly longer (along its x axis) than wide (along y)."""
+    size = observation.object_size_m
+    return size[:, 0] > ELONGATED_RATIO * size[:, 1]
+
+
+def long_axis(observation: Observation) -> torch.Tensor:
+    """(num_envs, 3) unit vector of the object's perceived x axis, base frame."""
+    return rotation_matrix(observation.object_quat_b)[:, :, 0]
+
 
 def held(observation: Observation) -> torch.Tensor:
     """(num_envs,) bool: the gripper is commanded closed and feels something between its fingers."""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from flow_rag_vla.agents.advice import Advice, Advisor
-from flow_rag_vla.agents.corrections import CANDIDATES, apply_correction, candidate_priors
+from flow_rag_vla.agents.corrections import CANDIDATES, apply_correction
 from flow_rag_vla.agents.dual_pathway import (
     Clock,
     Decision,
@@ -22,7 +22,9 @@ from flow_rag_vla.agents.dual_pathway import (
 )
 from flow_rag_vla.agents.failure_detector import UNKNOWN, classify_failure
 from flow_rag_vla.agents.features import policy_features
-from flow_rag_vla.agents.remember import region_of
+from flow_rag_vla.agents.observation_correction import apply_observation_correction, corrects_observation
+from flow_rag_vla.agents.priors import candidate_priors
+from flow_rag_vla.agents.remember import region_of, signature_between
 from flow_rag_vla.agents.steering import warm_start
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.tasks.contract import Phase
@@ -65,7 +67,8 @@ class FlowRAGVLA(nn.Module):
     """Flow policy and failure memory behind the implementation guide's interface.
 
     A decision generates the policy's own chunk, corrects it as the advice says, and lets the flow refine the
-    corrected chunk.  Rows without advice are bitwise the policy's.
+    corrected chunk.  Advice on the observation needs no steering: the policy's own chunk is then generated on the
+    corrected observation.  Rows without advice are bitwise the policy's.
     """
 
     def __init__(
@@ -160,7 +163,7 @@ class FlowRAGVLA(nn.Module):
         for i, kind in enumerate(kinds):
             if bool(success[i]) or kind == UNKNOWN:
                 continue
-            prior = candidate_priors(kind, Phase.CARRY)
+            prior = candidate_priors(kind, Phase.CARRY, signature_between(kind, state_before, state_after, i))
             best = torch.tensor([int((prior[:, 0] / prior.sum(axis=1)).argmax())], device=action.device)
             row = torch.tensor([i], device=action.device)
             corrected = apply_correction(best, action[row], state_before.select(row))
@@ -183,28 +186,43 @@ class FlowRAGVLA(nn.Module):
         return self.advisor.advise(query.observation)
 
     def _flow_pathway(self, query: Query, poll: Poll[Advice]) -> FlowAnswer:
-        state, base = self._base(query)
+        percept = self._percept(query.observation, query.settled)
+        state, base = self._base(percept, query.noise)
         retrieved = poll(1.0)
         advice = merge_advice(query.settled, None if retrieved is None else retrieved.answer)
         self.in_force = advice
         candidate = advice.candidate.clamp(min=0)
-        corrected = apply_correction(candidate, base, query.observation)
+        perceives = corrects_observation(candidate)
+        anew = perceives & ~query.settled.given
+        if bool(anew.any()):
+            # The whole batch again (as in steering): a row's bits must not depend on how many others are advised.
+            percept = self._percept(query.observation, advice)
+            state, base = self._base(percept, query.noise)
+        corrected = apply_correction(candidate, base, percept)
         steered = advice.given & (candidate > 0)
-        strength = torch.where(steered, advice.reliability.clamp(0.0, 1.0) ** STRENGTH_EXPONENT, 0.0)
+        follows = steered & ~perceives
+        strength = torch.where(follows, advice.reliability.clamp(0.0, 1.0) ** STRENGTH_EXPONENT, 0.0)
         for index in self._constant:
-            corrected = apply_correction(torch.full_like(candidate, index), corrected, query.observation)
+            corrected = apply_correction(torch.full_like(candidate, index), corrected, percept)
             steered, strength = torch.ones_like(steered), torch.ones_like(strength)
         if self._chunk_policy is not None:
             return FlowAnswer(torch.where(steered.reshape(-1, 1, 1), corrected, base), steered)
         chunk = self._steering(self.flow, state, query.noise, corrected, strength, base)
         return FlowAnswer(chunk, steered)
 
-    def _base(self, query: Query) -> tuple[torch.Tensor, torch.Tensor]:
+    def _percept(self, observation: Observation, advice: Advice) -> Observation:
+        """What the policy is shown: ``observation``, corrected where ``advice`` or a constant says so."""
+        percept = apply_observation_correction(advice.candidate.clamp(min=0), observation)
+        for index in self._constant:
+            percept = apply_observation_correction(torch.full_like(advice.candidate, index), percept)
+        return percept
+
+    def _base(self, percept: Observation, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if self._chunk_policy is not None:
-            return self._chunk_policy(query.observation, query.noise)
+            return self._chunk_policy(percept, noise)
         with torch.no_grad():
-            state = self.encoder(policy_features(query.observation))
-        return state, self.flow.generate(state, query.noise)
+            state = self.encoder(policy_features(percept))
+        return state, self.flow.generate(state, noise)
 
 
 CAUTIOUS: tuple[int, ...] = tuple([c.name for c in CANDIDATES].index(name) for name in ("lift_15cm", "grip_up_4"))

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from flow_rag_vla.agents.corrections import FailureSignature, apply_correction, candidate_priors
+from flow_rag_vla.agents.corrections import apply_correction
+from flow_rag_vla.agents.features import elongated, held, long_axis
+from flow_rag_vla.agents.priors import FailureSignature, candidate_priors
 from flow_rag_vla.memory.case import FailureCase
-from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES
+from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES, FailureType
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.failure_detector import FailureAlarm
@@ -42,11 +44,36 @@ class DecisionSnapshot:
     """(num_envs, horizon, 7)."""
 
 
+def signature_between(kind: str, before: Observation, after: Observation, i: int) -> FailureSignature:
+    """What can be told of a failure of ``kind`` in row ``i`` from the observations around it."""
+    misplaced = kind == FailureType.MISALIGNMENT
+    return FailureSignature(
+        missed=kind == FailureType.GRASP_FAILURE and not bool(held(before)[i]),
+        offset_y_m=float((after.object_pos_b - after.goal_pos_b)[i, 1]) if misplaced else 0.0,
+        elongated=bool(elongated(after)[i]),
+        tilt=float(long_axis(before)[i, 2]),
+    )
+
+
+def _signature(alarm: FailureAlarm, observation: Observation, i: int) -> FailureSignature:
+    """What row ``i`` of ``alarm`` felt and saw."""
+    return FailureSignature(
+        link_contact=bool(alarm.link_contact[i]),
+        load_n=float(alarm.load_n[i]),
+        missed=bool(alarm.missed[i]),
+        side_y=float(alarm.side_y[i]),
+        offset_y_m=float(alarm.offset_y_m[i]),
+        elongated=bool(elongated(observation)[i]),
+        tilt=float(alarm.tilt[i]),
+    )
+
+
 class FailureNotebook:
     """Private notes of ``num_envs`` episodes: the first alarm of each, and what led to it.
 
     A case keeps two keys: the episode's first decision, so that retrieval fires before anything went wrong, and the
-    decision before the failure.
+    decision before the failure.  Its corrected chunk is the failed one where the most promising correction acts on
+    the observation: only the policy could say what it does then.
     """
 
     def __init__(self, num_envs: int) -> None:
@@ -73,8 +100,7 @@ class FailureNotebook:
             if i in self._cases:
                 continue
             kind, phase = FAILURE_TYPES[int(alarm.failure_type[i])], PHASES[int(alarm.phase[i])]
-            signature = FailureSignature(bool(alarm.link_contact[i]), float(alarm.load_n[i]))
-            prior = candidate_priors(kind, phase, signature)
+            prior = candidate_priors(kind, phase, _signature(alarm, snapshot.observation, i))
             best = torch.tensor([int((prior[:, 0] / prior.sum(axis=1)).argmax())], device=snapshot.chunk.device)
             row = torch.tensor([i], device=snapshot.chunk.device)
             corrected = apply_correction(best, snapshot.chunk[row], snapshot.observation.select(row))

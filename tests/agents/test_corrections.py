@@ -8,11 +8,9 @@ from flow_rag_vla.agents.corrections import (
     CANDIDATES,
     LOW_CLEARANCE_M,
     NOMINAL_CLEARANCE_M,
-    FailureSignature,
     apply_correction,
-    candidate_priors,
 )
-from flow_rag_vla.tasks.contract import FAILURE_TYPES, MAX_DELTA_POS_M, NOMINAL_GRIP, PHASES
+from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, NOMINAL_GRIP
 
 REST_M = 0.025
 V = MAX_DELTA_POS_M
@@ -36,7 +34,7 @@ def path(observation, chunk):
 
 def test_the_list_starts_with_changing_nothing_and_names_are_unique():
     assert CANDIDATES[0].name == "none"
-    assert len(set(CANDIDATE_NAMES)) == len(CANDIDATES) == 15
+    assert len(set(CANDIDATE_NAMES)) == len(CANDIDATES) == 21
 
 
 def test_no_correction_keeps_every_bit(carry):
@@ -48,10 +46,11 @@ def test_no_correction_keeps_every_bit(carry):
 
 
 def test_each_row_is_corrected_by_itself(carry):
-    o = carry((0.5, -0.1, 0.145), 15)
-    chunk = chunk_of([0.0, V, 0.0]).repeat(15, 1, 1)
-    together = apply_correction(torch.arange(15), chunk, o)
-    for i in range(15):
+    n = len(CANDIDATES)
+    o = carry((0.5, -0.1, 0.145), n)
+    chunk = chunk_of([0.0, V, 0.0]).repeat(n, 1, 1)
+    together = apply_correction(torch.arange(n), chunk, o)
+    for i in range(n):
         alone = apply_correction(torch.tensor([i]), chunk[:1], o.select(torch.tensor([i])))
         torch.testing.assert_close(alone[0], together[i], rtol=0, atol=0)
 
@@ -150,44 +149,10 @@ def test_a_detour_passes_beside_the_straight_way_and_returns(carry, name, side):
     torch.testing.assert_close(track[:, 2], torch.full((30,), 0.145))
 
 
-def ranking(failure_type, phase, signature=None):
-    prior = candidate_priors(failure_type, phase, signature)
-    means = prior[:, 0] / prior.sum(axis=1)
-    return [CANDIDATE_NAMES[i] for i in (-means).argsort(kind="stable")]
-
-
-@pytest.mark.parametrize("failure_type", FAILURE_TYPES)
-@pytest.mark.parametrize("phase", PHASES)
-def test_priors_are_proper_beta_counts_for_every_failure(failure_type, phase):
-    prior = candidate_priors(failure_type, phase)
-    assert prior.shape == (len(CANDIDATES), 2)
-    assert prior.dtype.name == "float32"
-    assert (prior > 0).all()
-
-
-def test_priors_express_the_guides_rules():
-    assert ranking("grasp_failure", "lift")[0].startswith("grip_up")
-    assert ranking("drop", "carry")[0].startswith("grip_up")
-    assert ranking("collision", "carry")[0].startswith("lift")
-    assert ranking("collision", "carry", FailureSignature(link_contact=True))[0] == "stay_low"
-    assert ranking("timeout", "carry")[0] == "none"
-
-
-def test_what_gives_way_while_closing_is_held_softly_first_unless_it_pulled():
-    order = ranking("grasp_failure", "grasp")
-    assert order[0].startswith("grip_down")
-    assert order[3].startswith("grip_up")
-    assert ranking("grasp_failure", "grasp", FailureSignature(load_n=3.0))[0].startswith("grip_up")
-
-
-def test_one_failure_lets_the_next_candidate_pass():
-    prior = candidate_priors("drop", "carry").astype(float)
-    first, second = (CANDIDATE_NAMES.index(name) for name in ranking("drop", "carry")[:2])
-    prior[first, 1] += 1
-    means = prior[:, 0] / prior.sum(axis=1)
-    assert means[second] > means[first]
-
-
-def test_unknown_failures_are_refused():
-    with pytest.raises(ValueError, match="melted"):
-        candidate_priors("melted", "carry")
+def test_candidates_that_act_on_the_observation_leave_every_chunk_alone(carry):
+    o = carry((0.5, -0.1, 0.145))
+    chunk = torch.randn(1, 8, 7, generator=torch.Generator().manual_seed(0))
+    seen = [c.name for c in CANDIDATES if c.corrects_observation]
+    assert seen == ["object_plus", "object_minus", "goal_plus", "goal_minus", "grasp_plus", "grasp_minus"]
+    for name in seen:
+        assert torch.equal(apply_correction(index(name), chunk, o), chunk)

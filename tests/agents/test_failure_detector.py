@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -168,6 +170,84 @@ def test_time_is_counted_in_control_steps_whatever_the_update_rate(observe):
 def test_an_object_released_off_the_goal_is_misaligned(detector, observe, carry):
     released = observe(object_pos_b=[0.55, 0.22, 0.025], ee_pos_b=[0.55, 0.22, 0.05])
     assert feed(detector, journey(carry) + [released] * 30) == [("misalignment", "approach")]
+
+
+def test_a_short_new_squeeze_does_not_undo_a_misplaced_release_but_lifting_again_does(observe, carry):
+    where = (0.5, 0.17, 0.025)
+    released = observe(object_pos_b=list(where), ee_pos_b=[0.5, 0.17, 0.05])
+    for again, expected in (([carry(where)], ["misalignment"]), ([carry((0.5, 0.17, 0.08))], [])):
+        detector = FailureDetector(1)
+        steps = [observe(), *journey(carry)[:-1], carry(where), *[released] * 8, *again, *[released] * 8]
+        assert [kind for kind, _ in feed(detector, steps)] == expected
+
+
+def test_letting_go_where_the_object_lay_is_no_misplacement(detector, observe, carry):
+    assert feed(detector, [carry(REST)] * 3 + [observe()] * 30) == []
+
+
+@pytest.mark.parametrize("offset", [0.05, -0.05])
+def test_a_misplacement_says_on_which_side_of_the_goal_it_is(detector, observe, carry, offset):
+    released = observe(object_pos_b=[0.5, 0.22 + offset, 0.025], ee_pos_b=[0.5, 0.22 + offset, 0.05])
+    assert [kind for kind, _ in feed(detector, journey(carry) + [released] * 30)] == ["misalignment"]
+    assert detector.first.offset_y_m.item() == pytest.approx(offset, abs=1e-6)
+    assert not detector.first.missed[0]
+
+
+def standing(observe, side, steps, **changes):
+    """The hand stands on the cube with the finger on ``side``; the arm gives way to -y."""
+    width = 0.08 + 0.006 * side
+    hand = {"ee_pos_b": [0.5, -0.27 - 0.03 * side, 0.058], "ee_target_pos_b": [0.5, -0.26 - 0.03 * side, 0.03]}
+    force = {"hand_force_b": [-30.0, 5.0, 90.0], "grip_force_n": [45.0], "gripper_width_m": [width]}
+    return [observe(**(hand | force | changes))] * steps
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_standing_on_the_object_is_a_missed_grasp_and_says_which_finger_touched(detector, observe, side):
+    touch = standing(observe, side, 4)
+    slipped = standing(observe, -side, 20, ee_pos_b=[0.5, -0.25, 0.058])
+    assert feed(detector, [*touch, *slipped]) == [("grasp_failure", "grasp")]
+    assert detector.first.missed[0]
+    assert int(detector.first.step[0]) == 11
+    assert detector.first.side_y.sign().item() == side
+
+
+def test_a_touch_is_neither_a_collision_nor_a_miss(detector, observe):
+    assert feed(detector, standing(observe, 1, 9) + [observe()] * 5) == []
+
+
+def test_fingers_that_close_on_top_of_an_object_do_not_hold_it(detector, observe):
+    closing = standing(observe, 1, 30, previous_action=CLOSED, hand_force_b=[0.0, 0.0, 40.0])
+    assert feed(detector, closing) == [("grasp_failure", "grasp")]
+    assert detector.first.missed[0]
+
+
+def test_what_was_held_and_lost_is_not_missed(detector, observe, carry):
+    feed(detector, [carry(REST)] * 4 + lost(observe, (0.5, -0.27, 0.06), REST))
+    assert FAILURE_TYPES[int(detector.first.failure_type[0])] == "grasp_failure"
+    assert not detector.first.missed[0]
+
+
+BAR = {"object_size_m": [0.14, 0.04, 0.04], "gripper_width_m": [0.04]}
+
+
+def test_a_bar_gripped_off_its_centre_is_in_the_hand(detector, carry):
+    held = carry((0.5, -0.27, 0.1), ee_pos_b=[0.545, -0.27, 0.1], **BAR)
+    assert feed(detector, [held] * 40) == []
+    # The same distance beside the bar is not.
+    beside = carry((0.5, -0.27, 0.1), ee_pos_b=[0.5, -0.315, 0.1], **BAR)
+    assert feed(detector, [beside] * 3) == [("drop", "lift")]
+
+
+@pytest.mark.parametrize("degrees", [25.0, -25.0])
+def test_a_bar_that_swings_says_which_end_is_heavy(detector, observe, carry, degrees):
+    half = math.radians(degrees) / 2  # about y: positive turns the +x end down
+    swung = carry((0.5, -0.27, 0.08), object_quat_b=[0.0, math.sin(half), 0.0, math.cos(half)], **BAR)
+    level = carry((0.5, -0.27, 0.03), **BAR)
+    gone = lost(observe, (0.5, -0.27, 0.15), REST, object_size_m=BAR["object_size_m"])
+    assert feed(detector, [level, level, swung, *gone])[0][0] == "drop"
+    assert detector.first.tilt.item() == pytest.approx(-math.sin(math.radians(degrees)), abs=1e-5)
+    feed(detector, [observe(**BAR), level])
+    assert detector.update(level).tilt.item() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_running_out_of_time_is_a_timeout_unless_the_object_is_placed(observe):
