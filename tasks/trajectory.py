@@ -30,7 +30,7 @@ class EpisodeLabels:
     """Of the first causal event, also where the episode recovered from it; ``none`` where nothing went wrong."""
     failure_phase: str
     failure_step: int
-    """Control step of the first causal event, -1 where nothing went wrong."""
+    """Actions taken when the first causal event was there (its frame and one), -1 where nothing went wrong."""
 
 
 @dataclass(frozen=True)
