@@ -49,5 +49,6 @@ class Hdf5Writer:
                 attributes = file[f"data/demo_{number}"].attrs
                 attributes["instruction"] = instruction
                 for name, value in dataclasses.asdict(labels).items():
-                    attributes[name] = value
+                    # An enumeration's member is a string to Python, but not to HDF5.
+                    attributes[name] = str(value) if isinstance(value, str) else value
         self._partial.replace(self._path)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from flow_rag_vla.tasks.contract import FailureType
 from flow_rag_vla.tasks.trajectory import NOTHING, EpisodeLabels, Trajectory
 
 INSTRUCTION = "pick up the cube"
@@ -57,4 +58,4 @@ def make_trajectory() -> Callable[..., Trajectory]:
 @pytest.fixture
 def episodes() -> list[Trajectory]:
     """A success of three steps and a collision of two."""
-    return [hand_made(3), hand_made(2, failure="collision", start=1000.0)]
+    return [hand_made(3), hand_made(2, failure=FailureType.COLLISION, start=1000.0)]

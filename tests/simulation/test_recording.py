@@ -12,7 +12,7 @@ import pyarrow.dataset as pads
 import pytest
 import torch
 
-from flow_rag_vla.benchmark.export import ExportCounts, export, export_scenarios, make_writer
+from flow_rag_vla.benchmark.export import EXPERTS, FORMATS, ExportCounts, export, export_scenarios, make_writer
 from flow_rag_vla.tasks.expert import ScriptedExpert
 from flow_rag_vla.tasks.recording import record_trajectories, scene_state
 
@@ -91,12 +91,16 @@ def test_more_scenarios_than_environments_are_refused(fleet: ManipulationEnv, sc
         record_trajectories(fleet, (scenarios * 6)[:33], ScriptedExpert(fleet.num_envs).act)
 
 
-@pytest.mark.parametrize("file_format", ["lerobot", "hdf5"])
-def test_an_export_in_waves_holds_every_episode_once(fleet: ManipulationEnv, tmp_path: Path, file_format: str):
+@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("expert", EXPERTS)
+def test_an_export_in_waves_holds_every_episode_once(
+    fleet: ManipulationEnv, tmp_path: Path, file_format: str, expert: str
+):
     scenarios = export_scenarios(TASK, "post", 0, fleet.num_envs + 2)
     writer = make_writer(file_format, tmp_path, TASK)
-    counts = export(fleet, scenarios, "informed", writer, io.StringIO())
-    assert counts == ExportCounts(succeeded=len(scenarios), failed=0, invalid=0)
+    counts = export(fleet, scenarios, expert, writer, io.StringIO())
+    succeeded = len(scenarios) if expert == "informed" else 0
+    assert counts == ExportCounts(succeeded=succeeded, failed=len(scenarios) - succeeded, invalid=0)
     ids = [s.id for s in scenarios]
     if file_format == "lerobot":
         table = pads.dataset(tmp_path / "meta" / "episodes", format="parquet").to_table(["label.scenario_id"])
