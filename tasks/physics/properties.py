@@ -1,4 +1,4 @@
-"""Per-environment shape properties that Isaac Lab's assets do not expose: friction and box size, on Newton."""
+"""Per-environment shape properties that Isaac Lab's assets do not expose: friction, box size, colour, on Newton."""
 
 from __future__ import annotations
 
@@ -29,6 +29,24 @@ def set_box_half_extents(body: RigidObject, env_ids: torch.Tensor, half_extents_
     """Set the half extents (k, 3) of the single-box ``body`` in ``env_ids`` (k,)."""
     _shape_attribute(body, "shape_scale")[env_ids] = half_extents_m.unsqueeze(1)
     NewtonManager.add_model_change(ModelFlags.SHAPE_PROPERTIES)
+
+
+def set_colour(body: RigidObject, env_ids: torch.Tensor, rgb: torch.Tensor) -> None:
+    """Set the colour that pictures show of ``body`` in ``env_ids`` (k,) to ``rgb`` (k, 3), 0 to 1."""
+    _shape_attribute(body, "shape_color")[env_ids] = rgb.unsqueeze(1)
+
+
+def set_static_position(prim: str, position_w: torch.Tensor) -> None:
+    """Move what the scene spawned as ``prim`` without a body (a visual marker) to ``position_w`` (3,), m.
+
+    Raises:
+        KeyError: there is no shape of that name.
+    """
+    model = NewtonManager.get_model()
+    rows = [row for row, label in enumerate(model.shape_label) if prim in label.split("/")]
+    if not rows:
+        raise KeyError(f"no shape belongs to {prim!r}; the scene has {', '.join(model.shape_label)}")
+    wp.to_torch(model.shape_transform)[rows, :3] = position_w
 
 
 def set_mass(body: RigidObject, env_ids: torch.Tensor, mass_kg: torch.Tensor, edge_m: float) -> None:
