@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,18 +121,22 @@ def film_demo(demo: Demo, console: TextIO) -> Path:
     from flow_rag_vla.tasks.filming import Studio
 
     request = demo.request
-    studio = Studio(demo.scenario.task, request.width, request.width * 3 // 4, max_steps=request.max_steps)
     path = demo.stem.with_name(f"{demo.stem.name}.{request.format}")
     arms = _arms(request)
-    arms = _arms(request)
-    with Video(path, FRAMES_PER_S) as video, Progress(len(arms) * request.max_steps, "steps", console) as progress:
+    with (
+        closing(
+            Studio(demo.scenario.task, request.width, request.width * 3 // 4, max_steps=request.max_steps)
+        ) as studio,
+        Video(path, FRAMES_PER_S) as video,
+        Progress(len(arms) * request.max_steps, "steps", console) as progress,
+    ):
         shooting = _Shooting(demo, studio, video)
         for i, arm in enumerate(arms):
-            outcome = shooting.episode(arm, i, lambda step, before=i * request.max_steps: progress.update(before + step))
+            before = i * request.max_steps
+            outcome = shooting.episode(arm, i, lambda step, before=before: progress.update(before + step))
             console.write(f"{outcome}\n")
             if outcome.succeeded and arm not in EXPERTS:
                 break
-    studio.close()
     return path
 
 
@@ -171,7 +176,7 @@ class _Shooting:
         if memory is not None:
             who += f", {len(memory)} remembered failure{'' if len(memory) == 1 else 's'}"
         agent = self._agent(arm)
-        title = f"{short_name(scenario.task).replace('_', ' ')} · fault: {scenario.fault} · {who}"
+        title = f"{short_name(scenario.task)} · fault: {scenario.fault} · {who}"
         stem = self._demo.stem
         film = EpisodeFilm(
             self._studio, agent, self._video, title, attempt, stem.with_name(f"{stem.name}-{attempt + 1}")

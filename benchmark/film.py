@@ -13,15 +13,20 @@ from flow_rag_vla.benchmark.captions import Caption, Tone, add_caption
 from flow_rag_vla.tasks.contract import CONTROL_HZ, FAILURE_TYPES, PHASES
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.benchmark.video import Video
     from flow_rag_vla.tasks.contract import EpisodeTruth
     from flow_rag_vla.tasks.filming import Studio
 
 STEPS_A_FRAME = 2
-"""Control steps between frames: 15 frames a second show the motion at its true speed."""
+"""Control steps between frames: 15 frames a second show motion at its true speed."""
 
 FRAMES_PER_S = CONTROL_HZ / STEPS_A_FRAME
+
+_FASTER_AFTER_FAILURE = 2
+"""From the failure on, this many times faster: what is left is seldom more than trying again."""
 
 _EVENT_HOLD_FRAMES, _END_HOLD_FRAMES = 12, 24
 """How long the picture stands still at the failure and at the end of an episode."""
@@ -43,11 +48,10 @@ class EpisodeFilm:
     """Takes one episode of the studio's environment; ``on_step`` follows every control step."""
 
     def __init__(self, studio: Studio, agent: Agent, video: Video, title: str, attempt: int, stills: Path) -> None:
-        """Film ``agent``; stills are written as ``stills`` with ``-failure.png`` and ``-end.png`` at the end."""
+        """Film ``agent``; its stills are ``stills`` with ``-failure.png`` and ``-end.png`` added."""
         self._studio, self._agent, self._video = studio, agent, video
         self._title, self._attempt, self._stills = title, attempt, stills
         self._failed = False
-        self.stills: list[Path] = []
         self.event = ""
         """What has come of the episode so far."""
 
@@ -56,11 +60,14 @@ class EpisodeFilm:
         truth = self._studio.env.truth
         step = int(truth.steps[0])
         fails = not self._failed and int(truth.failure_step[0]) != NOTHING
+        faster = _FASTER_AFTER_FAILURE if self._failed else 1
         self._failed |= fails
-        if step % STEPS_A_FRAME and not fails and not ended:
+        if step % (STEPS_A_FRAME * faster) and not fails and not ended:
             return
         self.event, tone = event_of(truth)
-        frame = add_caption(self._studio.frame(), Caption(self._title, self._status(step), self.event, tone))
+        speed = f" · {faster}x speed" if faster > 1 else ""
+        caption = Caption(self._title, self._status(step) + speed, self.event, tone)
+        frame = add_caption(self._studio.frame(), caption)
         if fails:
             self._still(frame, "failure")
         if ended:
@@ -72,7 +79,5 @@ class EpisodeFilm:
         candidate = int(self._agent.notes().candidate[0])
         return status if candidate == NOTHING else f"{status} · memory advises {CANDIDATES[candidate].name}"
 
-    def _still(self, frame: object, moment: str) -> None:
-        path = self._stills.with_name(f"{self._stills.name}-{moment}.png")
-        iio.imwrite(path, frame)
-        self.stills.append(path)
+    def _still(self, frame: np.ndarray, moment: str) -> None:
+        iio.imwrite(self._stills.with_name(f"{self._stills.name}-{moment}.png"), frame)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import imageio.v2 as iio
+from PIL import Image
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -13,6 +14,42 @@ if TYPE_CHECKING:
     import numpy as np
 
 FORMATS: tuple[str, ...] = ("mp4", "gif")
+
+
+class _Mp4:
+    def __init__(self, path: Path, frames_per_s: float) -> None:
+        # yuv420p and the index at the front are what browsers ask for.
+        self._writer = iio.get_writer(
+            path,
+            format="FFMPEG",
+            mode="I",
+            fps=frames_per_s,
+            codec="libx264",
+            pixelformat="yuv420p",
+            quality=8,
+            output_params=["-movflags", "+faststart"],
+        )
+
+    def append(self, frame: np.ndarray) -> None:
+        self._writer.append_data(frame)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _Gif:
+    def __init__(self, path: Path, frames_per_s: float) -> None:
+        self._path, self._pages = path, []
+        # The format counts in hundredths of a second.
+        self._page_ms = 10 * round(100.0 / frames_per_s)
+
+    def append(self, frame: np.ndarray) -> None:
+        self._pages.append(Image.fromarray(frame).quantize(256, dither=Image.Dither.NONE))
+
+    def close(self) -> None:
+        if self._pages:
+            first, *others = self._pages
+            first.save(self._path, save_all=True, append_images=others, duration=self._page_ms, loop=0)
 
 
 class Video:
@@ -28,20 +65,12 @@ class Video:
         if kind not in FORMATS:
             raise ValueError(f"unknown format {kind!r}; available: {', '.join(FORMATS)}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        # yuv420p and the index at the front: what browsers ask for.
-        options: dict[str, Any] = {
-            "mp4": {
-                "format": "FFMPEG", "fps": frames_per_s, "codec": "libx264", "pixelformat": "yuv420p", "quality": 8,
-                "output_params": ["-movflags", "+faststart"],
-            },
-            "gif": {"format": "GIF-PIL", "duration": 1000.0 / frames_per_s, "loop": 0},
-        }[kind]  # fmt: skip
-        self._writer = iio.get_writer(path, mode="I", **options)
+        self._writer = _Mp4(path, frames_per_s) if kind == "mp4" else _Gif(path, frames_per_s)
 
     def append(self, frame: np.ndarray, times: int = 1) -> None:
         """Show ``frame`` (height, width, 3), uint8, for ``times`` frames."""
         for _ in range(times):
-            self._writer.append_data(frame)
+            self._writer.append(frame)
 
     def __enter__(self) -> Self:
         """The film itself."""

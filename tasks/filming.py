@@ -81,9 +81,7 @@ class Studio:
         base = env.goal_pos_b[0] - 0.5 * seen.object_size_m[0] * torch.tensor([0.0, 0.0, 1.0])
         lift = torch.tensor([0.0, 0.0, 0.6 * _MARKER_THICKNESS_M])
         set_static_position(_MARKER_PRIM, base + lift + env.scene.env_origins[0])
-        image = self._camera.data.output["rgb"]
-        pixels = image.torch if hasattr(image, "torch") else image
-        return np.array(pixels[0, ..., :3].cpu(), dtype=np.uint8)
+        return self._camera.data.output["rgb"].torch[0, ..., :3].cpu().numpy().astype(np.uint8)
 
     def close(self) -> None:
         """Free the place for the process's next simulation."""

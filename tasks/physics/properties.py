@@ -44,7 +44,7 @@ def set_static_position(prim: str, position_w: torch.Tensor) -> None:
     """
     model = NewtonManager.get_model()
     rows = [row for row, label in enumerate(model.shape_label) if prim in label.split("/")]
-    if not rows:
+    if not rows or model.shape_transform is None:
         raise KeyError(f"no shape belongs to {prim!r}; the scene has {', '.join(model.shape_label)}")
     wp.to_torch(model.shape_transform)[rows, :3] = position_w
 
