@@ -22,22 +22,26 @@ pytestmark = pytest.mark.sim
 TASK = "FlowRAG-PickPlace-Franka"
 
 
-def test_a_demo_films_a_failure_and_writes_its_stills(tmp_path):
+def test_a_demo_films_a_failure_and_the_attempt_that_remembers_it(tmp_path):
+    # Too few steps to succeed in, enough to break the object.
     request = DemoRequest(
-        task="pick_place", fault="crushable_object", arm="nominal_expert", attempts=1, seed=0, out=tmp_path,
-        format="mp4", width=64, max_steps=44,
+        task="pick_place", fault="crushable_object", arm="parallel", attempts=2, seed=0, out=tmp_path,
+        format="mp4", width=64, max_steps=56,
     )  # fmt: skip
     console = io.StringIO()
     film = film_demo(prepare_demo(request), console)
-    assert film == tmp_path / "pick_place-crushable_object-nominal_expert.mp4"
+    assert film == tmp_path / "pick_place-crushable_object-parallel.mp4"
     frames = iio.imread(film)
     assert frames.shape[1:] == (64, 64, 3)
     moving = frames[:14, 16:].astype(float)
     assert (np.abs(np.diff(moving, axis=0)).max(axis=(1, 2, 3)) > 20).all()
-    assert "grasp failure" in console.getvalue()
+    first, second = console.getvalue().splitlines()
+    assert first.startswith("attempt 1, parallel, 0 remembered failures: grasp failure")
+    assert second.startswith("attempt 2, parallel, 1 remembered failure:")
     stills = [iio.imread(film.with_name(f"{film.stem}-1-{moment}.png")) for moment in ("failure", "end")]
     assert all(still.shape == (64, 64, 3) for still in stills)
     assert (stills[0] != stills[1]).any()
+    assert film.with_name(f"{film.stem}-2-end.png").exists()
 
 
 @pytest.fixture(scope="module")
