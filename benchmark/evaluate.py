@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, ArmSettings, bank_of, build_agent
 from flow_rag_vla.agents.checkpoint import load_checkpoint
-from flow_rag_vla.benchmark.config import AgentSettings
-from flow_rag_vla.benchmark.expert_arm import ExpertAgent
+from flow_rag_vla.benchmark.actors import EXPERTS, checkpoint_path, default_arm_settings, make_expert, make_policy_agent
 from flow_rag_vla.benchmark.plan import E1, PlannedEpisode, Unit
 from flow_rag_vla.benchmark.progress import Progress
 from flow_rag_vla.benchmark.rollout import run_wave
@@ -27,9 +24,6 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
 
 MAX_STEPS = 260
-
-EXPERTS: tuple[str, ...] = ("expert", "nominal_expert")
-"""The scripted expert, told every hazard or none."""
 
 
 @dataclass(frozen=True)
@@ -62,38 +56,17 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
         site.scenario(request.task, seed, fault) for seed in seed_block(request.split, request.seed, request.num_envs)
     ]
     policy = None
-    path = DEFAULT_CHECKPOINT if request.checkpoint == "default" else Path(request.checkpoint)
+    path = checkpoint_path(request.checkpoint)
     if request.arm not in EXPERTS:
         policy = load_checkpoint(path, resolve_device(request.device))
         policy.flow.cfg.ode_steps = request.ode_steps
     env = make_fleet(
         request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS
     )
-    agent: Agent
     if policy is None:
-        expert = ExpertAgent(env.num_envs, str(env.device), informed=request.arm == "expert")
-        expert.tell(scenarios, env.num_envs)
-        agent = expert
+        agent = make_expert(request.arm, env, scenarios)
     else:
-        defaults = AgentSettings()
-        settings = ArmSettings(
-            execute=request.execute,
-            num_neighbours=defaults.num_neighbours,
-            similarity_threshold=defaults.similarity_threshold,
-            confidence_gate=defaults.confidence_gate,
-            max_cases=defaults.max_cases,
-            bank=bank_of(path),
-        )
-        agent = build_agent(
-            request.arm,
-            policy,
-            None,
-            settings,
-            num_envs=env.num_envs,
-            max_steps=MAX_STEPS,
-            device=str(env.device),
-            remembers=False,
-        )
+        agent = make_policy_agent(request.arm, env, policy, default_arm_settings(path, request.execute))
     return _run(env, agent, request, [PlannedEpisode(E1, s, s.id, 0) for s in scenarios], console)
 
 

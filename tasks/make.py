@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import gymnasium as gym
@@ -12,6 +13,8 @@ from flow_rag_vla.tasks.device import default_device
 from flow_rag_vla.tasks.registry import get_task
 
 if TYPE_CHECKING:
+    from isaaclab.scene import InteractiveSceneCfg
+
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv, ManipulationEnvCfg
 
 def resolve_device(device: str = "auto") -> str:
@@ -27,7 +30,13 @@ def resolve_physics(physics: str, device: str) -> str:
 
 
 def make_fleet(
-    task: str, num_envs: int, *, physics: str = "auto", device: str = "auto", max_steps: int | None = None
+    task: str,
+    num_envs: int,
+    *,
+    physics: str = "auto",
+    device: str = "auto",
+    max_steps: int | None = None,
+    furnish: Callable[[InteractiveSceneCfg], None] | None = None,
 ) -> ManipulationEnv:
     """``num_envs`` environments of ``task``.
 
@@ -37,6 +46,7 @@ def make_fleet(
         physics: Preset name or ``auto``.
         device: ``cpu``, ``cuda:N`` or ``auto``.
         max_steps: Control steps of an episode; the task's own time limit by default.
+        furnish: Adds to the scene's configuration before it is built, such as a camera.
 
     Raises:
         KeyError: an unknown task.
@@ -53,6 +63,8 @@ def make_fleet(
     cfg.sim.physics = physics_cfg(resolve_physics(physics, device), device)
     if max_steps is not None:
         cfg.episode_length_s = max_steps / CONTROL_HZ
+    if furnish is not None:
+        furnish(cfg.scene)
     if not isinstance(spec.entry_point, str):
         raise TypeError(f"{name} is registered with {spec.entry_point!r}, expected module:class")
     return _load(spec.entry_point)(cfg)

@@ -137,6 +137,11 @@ class ManipulationEnv(DirectRLEnv):
         """(num_envs,) bool: episodes that have ended."""
         return self._events.done
 
+    @property
+    def goal_pos_b(self) -> torch.Tensor:
+        """(num_envs, 3) the true goal for the object centre, m; a fault may bias what is perceived of it."""
+        return self._goal_pos_b
+
     def observe(self) -> Observation:
         """What the robots sense now (computed once per control step)."""
         return self._observation

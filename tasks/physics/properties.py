@@ -1,4 +1,4 @@
-"""Per-environment properties of bodies: shape, size, friction, mass and centre of mass, on Newton."""
+"""Per-environment properties of bodies on Newton: shape, size, colour, friction, mass and centre of mass."""
 
 from __future__ import annotations
 
@@ -58,6 +58,24 @@ def set_shape(body: RigidObject, env_ids: torch.Tensor, models: Sequence[ObjectM
     scales[env_ids, BOX_SHAPE] = torch.where(round_, speck, half)
     scales[env_ids, CYLINDER_SHAPE] = torch.where(round_, cylinder, speck * speck.new_tensor([1.0, 1.0, 0.0]))
     NewtonManager.add_model_change(ModelFlags.SHAPE_PROPERTIES)
+
+
+def set_colour(body: RigidObject, env_ids: torch.Tensor, rgb: torch.Tensor) -> None:
+    """Set the colour that pictures show of ``body`` in ``env_ids`` (k,) to ``rgb`` (k, 3), 0 to 1."""
+    _shape_attribute(body, "shape_color")[env_ids] = rgb.unsqueeze(1)
+
+
+def set_static_position(prim: str, position_w: torch.Tensor) -> None:
+    """Move what the scene spawned as ``prim`` without a body (a visual marker) to ``position_w`` (3,), m.
+
+    Raises:
+        KeyError: there is no shape of that name.
+    """
+    model = NewtonManager.get_model()
+    rows = [row for row, label in enumerate(model.shape_label) if prim in label.split("/")]
+    if not rows or model.shape_transform is None:
+        raise KeyError(f"no shape belongs to {prim!r}; the scene has {', '.join(model.shape_label)}")
+    wp.to_torch(model.shape_transform)[rows, :3] = position_w
 
 
 def set_mass(body: RigidObject, env_ids: torch.Tensor, mass_kg: torch.Tensor, unit_inertia: torch.Tensor) -> None:

@@ -1,0 +1,70 @@
+"""Whoever acts in a fleet, by arm name: the scripted experts and the arms that need a trained policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MODEL_ARMS, ArmSettings, bank_of, build_agent
+from flow_rag_vla.benchmark.config import AgentSettings
+from flow_rag_vla.benchmark.expert_arm import ExpertAgent
+
+if TYPE_CHECKING:
+    from flow_rag_vla.agents.agent import Agent
+    from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.memory.failure_memory import FailureMemory
+    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.scenario import Scenario
+
+EXPERTS: tuple[str, ...] = ("expert", "nominal_expert")
+"""The scripted expert, told every hazard or none."""
+
+ACTORS: tuple[str, ...] = (*EXPERTS, *MODEL_ARMS)
+
+
+def checkpoint_path(checkpoint: str) -> Path:
+    """The file that ``checkpoint`` names; ``default`` is the one that ships with the project."""
+    return DEFAULT_CHECKPOINT if checkpoint == "default" else Path(checkpoint)
+
+
+def default_arm_settings(checkpoint: Path, execute: int | None = None) -> ArmSettings:
+    """The benchmark's default settings, with the demonstrations beside ``checkpoint``."""
+    defaults = AgentSettings()
+    return ArmSettings(
+        execute=defaults.execute if execute is None else execute,
+        num_neighbours=defaults.num_neighbours,
+        similarity_threshold=defaults.similarity_threshold,
+        confidence_gate=defaults.confidence_gate,
+        max_cases=defaults.max_cases,
+        bank=bank_of(checkpoint),
+    )
+
+
+def make_expert(arm: str, env: ManipulationEnv, scenarios: Sequence[Scenario]) -> ExpertAgent:
+    """The expert ``arm`` for one wave of ``scenarios``."""
+    expert = ExpertAgent(env.num_envs, str(env.device), informed=arm == "expert")
+    expert.tell(scenarios, env.num_envs)
+    return expert
+
+
+def make_policy_agent(
+    arm: str,
+    env: ManipulationEnv,
+    policy: PolicyCheckpoint,
+    settings: ArmSettings,
+    memory: FailureMemory | None = None,
+    *,
+    remembers: bool = False,
+) -> Agent:
+    """``arm`` for ``env``; it consults ``memory`` as it is now, and writes nothing to it."""
+    return build_agent(
+        arm,
+        policy,
+        None if memory is None else memory.frozen(),
+        settings,
+        num_envs=env.num_envs,
+        max_steps=env.max_episode_length,
+        device=str(env.device),
+        remembers=remembers,
+    )
