@@ -32,7 +32,7 @@ SIZE_SCALE_M = 0.05
 
 POLICY_FEATURE_BLOCKS: tuple[tuple[str, int], ...] = (
     ("ee_pos", 3), ("ee_tracking", 3), ("ee_rotation_6d", 6), ("ee_rotation_tracking", 3),
-    ("object_from_ee", 3), ("object_from_ee_fine", 3), ("object_yaw", 2),
+    ("object_from_ee", 3), ("object_from_ee_fine", 3), ("object_yaw", 2), ("object_long_axis", 2),
     ("goal_from_object", 3), ("goal_from_object_fine", 3), ("goal_from_ee", 3), ("goal_from_target_fine", 3),
     ("gripper_width", 1), ("grip_force", 2), ("previous_action", 7), ("object_size", 3),
 )  # fmt: skip
@@ -56,7 +56,8 @@ def policy_features(observation: Observation) -> torch.Tensor:
     """Normalised policy input (num_envs, NUM_POLICY_FEATURES), float32; blocks as in ``POLICY_FEATURE_BLOCKS``.
 
     The hand's orientation is given by the first two columns of its rotation matrix (Zhou et al. 2019); the object's
-    yaw relative to the hand by sine and cosine of four times the angle, since a box looks the same every 90 degrees.
+    yaw relative to the hand by sine and cosine of four times the angle, since a square box looks the same every 90
+    degrees, and, where the object is long, of twice the angle: it looks the same every 180 degrees.
     """
     o = observation
     hand = rotation_matrix(o.ee_quat_b)
@@ -73,7 +74,8 @@ def policy_features(observation: Observation) -> torch.Tensor:
         _small_rotation(target, hand) / TRACKING_SCALE_RAD,
         (o.object_pos_b - o.ee_pos_b) / POSITION_SCALE_M,
         torch.tanh(object_from_target / FINE_SCALE_M),
-        _quarter_turn_yaw(box, target),
+        _multiple_of_yaw(4.0, box, target),
+        _multiple_of_yaw(2.0, box, target) * elongated(o).unsqueeze(1),
         goal_from_object / POSITION_SCALE_M,
         torch.tanh(goal_from_object / FINE_SCALE_M),
         (o.goal_pos_b - o.ee_pos_b) / POSITION_SCALE_M,
@@ -93,10 +95,10 @@ def _small_rotation(to: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
     return torch.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], dim=1)
 
 
-def _quarter_turn_yaw(box: torch.Tensor, hand: torch.Tensor) -> torch.Tensor:
-    """Sine and cosine (n, 2) of four times the yaw of ``box`` relative to ``hand``, both (n, 3, 3)."""
+def _multiple_of_yaw(factor: float, box: torch.Tensor, hand: torch.Tensor) -> torch.Tensor:
+    """Sine and cosine (n, 2) of ``factor`` times the yaw of ``box`` relative to ``hand``, both (n, 3, 3)."""
     yaw = torch.atan2(box[:, 1, 0], box[:, 0, 0]) - torch.atan2(hand[:, 1, 0], hand[:, 0, 0])
-    return torch.stack([torch.sin(4.0 * yaw), torch.cos(4.0 * yaw)], dim=1)
+    return torch.stack([torch.sin(factor * yaw), torch.cos(factor * yaw)], dim=1)
 
 
 def observation_from_fields(fields: Mapping[str, torch.Tensor]) -> Observation:

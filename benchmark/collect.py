@@ -44,7 +44,7 @@ def collect(
             block = seeds[first : first + env.num_envs]
             padded = block + [block[0]] * (env.num_envs - len(block))
             scenarios = demonstration_scenarios(task, padded)
-            episodes = record_demonstrations(env, scenarios, demonstration_plan(padded, str(env.device)))
+            episodes = record_demonstrations(env, scenarios, demonstration_plan(task, padded, str(env.device)))
             good = episodes.success & (torch.arange(env.num_envs, device=env.device) < len(block))
             _save(episodes, good, padded, out / f"wave-{wave:03d}.safetensors")
             kept += int(good.sum())

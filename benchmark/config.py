@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from flow_rag_vla.benchmark.seeds import MAX_SITES
-from flow_rag_vla.tasks.make import TASKS
+from flow_rag_vla.tasks.pick_place import TASK as DEFAULT_TASK
+from flow_rag_vla.tasks.registry import get_task
 
 DEFAULT_ARMS: tuple[str, ...] = ("flow_only", "rag_only", "sequential", "parallel")
 CONTROL_ARMS: tuple[str, ...] = (
@@ -49,7 +50,7 @@ class BenchmarkSettings:
     """What ``scripts/benchmark.py`` runs; None stands for the device's default."""
 
     ablation: str = "parallel"
-    task: str = TASKS[0]
+    task: str = DEFAULT_TASK.name
     physics: str = "auto"
     device: str = "auto"
     num_envs: int | None = None
@@ -115,8 +116,10 @@ def _one_line(message: str, overrides: Sequence[str]) -> str:
 
 
 def _check(settings: BenchmarkSettings) -> None:
-    if settings.task not in TASKS:
-        raise ValueError(f"unknown task {settings.task!r}; available: {', '.join(TASKS)}")
+    try:
+        settings.task = get_task(settings.task).name
+    except KeyError as error:
+        raise ValueError(error.args[0]) from None
     if settings.physics not in PHYSICS:
         raise ValueError(f"unknown physics {settings.physics!r}; available: {', '.join(PHYSICS)}")
     least = {

@@ -24,8 +24,8 @@ from flow_rag_vla.benchmark.progress import Progress
 from flow_rag_vla.benchmark.rollout import run_wave
 from flow_rag_vla.benchmark.seeds import MAX_SITES, SPLITS, seed_block
 from flow_rag_vla.benchmark.video import FORMATS, Video
-from flow_rag_vla.tasks.faults import get_fault
-from flow_rag_vla.tasks.naming import find_task, short_name
+from flow_rag_vla.tasks.faults.registry import get_fault
+from flow_rag_vla.tasks.registry import get_task
 from flow_rag_vla.tasks.sites import make_site
 
 if TYPE_CHECKING:
@@ -88,17 +88,17 @@ class Demo:
     def stem(self) -> Path:
         """Path of the film without its suffix."""
         fault = self.request.fault
-        return self.request.out / f"{short_name(self.scenario.task)}-{fault}-{self.request.arm}"
+        return self.request.out / f"{get_task(self.scenario.task).slug}-{fault}-{self.request.arm}"
 
 
 def prepare_demo(request: DemoRequest) -> Demo:
     """Check ``request`` and name its scenario, before anything is built.
 
     Raises:
-        ValueError: an unknown task, arm or format, a number out of range, or no usable checkpoint.
-        KeyError: an unknown fault.
+        ValueError: an unknown arm or format, a number out of range, or no usable checkpoint.
+        KeyError: an unknown task or fault.
     """
-    task = find_task(request.task)
+    task = get_task(request.task)
     fault = None if request.fault == "none" else get_fault(request.fault)
     for what, name, known in (("arm", request.arm, ARMS), ("format", request.format, FORMATS)):
         if name not in known:
@@ -109,7 +109,7 @@ def prepare_demo(request: DemoRequest) -> Demo:
     if request.width < _PIXEL_BLOCK or request.width % _PIXEL_BLOCK:
         raise ValueError(f"width is {request.width}, expected a multiple of {_PIXEL_BLOCK}")
     layout_seed = seed_block(_SPLIT, request.seed, 1)[0]
-    scenario = make_site(SPLITS[_SPLIT].start + request.seed * MAX_SITES).scenario(task, layout_seed, fault)
+    scenario = make_site(SPLITS[_SPLIT].start + request.seed * MAX_SITES, task.name).scenario(layout_seed, fault)
     needs_policy = request.arm not in (BOTH_EXPERTS, *EXPERTS)
     policy = load_checkpoint(checkpoint_path(request.checkpoint)) if needs_policy else None
     return Demo(request, scenario, policy)
@@ -176,7 +176,7 @@ class _Shooting:
         if memory is not None:
             who += f", {len(memory)} remembered failure{'' if len(memory) == 1 else 's'}"
         agent = self._agent(arm)
-        title = f"{short_name(scenario.task)} · fault: {scenario.fault} · {who}"
+        title = f"{get_task(scenario.task).slug} · fault: {scenario.fault} · {who}"
         stem = self._demo.stem
         film = EpisodeFilm(
             self._studio, agent, self._video, title, attempt, stem.with_name(f"{stem.name}-{attempt + 1}")

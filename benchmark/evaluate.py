@@ -13,7 +13,7 @@ from flow_rag_vla.benchmark.rollout import run_wave
 from flow_rag_vla.benchmark.seeds import MAX_SITES, SPLITS, seed_block
 from flow_rag_vla.benchmark.statistics import proportion
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.faults import get_fault
+from flow_rag_vla.tasks.faults.registry import get_fault
 from flow_rag_vla.tasks.make import make_fleet, resolve_device
 from flow_rag_vla.tasks.sites import make_site
 
@@ -51,10 +51,8 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
         KeyError: an unknown fault.
     """
     fault = None if request.fault == "none" else get_fault(request.fault)
-    site = make_site(SPLITS[request.split].start + request.seed * MAX_SITES)
-    scenarios = [
-        site.scenario(request.task, seed, fault) for seed in seed_block(request.split, request.seed, request.num_envs)
-    ]
+    site = make_site(SPLITS[request.split].start + request.seed * MAX_SITES, request.task)
+    scenarios = [site.scenario(seed, fault) for seed in seed_block(request.split, request.seed, request.num_envs)]
     policy = None
     path = checkpoint_path(request.checkpoint)
     if request.arm not in EXPERTS:

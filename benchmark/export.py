@@ -12,9 +12,8 @@ from flow_rag_vla.benchmark.errors import UsageError
 from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.progress import Progress
 from flow_rag_vla.benchmark.seeds import MAX_SITES, SPLITS, require_split, seed_block
-from flow_rag_vla.tasks.faults import get_fault
+from flow_rag_vla.tasks.faults.registry import get_fault
 from flow_rag_vla.tasks.lerobot_export import LeRobotWriter
-from flow_rag_vla.tasks.make import TASKS
 from flow_rag_vla.tasks.recording import record_trajectories
 from flow_rag_vla.tasks.sites import make_site
 
@@ -46,14 +45,12 @@ def export_scenarios(task: str, fault: str, seed: int, num_episodes: int) -> lis
     Raises:
         UsageError: an unknown task or fault, or a seed or number out of range.
     """
-    if task not in TASKS:
-        raise UsageError(f"unknown task {task!r}; available: {', '.join(TASKS)}")
     try:
         hazard = None if fault == "none" else get_fault(fault)
         layout_seeds = seed_block("train", seed, num_episodes)
         require_split(layout_seeds, "train")
-        site = make_site(SPLITS["train"].start + seed * MAX_SITES)
-        return [site.scenario(task, layout_seed, hazard) for layout_seed in layout_seeds]
+        site = make_site(SPLITS["train"].start + seed * MAX_SITES, task)
+        return [site.scenario(layout_seed, hazard) for layout_seed in layout_seeds]
     except (KeyError, ValueError) as error:
         raise UsageError(str(error.args[0])) from None
 

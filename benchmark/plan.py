@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.seeds import seed_block
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.faults import FAULTS, Fault, avoidable_faults
-from flow_rag_vla.tasks.sites import make_site
 
 if TYPE_CHECKING:
+    from flow_rag_vla.tasks.faults.fault import Fault
     from flow_rag_vla.tasks.scenario import Scenario
+    from flow_rag_vla.tasks.sites import Site
 
 AVOIDABLE_SHARE, EXOGENOUS_SHARE, CONTROL_SHARE = 0.60, 0.10, 0.12
 """Shares of E1's scenarios; the rest is clean."""
@@ -78,29 +78,34 @@ class Plan:
 
 
 def plan_scenarios(
-    task: str, num_scenarios: int, sites: Sequence[int], run_seed: int, split: str = "evaluation"
+    sites: Sequence[Site], num_scenarios: int, run_seed: int, split: str = "evaluation"
 ) -> list[Scenario]:
-    """The E1 scenarios: faults in turn, sites in turn, layouts from the seeds of ``split``.
+    """The E1 scenarios: sites in turn, each site's faults in turn, layouts from the seeds of ``split``.
 
     Raises:
         ValueError: ``num_scenarios`` is smaller than two per avoidable fault.
     """
-    avoidable = avoidable_faults()
-    exogenous = [f for f in FAULTS.values() if f.fault_class is FaultClass.EXOGENOUS]
-    if num_scenarios < 2 * len(avoidable):
-        raise ValueError(f"got {num_scenarios} scenarios, expected at least {2 * len(avoidable)}")
-    counts = [round(num_scenarios * s) for s in (AVOIDABLE_SHARE, EXOGENOUS_SHARE, CONTROL_SHARE)]
-    kinds: list[tuple[Fault | None, FaultClass | None]] = []
-    kinds += [(avoidable[i % len(avoidable)], None) for i in range(counts[0])]
-    kinds += [(exogenous[i % len(exogenous)], None) for i in range(counts[1])]
-    kinds += [(avoidable[i % len(avoidable)], FaultClass.CONTROL) for i in range(counts[2])]
-    kinds += [(None, None)] * (num_scenarios - len(kinds))
-    built = [make_site(seed) for seed in sites]
-    layout_seeds = seed_block(split, run_seed, num_scenarios)
-    return [
-        built[i % len(built)].scenario(task, layout_seeds[i], fault, fault_class)
-        for i, (fault, fault_class) in enumerate(kinds)
-    ]
+    least = 2 * sum(len(site.avoidable_faults) for site in sites)
+    if num_scenarios < least:
+        raise ValueError(f"got {num_scenarios} scenarios, expected at least {least} (two per avoidable fault and site)")
+    layout_seeds = iter(seed_block(split, run_seed, num_scenarios))
+    scenarios = []
+    for share, kind, fault_class in (
+        (AVOIDABLE_SHARE, "avoidable_faults", None),
+        (EXOGENOUS_SHARE, "exogenous_faults", None),
+        (CONTROL_SHARE, "avoidable_faults", FaultClass.CONTROL),
+    ):
+        for i in range(round(num_scenarios * share)):
+            site = sites[i % len(sites)]
+            fault = _nth(getattr(site, kind), i // len(sites))
+            scenarios.append(site.scenario(next(layout_seeds), fault, None if fault is None else fault_class))
+    scenarios += [sites[i % len(sites)].scenario(seed) for i, seed in enumerate(layout_seeds)]
+    return scenarios
+
+
+def _nth(faults: Sequence[Fault], turn: int) -> Fault | None:
+    """The faults in turn; None (a clean scenario) where a site has none."""
+    return faults[turn % len(faults)] if faults else None
 
 
 def e2_episodes(scenarios: Sequence[Scenario], round_index: int) -> tuple[PlannedEpisode, ...]:

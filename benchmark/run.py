@@ -37,6 +37,7 @@ from flow_rag_vla.benchmark.storage import read_json_object, write_episodes_parq
 from flow_rag_vla.benchmark.units import MEMORY_FILE, UnitContext, run_unit
 from flow_rag_vla.tasks.make import make_fleet, resolve_device, resolve_physics
 from flow_rag_vla.tasks.physics.quiet import quiet_console
+from flow_rag_vla.tasks.sites import make_site
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -99,8 +100,8 @@ def plan_run(settings: BenchmarkSettings) -> Plan:
     if scenarios is None or num_envs is None or rounds is None:
         raise ValueError("plan_run needs resolved settings")
     first_site = SPLITS[settings.split].start + settings.seed * MAX_SITES
-    sites = range(first_site, first_site + settings.sites)
-    episodes = plan_scenarios(settings.task, scenarios, sites, settings.seed, settings.split)
+    sites = [make_site(first_site + i, settings.task) for i in range(settings.sites)]
+    episodes = plan_scenarios(sites, scenarios, settings.seed, settings.split)
     return make_plan(episodes, settings.arms, num_envs, rounds)
 
 

@@ -66,8 +66,8 @@ def measure(
         on_row: Called with each row as it is measured.
     """
     env = make_fleet(task, num_envs, physics=physics, max_steps=260)
-    site = make_site(0)
-    scenarios = [site.scenario(task, seed) for seed in seed_block("development", 0, num_envs)]
+    site = make_site(0, task)
+    scenarios = [site.scenario(seed) for seed in seed_block("development", 0, num_envs)]
     rows = []
     for arm in arms:
         observation = env.load(scenarios, [0] * num_envs)

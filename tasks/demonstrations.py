@@ -8,6 +8,7 @@ policy learns to come back.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,13 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from flow_rag_vla.tasks.colours import PALETTE
 from flow_rag_vla.tasks.contract import NOMINAL_GRIP
-from flow_rag_vla.tasks.expert import LOW_CLEARANCE_M, NOMINAL_CLEARANCE_M, ExpertPlan, ScriptedExpert
-from flow_rag_vla.tasks.faults import get_fault
+from flow_rag_vla.tasks.expert import DETOUR_M, ExpertPlan, ScriptedExpert
+from flow_rag_vla.tasks.faults.registry import get_fault
 from flow_rag_vla.tasks.layout import LANE_CENTRES_X_M, sample_layout
 from flow_rag_vla.tasks.randomness import keyed_generator
+from flow_rag_vla.tasks.registry import get_task
 from flow_rag_vla.tasks.scenario import Scenario
-from flow_rag_vla.tasks.sites import PALETTE
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.contract import Observation
@@ -31,7 +33,6 @@ NOMINAL_SHARE = 0.75
 """Share of demonstrations that use the nominal grip, and, independently, the nominal height."""
 
 DETOUR_SHARE = 0.06
-DETOUR_M = 0.16
 DROPPED_SHARE = 0.15
 """Share of demonstrations whose object is dropped on purpose and picked up again."""
 
@@ -69,8 +70,8 @@ class Episodes:
 
 
 def demonstration_scenarios(task: str, layout_seeds: Sequence[int]) -> list[Scenario]:
-    """Scenarios over all lanes and colours, without hazards but for objects dropped on purpose."""
-    colours = list(PALETTE)
+    """Scenarios over all lanes, colours and objects, without hazards but for objects dropped on purpose."""
+    spec, colours = get_task(task), list(PALETTE)
     release = get_fault("forced_release")
     scenarios = []
     for seed in layout_seeds:
@@ -79,38 +80,40 @@ def demonstration_scenarios(task: str, layout_seeds: Sequence[int]) -> list[Scen
         drops = rng.random() < DROPPED_SHARE
         scenarios.append(
             Scenario(
-                task=task,
+                task=spec.name,
                 site=0,
                 layout_seed=seed,
-                layout=sample_layout(seed, lane),
+                layout=sample_layout(seed, lane, spec.area),
                 object_colour=colours[rng.integers(len(colours))],
+                object_model=spec.objects[rng.integers(len(spec.objects))],
                 fault=release.name if drops else "none",
                 fault_class=release.fault_class if drops else Scenario.fault_class,
                 severity=release.default_severity if drops else 0.0,
-                parameters={"release_steps": release.default_severity} if drops else {},
+                parameters=release.parameters(release.default_severity) if drops else {},
             )
         )
     return scenarios
 
 
-def demonstration_plan(layout_seeds: Sequence[int], device: str) -> ExpertPlan:
+def demonstration_plan(task: str, layout_seeds: Sequence[int], device: str) -> ExpertPlan:
     """The style of each demonstration, named by its seed."""
+    spec = get_task(task)
+    nominal = spec.nominal_clearance_m
     rows = []
     for seed in layout_seeds:
         rng = keyed_generator("style", seed)
-        grip, clearance, detour = NOMINAL_GRIP, NOMINAL_CLEARANCE_M, 0.0
+        grip, clearance, detour = NOMINAL_GRIP, nominal, 0.0
         if rng.random() > NOMINAL_SHARE:
             # Log-uniform from 4 N to 40 N a finger.
             grip = float(np.exp(rng.uniform(np.log(0.1), 0.0)))
         if rng.random() > NOMINAL_SHARE:
-            clearance = float(
-                rng.choice([LOW_CLEARANCE_M, NOMINAL_CLEARANCE_M + 0.05, NOMINAL_CLEARANCE_M + 0.10, 0.27])
-            )
+            clearance = float(rng.choice([spec.low_clearance_m, nominal + 0.05, nominal + 0.10, nominal + 0.15]))
         if rng.random() < DETOUR_SHARE:
             detour = float(rng.choice([-DETOUR_M, DETOUR_M]))
-        rows.append((grip, clearance, detour, 1.0))
-    table = torch.tensor(rows, device=device)
-    return ExpertPlan(*table.unbind(dim=1))
+        rows.append((grip, clearance, detour))
+    grips, clearances, detours = torch.tensor(rows, device=device).unbind(dim=1)
+    plan = ExpertPlan.nominal(len(rows), device, spec)
+    return dataclasses.replace(plan, grip=grips, clearance_m=clearances, detour_m=detours)
 
 
 def record_demonstrations(env: ManipulationEnv, scenarios: Sequence[Scenario], plan: ExpertPlan) -> Episodes:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv, ManipulationEnvCfg
 
+
 def resolve_device(device: str = "auto") -> str:
     """``cuda:0`` where there is one and ``device`` is ``auto``, else ``cpu``; any other name is kept."""
     return default_device() if device == "auto" else device

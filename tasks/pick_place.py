@@ -41,4 +41,5 @@ TASK = Task(
     at_goal=at_goal,
     releases=True,
     success_steps=1,
+    aliases=("pick_and_place",),
 )

@@ -13,7 +13,7 @@ import imageio.v3 as iio
 import torch
 
 from flow_rag_vla.tasks.expert import ExpertPlan, ScriptedExpert
-from flow_rag_vla.tasks.faults import get_fault, parameter_dict
+from flow_rag_vla.tasks.faults.registry import get_fault
 from flow_rag_vla.tasks.filming import Studio
 from flow_rag_vla.tasks.layout import Layout
 from flow_rag_vla.tasks.scenario import Scenario
@@ -43,7 +43,7 @@ def take_stills(folder: Path) -> list[Path]:
             fault=name,
             fault_class=fault.fault_class,
             severity=fault.default_severity,
-            parameters=parameter_dict(fault.parameters(fault.default_severity)),
+            parameters=fault.parameters(fault.default_severity),
         )
         observation = env.load([scenario], [0])
         expert = ScriptedExpert(1)

@@ -32,15 +32,16 @@ def task_names() -> tuple[str, ...]:
 
 
 def get_task(name: str) -> Task:
-    """The task with gym id or short name ``name``.
+    """The task whose gym id, short name or alias is ``name``.
 
     Raises:
         KeyError: naming the tasks that exist.
     """
     for task in _TASKS.values():
-        if name in (task.name, task.slug):
+        if name in (task.name, task.slug, *task.aliases):
             return task
-    raise KeyError(f"unknown task {name!r}; available: {', '.join(_TASKS)}")
+    known = ", ".join(f"{task.slug} ({task.name})" for task in all_tasks())
+    raise KeyError(f"unknown task {name!r}; available: {known}")
 
 
 for _module in (pick_place, stack, lift, bin_transport):

@@ -43,9 +43,7 @@ class Scenario:
         """The scenario that ``to_dict`` described."""
         layout = row["layout"]
         pairs = {name: tuple(layout[name]) for name in ("object_xy_m", "goal_xy_m")}
-        return cls(
-            **{**row, "fault_class": FaultClass(row["fault_class"]), "layout": Layout(**{**layout, **pairs})}
-        )
+        return cls(**{**row, "fault_class": FaultClass(row["fault_class"]), "layout": Layout(**{**layout, **pairs})})
 
     @property
     def id(self) -> str:

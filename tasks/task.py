@@ -20,7 +20,7 @@ class Task:
     name: str
     """Gym id."""
     slug: str
-    """Short name, as in file names and ``scripts/demo.py --task``."""
+    """Short name, as in file names and ``--task``."""
     instructions: tuple[str, ...]
     """Wordings of the same task; an episode's seed picks one."""
     objects: tuple[str, ...]
@@ -38,5 +38,7 @@ class Task:
     """Control steps for which the object must be at the goal (released and still, or held)."""
     max_steps: int = 200
     """Time limit, control steps (1/30 s); measurements of recovery allow more."""
+    aliases: tuple[str, ...] = ()
+    """Other names that ``--task`` understands."""
     carry_zone_y_m: tuple[float, float] = (-0.10, 0.10)
     """Stretch of the way (y) in which pushes and forced releases may start."""

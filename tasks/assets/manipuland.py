@@ -23,7 +23,7 @@ def spawn_manipuland(
 ) -> Usd.Prim:
     """The body at ``prim_path``, its box at ``geometry`` and its cylinder at ``round/geometry``."""
     edge = min(cfg.size)
-    scale = tuple(size / edge for size in cfg.size)
+    scale = (cfg.size[0] / edge, cfg.size[1] / edge, cfg.size[2] / edge)
     prim = spawn_geom_from_prim_type(prim_path, cfg, "Cube", {"size": edge}, translation, orientation, scale)
     radius, height = min(cfg.size[:2]) / 2, cfg.size[2]
     # A collider only: mass and rigid body belong to the parent.
@@ -43,7 +43,7 @@ def spawn_manipuland(
 class ManipulandCfg(CuboidCfg):
     """A box of the largest size that any object has, with a cylinder inside."""
 
-    func: Callable = spawn_manipuland
+    func: Callable | str = spawn_manipuland
     size: tuple[float, float, float] = (
         2 * MAX_HALF_EXTENTS_M[0],
         2 * MAX_HALF_EXTENTS_M[1],

@@ -46,7 +46,7 @@ class HazardState:
             scenarios: k of them.
             carry_zone_y_m: Where triggers without a region of their own may be met.
         """
-        zone = dict(zip(("trigger_y_low_m", "trigger_y_high_m"), carry_zone_y_m, strict=True))
+        zone: dict[str, float] = {"trigger_y_low_m": carry_zone_y_m[0], "trigger_y_high_m": carry_zone_y_m[1]}
         for name in HAZARD_FIELDS:
             fallback = zone.get(name, default_of(name))
             column = [s.parameters.get(name, fallback) for s in scenarios]

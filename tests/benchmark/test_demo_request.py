@@ -15,7 +15,7 @@ from flow_rag_vla.benchmark.demo import DemoRequest, prepare_demo
 from flow_rag_vla.benchmark.film import event_of
 from flow_rag_vla.benchmark.seeds import split_of
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES, EpisodeTruth
-from flow_rag_vla.tasks.naming import find_task, short_name
+from flow_rag_vla.tasks.registry import get_task
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "demo.py"
 REQUEST = DemoRequest(
@@ -25,9 +25,8 @@ REQUEST = DemoRequest(
 
 def test_tasks_answer_to_short_names_and_gym_ids():
     gym_id = "FlowRAG-PickPlace-Franka"
-    assert {find_task(name) for name in ("pick_place", "pick_and_place", gym_id)} == {gym_id}
-    assert short_name("FlowRAG-BinTransport-Franka") == "bin_transport"
-    assert short_name("FlowRAG-Stack-Franka") == "stack"
+    assert {get_task(name).name for name in ("pick_place", "pick_and_place", gym_id)} == {gym_id}
+    assert get_task("FlowRAG-BinTransport-Franka").slug == "bin_transport"
 
 
 def test_a_demo_shows_the_fault_on_a_development_layout():

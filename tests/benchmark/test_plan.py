@@ -10,13 +10,15 @@ import pytest
 from flow_rag_vla.benchmark.plan import e2_episodes, make_plan, plan_scenarios
 from flow_rag_vla.benchmark.seeds import EVALUATION
 from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.registry import all_tasks
+from flow_rag_vla.tasks.sites import make_site
 
-TASK = "FlowRAG-PickPlace-Franka"
+SITES = [make_site(0, "pick_place")]
 
 
 @pytest.fixture
 def scenarios():
-    return plan_scenarios(TASK, 100, [0], 0)
+    return plan_scenarios(SITES, 100, 0)
 
 
 def test_every_fault_class_has_its_share(scenarios):
@@ -57,16 +59,28 @@ def test_all_arms_meet_the_same_episodes(scenarios):
 def test_the_plan_is_written_the_same_way_every_time(scenarios):
     plan = make_plan(scenarios, ["flow_only"], 64, 1)
     text = plan.to_jsonl()
-    assert text == make_plan(plan_scenarios(TASK, 100, [0], 0), ["flow_only"], 64, 1).to_jsonl()
+    assert text == make_plan(plan_scenarios(SITES, 100, 0), ["flow_only"], 64, 1).to_jsonl()
     rows = [json.loads(line) for line in text.splitlines()]
     assert sum("scenario" in row for row in rows) == 100 + 70
     assert sum("unit" in row for row in rows) == 2
 
 
 def test_several_sites_take_turns():
-    assert Counter(s.site for s in plan_scenarios(TASK, 100, [4, 5], 0)) == {4: 50, 5: 50}
+    assert Counter(s.site for s in plan_scenarios([make_site(seed, "pick_place") for seed in (4, 5)], 100, 0)) == {
+        4: 50,
+        5: 50,
+    }
 
 
 def test_too_few_scenarios_are_refused():
-    with pytest.raises(ValueError, match="got 3 scenarios, expected at least 10"):
-        plan_scenarios(TASK, 3, [0], 0)
+    with pytest.raises(ValueError, match="got 3 scenarios, expected at least 14 "):
+        plan_scenarios(SITES, 3, 0)
+
+
+@pytest.mark.parametrize("task", [task.slug for task in all_tasks()])
+def test_every_avoidable_fault_of_a_site_is_planned_about_equally_often(task):
+    site = make_site(7, task)
+    planned = plan_scenarios([site], 200, 0)
+    counts = Counter(s.fault for s in planned if s.fault_class is FaultClass.AVOIDABLE)
+    assert set(counts) == {fault.name for fault in site.avoidable_faults}
+    assert max(counts.values()) - min(counts.values()) <= 1

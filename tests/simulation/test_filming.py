@@ -55,7 +55,7 @@ def studio() -> Iterator[Studio]:
 
 
 def shown(studio: Studio, colour: str, goal_y_m: float) -> np.ndarray:
-    scenario = make_site(3).scenario(TASK, 10_000_100)
+    scenario = make_site(3, TASK).scenario(10_000_100)
     layout = dataclasses.replace(scenario.layout, goal_xy_m=(0.53, goal_y_m))
     studio.env.load([dataclasses.replace(scenario, layout=layout, object_colour=colour)], [0])
     return studio.frame().astype(float)

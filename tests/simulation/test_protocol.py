@@ -18,7 +18,6 @@ from flow_rag_vla.benchmark.records import EpisodeRecord
 from flow_rag_vla.benchmark.rollout import run_wave
 from flow_rag_vla.benchmark.run_directory import RunDirectory
 from flow_rag_vla.benchmark.units import UnitContext, memory_before, run_unit
-from flow_rag_vla.tasks.faults import avoidable_faults
 from flow_rag_vla.tasks.sites import make_site
 
 if TYPE_CHECKING:
@@ -54,9 +53,9 @@ def settings() -> ArmSettings:
 @pytest.fixture(scope="module")
 def plan(fleet) -> Plan:
     """Faults and clean scenarios on development seeds, one wave in E1."""
-    site = make_site(3)
-    faults = [*avoidable_faults(), None]
-    scenarios = [site.scenario(TASK, 10_000_100 + i, faults[i % len(faults)]) for i in range(12)]
+    site = make_site(3, TASK)
+    faults = [*site.avoidable_faults, None]
+    scenarios = [site.scenario(10_000_100 + i, faults[i % len(faults)]) for i in range(12)]
     return make_plan(scenarios, ARMS, fleet.num_envs, 1)
 
 

@@ -1,6 +1,7 @@
 """A wall across half of the carry path, too high to carry over, that the perception does not see.
 
-Left and right are those of someone who looks along the carry, from the pick side: left is -x, towards the robot.  The way round must be within reach, which leaves three lanes for either.
+Left and right are those of someone who looks along the carry, from the pick side: left is -x, towards the robot.  The
+way round must be within reach, which leaves three lanes for either.
 """
 
 from flow_rag_vla.tasks.contract import FaultClass

@@ -18,8 +18,10 @@ class Rig:
         from isaaclab.sim import SimulationCfg, SimulationContext
 
         from flow_rag_vla.tasks.assets.gripper import GripperForce
+        from flow_rag_vla.tasks.objects import get_object
         from flow_rag_vla.tasks.physics.contacts import ContactForces
         from flow_rag_vla.tasks.physics.presets import CONTROL_STEP_S, physics_cfg
+        from flow_rag_vla.tasks.physics.properties import set_shape
         from flow_rag_vla.tasks.scene import TableSceneCfg
 
         self.dt = CONTROL_STEP_S
@@ -34,6 +36,7 @@ class Rig:
         self.robot, self.object, self.obstacle = (self.scene[name] for name in ("robot", "object", "obstacle"))
         self.finger_ids = self.robot.find_joints("panda_finger_joint.*")[0]
         self.arm_ids = self.robot.find_joints("panda_joint[1-7]")[0]
+        set_shape(self.object, torch.arange(num_envs), [get_object("cube")] * num_envs)
         self.contacts = ContactForces()
         self.gripper = GripperForce(num_envs, "cpu")
         home = self.robot.data.default_joint_pos.torch.clone()

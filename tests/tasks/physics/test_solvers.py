@@ -118,7 +118,7 @@ def test_changed_mass_and_friction_decide_whether_the_cube_is_held(make_rig: Cal
 
     rig = make_rig(physics)
     set_friction(rig.object, torch.tensor([1, 3]), torch.tensor([0.03, 1.0]))
-    set_mass(rig.object, torch.tensor([2]), torch.tensor([6.0]), 0.05)
+    set_mass(rig.object, torch.tensor([2]), torch.tensor([6.0]), torch.full((1, 3), 0.05**2 / 6.0))
     tip, orientation = rig.fingertips()
     for t in range(24):
         if t < 12:

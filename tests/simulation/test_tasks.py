@@ -1,0 +1,106 @@
+"""Every task in the simulator with every fault and class side by side: the expert, told the truth and not told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from flow_rag_vla.tasks.contract import FAILURE_TYPES, FaultClass
+from flow_rag_vla.tasks.expert import ExpertPlan, ScriptedExpert, informed_plan
+from flow_rag_vla.tasks.faults.registry import all_faults, get_fault
+from flow_rag_vla.tasks.registry import all_tasks
+from flow_rag_vla.tasks.sites import make_site
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.contract import EpisodeTruth
+    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.scenario import Scenario
+
+pytestmark = pytest.mark.sim
+
+DEVELOPMENT_SEED = 10_000_000
+FAMILY_TYPE = {"grasp": "grasp_failure"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All kinds of scenarios of a task, met by both experts."""
+
+    scenarios: list[Scenario]
+    nominal: dict[str, torch.Tensor]
+    informed: dict[str, torch.Tensor]
+
+    def rows(self, fault_class: FaultClass) -> list[int]:
+        return [i for i, s in enumerate(self.scenarios) if s.fault_class is fault_class]
+
+    def faults_where(self, rows: list[int], mask: torch.Tensor) -> list[str]:
+        return [self.scenarios[i].fault for i in rows if bool(mask[i])]
+
+
+@pytest.fixture(scope="module", params=[task.slug for task in all_tasks()])
+def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
+    """One batch: first half nominal, second half informed."""
+    from flow_rag_vla.tasks.make import make_fleet
+
+    faults = all_faults(request.param)
+    kinds = [(None, None), *((f, None) for f in faults), *((f, FaultClass.CONTROL) for f in faults)]
+    site = make_site(3, request.param)
+    scenarios = [site.scenario(DEVELOPMENT_SEED + i, *kind) for i, kind in enumerate(kinds)]
+    half = len(scenarios)
+    env = make_fleet(request.param, 2 * half, physics="newton_mujoco", device="cpu", max_steps=260)
+    plan = ExpertPlan.nominal(2 * half, task=env.task)
+    truth = _run(env, scenarios + scenarios, plan.replace_rows(torch.arange(half, 2 * half), informed_plan(scenarios)))
+    yield Outcome(
+        scenarios,
+        {name: value[:half] for name, value in vars(truth).items()},
+        {name: value[half:] for name, value in vars(truth).items()},
+    )
+    env.close()
+
+
+def _run(env: ManipulationEnv, scenarios: list[Scenario], plan: ExpertPlan) -> EpisodeTruth:
+    observation = env.load(scenarios, [0] * env.num_envs)
+    expert = ScriptedExpert(env.num_envs)
+    expert.reset(torch.arange(env.num_envs), plan)
+    for _ in range(env.max_episode_length):
+        env.step(expert.act(observation))
+        observation = env.observe()
+        if bool(env.done.all()):
+            break
+    return env.truth
+
+
+def test_the_expert_told_the_truth_succeeds_wherever_success_is_possible(outcome):
+    possible = [*outcome.rows(FaultClass.CLEAN), *outcome.rows(FaultClass.AVOIDABLE), *outcome.rows(FaultClass.CONTROL)]
+    assert outcome.faults_where(possible, ~outcome.informed["success"]) == []
+
+
+def test_the_nominal_expert_fails_on_every_avoidable_fault(outcome):
+    assert outcome.faults_where(outcome.rows(FaultClass.AVOIDABLE), outcome.nominal["success"]) == []
+
+
+def test_the_nominal_expert_succeeds_on_clean_and_control_scenarios(outcome):
+    harmless = outcome.rows(FaultClass.CLEAN) + outcome.rows(FaultClass.CONTROL)
+    assert outcome.faults_where(harmless, ~outcome.nominal["success"]) == []
+
+
+def test_the_first_causal_event_names_the_family_of_the_fault(outcome):
+    for i in outcome.rows(FaultClass.AVOIDABLE):
+        family = get_fault(outcome.scenarios[i].fault).family
+        kind = FAILURE_TYPES[int(outcome.nominal["failure_type"][i])]
+        assert kind == FAMILY_TYPE.get(family, family), outcome.scenarios[i].fault
+
+
+def test_faults_fire_where_they_act_and_nothing_fires_on_clean_scenarios(outcome):
+    hazardous = outcome.rows(FaultClass.AVOIDABLE) + outcome.rows(FaultClass.EXOGENOUS)
+    assert outcome.faults_where(hazardous, ~outcome.nominal["fault_fired"]) == []
+    assert not outcome.nominal["fault_fired"][outcome.rows(FaultClass.CLEAN)].any()
+
+
+def test_the_physics_holds(outcome):
+    assert not outcome.nominal["invalid"].any()
+    assert not outcome.informed["invalid"].any()
