@@ -62,11 +62,13 @@ class Family:
         model = objects[i % len(objects)]
         return Scenario(task.name, site, layout_seed, layout, "blue", model, parameters=dict(self.parameters))
 
-    def plan_for(self, scenarios: list[Scenario]) -> ExpertPlan:
+    def plan_for(self, scenarios: list[Scenario], device: str = "cpu") -> ExpertPlan:
         """The expert's plan on this family's ``scenarios``, in order."""
-        nominal = ExpertPlan.nominal(len(scenarios), task=get_task(self.task))
+        nominal = ExpertPlan.nominal(len(scenarios), device, get_task(self.task))
         changes = {
-            name: torch.tensor([value(s, i) if callable(value) else value for i, s in enumerate(scenarios)])
+            name: torch.tensor(
+                [value(s, i) if callable(value) else value for i, s in enumerate(scenarios)], device=device
+            )
             for name, value in self.plan.items()
         }
         return dataclasses.replace(nominal, **changes)
@@ -162,11 +164,11 @@ _PICK_PLACE = (
     Family("keeps_it", "pick_place", _TIMEOUT, 6, "the object is held at the goal and never let go", Phase.PLACE,
            False, script=mishaps.never_open),
     # Broken physics.
-    Family("non_finite_object", "pick_place", INVALID, 6, "the object's pose becomes NaN",
+    Family("non_finite_object", "pick_place", INVALID, 8, "the object's pose becomes NaN",
            breaks=InvalidReason.NON_FINITE_STATE),
     Family("object_in_table", "pick_place", INVALID, 8, "the object is put under the table",
            breaks=InvalidReason.OBJECT_IN_TABLE),
-    Family("runaway", "pick_place", INVALID, 6, "the object flies off at 5 km/s", breaks=InvalidReason.RUNAWAY_SPEED),
+    Family("runaway", "pick_place", INVALID, 8, "the object flies off at 5 km/s", breaks=InvalidReason.RUNAWAY_SPEED),
 )  # fmt: skip
 
 _STACK = (

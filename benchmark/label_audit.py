@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,15 @@ import torch
 
 from flow_rag_vla.benchmark.constructed_episodes import INVALID, NONE, Family
 from flow_rag_vla.benchmark.scripted_mishaps import Situation
-from flow_rag_vla.benchmark.seeds import DEVELOPMENT
+from flow_rag_vla.benchmark.seeds import BLOCK_SIZE, DEVELOPMENT, require_split
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, INVALID_REASONS, PHASES, InvalidReason
-from flow_rag_vla.tasks.expert import ExpertPlan, ScriptedExpert
+from flow_rag_vla.tasks.expert import ScriptedExpert
 from flow_rag_vla.tasks.make import make_fleet
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.contract import EpisodeTruth
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.scenario import Scenario
 
 LABELS: tuple[str, ...] = (NONE, *FAILURE_TYPES, INVALID)
 
@@ -92,6 +94,7 @@ def _share(agrees: Sequence[bool]) -> float | None:
 
 def run_audit(
     families: Iterable[Family],
+    seed: int = 0,
     physics: str = "auto",
     device: str = "auto",
     on_task: Callable[[str, int], None] | None = None,
@@ -100,10 +103,16 @@ def run_audit(
 
     Args:
         families: What to construct.
+        seed: Names the block of development layouts.
         physics: Preset name or ``auto``.
         device: ``cpu``, ``cuda:N`` or ``auto``.
         on_task: Called before each fleet with the task and its number of episodes.
+
+    Raises:
+        ValueError: the seed leaves the development range, or an unknown preset.
     """
+    first_layout = DEVELOPMENT.start + seed * BLOCK_SIZE
+    require_split(first_layout, "development")
     by_task: dict[str, list[Family]] = {}
     for family in families:
         by_task.setdefault(family.task, []).append(family)
@@ -114,25 +123,21 @@ def run_audit(
             on_task(task, num_envs)
         env = make_fleet(task, num_envs, physics=physics, device=device, max_steps=MAX_STEPS)
         try:
-            episodes += _run(env, members)
+            episodes += _run(env, members, first_layout)
         finally:
             env.close()
     return Audit(tuple(episodes))
 
 
-def _run(env: ManipulationEnv, families: Sequence[Family]) -> list[AuditedEpisode]:
+def _run(env: ManipulationEnv, families: Sequence[Family], first_layout: int) -> list[AuditedEpisode]:
     device, num_envs = str(env.device), env.num_envs
-    scenarios, rows, plan = [], [], ExpertPlan.nominal(num_envs, task=env.task)
-    for family in families:
-        first = len(scenarios)
-        made = [family.scenario(i, DEVELOPMENT.start, DEVELOPMENT.start + first + i) for i in range(family.count)]
-        scenarios += made
-        env_ids = torch.arange(first, first + family.count)
-        rows.append((family, env_ids))
-        plan = plan.replace_rows(env_ids, family.plan_for(made))
-    plan = ExpertPlan(**{name: value.to(device) for name, value in vars(plan).items()})
+    groups = _numbered(families)
     expert = ScriptedExpert(num_envs, device)
-    expert.reset(torch.arange(num_envs, device=device), plan)
+    scenarios: list[Scenario] = []
+    for family, env_ids in groups:
+        made = [family.scenario(i, DEVELOPMENT.start, first_layout + n) for i, n in enumerate(env_ids.tolist())]
+        expert.reset(env_ids, family.plan_for(made, device))
+        scenarios += made
     observation = env.load(scenarios, [0] * num_envs)
     rest_height_m = observation.object_pos_b[:, 2].clone()
     furthest, restarts = torch.zeros_like(expert.stage), torch.zeros_like(expert.stage)
@@ -141,19 +146,10 @@ def _run(env: ManipulationEnv, families: Sequence[Family]) -> list[AuditedEpisod
         furthest = torch.maximum(furthest, stage)
         action = expert.act(observation)
         restarts += expert.stage < stage
-        for family, env_ids in rows:
+        for family, env_ids in groups:
             if family.script is not None:
-                action[env_ids] = family.script(
-                    Situation(
-                        step,
-                        observation.select(env_ids),
-                        action[env_ids],
-                        stage[env_ids],
-                        furthest[env_ids],
-                        restarts[env_ids],
-                        rest_height_m[env_ids],
-                    )
-                )
+                rows = (column[env_ids] for column in (action, stage, furthest, restarts, rest_height_m))
+                action[env_ids] = family.script(Situation(step, observation.select(env_ids), *rows))
             if family.breaks is not None and step == BREAK_STEP:
                 break_physics(env, env_ids, family.breaks)
         env.step(action)
@@ -161,11 +157,17 @@ def _run(env: ManipulationEnv, families: Sequence[Family]) -> list[AuditedEpisod
         if bool(env.done.all()):
             break
     truth = env.truth
-    return [_audited(family, truth, int(i)) for family, env_ids in rows for i in env_ids]
+    return [_audited(family, truth, i) for family, env_ids in groups for i in env_ids.tolist()]
+
+
+def _numbered(families: Sequence[Family]) -> list[tuple[Family, torch.Tensor]]:
+    """Each family with the environments (count,) that play it."""
+    ends = list(itertools.accumulate(family.count for family in families))
+    return [(family, torch.arange(end - family.count, end)) for family, end in zip(families, ends, strict=True)]
 
 
 def break_physics(env: ManipulationEnv, env_ids: torch.Tensor, how: InvalidReason) -> None:
-    """Spoil the state of the object in ``env_ids`` (k,) such that ``how`` is the reason to call it invalid.
+    """Spoil the object's state in ``env_ids`` (k,) such that ``how`` is the reason to call it invalid.
 
     Raises:
         ValueError: that cannot be done to a state.
