@@ -257,7 +257,6 @@ class ManipulationEnv(DirectRLEnv):
         return task_reward(
             self.task,
             facts,
-            held=events.held,
             rest_height_m=events.rest_height_m,
             success=success,
             effort=effort(self._previous_action),

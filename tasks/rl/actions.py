@@ -6,7 +6,18 @@ import torch
 
 from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD
 
-ACTION_SCALE = (MAX_DELTA_POS_M, MAX_DELTA_POS_M, MAX_DELTA_POS_M, 0.0, 0.0, MAX_DELTA_ROT_RAD, 1.0)
+SPEED_SHARE = 0.6
+"""Of the speed limits: exploration at full speed jitters by more than a grasp forgives."""
+
+ACTION_SCALE = (
+    SPEED_SHARE * MAX_DELTA_POS_M,
+    SPEED_SHARE * MAX_DELTA_POS_M,
+    SPEED_SHARE * MAX_DELTA_POS_M,
+    0.0,
+    0.0,
+    SPEED_SHARE * MAX_DELTA_ROT_RAD,
+    1.0,
+)
 """Physical action at 1.  Roll and pitch are locked: the hand keeps pointing down, as none of the tasks wants more."""
 
 _LIMITS = (MAX_DELTA_POS_M,) * 3 + (MAX_DELTA_ROT_RAD,) * 3

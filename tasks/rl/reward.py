@@ -1,7 +1,7 @@
 """Dense rewards: reach, close, hold, raise, bring, and a bonus on success; one table of weights a task.
 
-All terms are ``(num_envs,)`` between 0 and 1 and use the truth, as rewards may.  Weights are rates, per second; success is
-paid once, and more than what lingering short of it could ever earn (a test compares them).
+All terms are ``(num_envs,)`` between 0 and 1 and use the truth, as rewards may.  Weights are rates, per second; success
+is paid once, and more than what lingering short of it could ever earn (a test compares them).
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.facts import StepFacts
     from flow_rag_vla.tasks.task import Task
 
-REACH_SCALE_M = 0.15
-NEAR_M = 0.03
+REACH_SCALES_M = (0.3, 0.05)
+"""The wide one draws the hand to the object from where it starts, the narrow one centres it."""
+
+NEAR_M = 0.025
+SQUEEZE_N = 2.0
 RAISED_M = 0.05
 BRING_SCALE_M = 0.15
 
@@ -28,7 +31,7 @@ class RewardWeights:
     """Per second, but for ``success``, which is paid once; ``effort`` is a cost."""
 
     reach: float = 1.0
-    grip: float = 0.5
+    grip: float = 1.0
     hold: float = 1.5
     raised: float = 2.0
     bring: float = 4.0
@@ -52,13 +55,23 @@ WEIGHTS: dict[str, RewardWeights] = {
 
 def reaching(facts: StepFacts) -> torch.Tensor:
     """1 where the fingertips are at the object's centre."""
-    return 1.0 - torch.tanh((facts.ee_pos_b - facts.object_pos_b).norm(dim=1) / REACH_SCALE_M)
+    distance = (facts.ee_pos_b - facts.object_pos_b).norm(dim=1)
+    return 1.0 - torch.stack([torch.tanh(distance / scale) for scale in REACH_SCALES_M]).mean(dim=0)
 
 
 def gripping_in_time(facts: StepFacts, wanted_free: torch.Tensor) -> torch.Tensor:
-    """1 where the gripper is closed on the object and open on the way, or where the object is ``wanted_free``."""
+    """1 where the gripper is closed on the object, or open where the object is ``wanted_free``; 0.5 if open on the way.
+
+    Half, or who comes near with a gripper that is still undecided would lose by it, and learn to stay away.
+    """
     near = (facts.ee_pos_b - facts.object_pos_b).norm(dim=1) < NEAR_M
-    return (facts.commanded_closed == (near & ~wanted_free)).float()
+    in_time = facts.commanded_closed == (near & ~wanted_free)
+    return in_time.float() * torch.where(near, 1.0, 0.5)
+
+
+def holding(facts: StepFacts) -> torch.Tensor:
+    """1 where closed fingers squeeze the object from both sides; one that jams between open fingers is not held."""
+    return (facts.finger_force_n.amin(dim=1) / SQUEEZE_N).clamp(max=1.0) * facts.commanded_closed
 
 
 def raising(facts: StepFacts, rest_height_m: torch.Tensor) -> torch.Tensor:
@@ -75,7 +88,6 @@ def task_reward(
     task: Task,
     facts: StepFacts,
     *,
-    held: torch.Tensor,
     rest_height_m: torch.Tensor,
     success: torch.Tensor,
     effort: torch.Tensor,
@@ -85,14 +97,13 @@ def task_reward(
     Args:
         task: Names the weights and says where the object belongs.
         facts: What the simulator says after the step.
-        held: (num_envs,) bool, the object is in the hand.
         rest_height_m: (num_envs,) height of the object's centre where it lay.
         success: (num_envs,) bool, the task was completed in this step.
         effort: (num_envs,) see ``actions.effort``.
     """
     weights = WEIGHTS[task.slug]
     delivered = task.at_goal(facts) & task.releases
-    in_hand = (held | delivered).float()
+    in_hand = torch.maximum(holding(facts), delivered.float())
     rate = (
         weights.reach * reaching(facts)
         + weights.grip * gripping_in_time(facts, delivered)

@@ -13,6 +13,8 @@ from flow_rag_vla.tasks.device import default_device
 GAMMA = 0.98
 """A horizon of 50 control steps (1.7 s): long enough to see a lift from a reach."""
 
+_OBS_GROUPS = {"actor": ["policy"], "critic": ["policy"]}
+
 
 @configclass
 class ManipulationRunnerCfg(RslRlOnPolicyRunnerCfg):
@@ -25,7 +27,7 @@ class ManipulationRunnerCfg(RslRlOnPolicyRunnerCfg):
     experiment_name = "flow_rag"
     # Actions are normalised (``rl.actions``); what is clipped here the environment would clip anyway.
     clip_actions = 1.0
-    obs_groups = {"actor": ["policy"], "critic": ["policy"]}
+    obs_groups = _OBS_GROUPS
     # Metres, radians and newtons side by side: the running normalisation brings them to one scale.
     actor = RslRlMLPModelCfg(
         hidden_dims=[128, 128],
