@@ -260,6 +260,7 @@ class ManipulationEnv(DirectRLEnv):
             rest_height_m=events.rest_height_m,
             success=success,
             effort=effort(self._previous_action),
+            lag_m=(self._ee.target_pos_b - facts.ee_pos_b).norm(dim=1),
         )
 
     def _get_observations(self) -> VecEnvObs:

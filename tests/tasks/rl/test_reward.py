@@ -25,8 +25,9 @@ TASKS = all_tasks()
 REACHED_FROM_10_CM = 1.0 - (math.tanh(0.10 / 0.3) + math.tanh(0.10 / 0.05)) / 2
 
 
-def paid(task, facts, *, success=NO, effort=0.0):
-    return task_reward(task, facts, rest_height_m=REST_M, success=success, effort=torch.tensor([effort])).item()
+def paid(task, facts, *, success=NO, effort=0.0, lag_m=0.0):
+    costs = {"effort": torch.tensor([effort]), "lag_m": torch.tensor([lag_m])}
+    return task_reward(task, facts, rest_height_m=REST_M, success=success, **costs).item()
 
 
 def test_reaching_is_one_at_the_object_and_falls_with_distance(facts):
@@ -71,9 +72,12 @@ def test_holding_takes_a_squeeze_from_both_sides_by_closed_fingers(facts):
 def test_a_step_pays_its_weighted_terms_per_second(facts):
     weights = WEIGHTS["lift"]
     expected = (
-        weights.reach * REACHED_FROM_10_CM + 0.5 * weights.grip - 0.5 * weights.effort  # open, 10 cm above
+        weights.reach * REACHED_FROM_10_CM
+        + 0.5 * weights.grip  # open, 10 cm above
+        - 0.5 * weights.effort
+        - 0.25 * weights.press
     ) / CONTROL_HZ
-    assert paid(get_task("lift"), facts(), effort=0.5) == pytest.approx(expected)
+    assert paid(get_task("lift"), facts(), effort=0.5, lag_m=0.02) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.slug)
