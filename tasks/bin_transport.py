@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from flow_rag_vla.tasks.facts import StepFacts
 
-BIN_X_M = (0.30, 0.76)
-BIN_Y_M = (0.13, 0.43)
+BIN_X_M = (0.28, 0.80)
+BIN_Y_M = (0.11, 0.43)
 """Inner faces of the bin's walls, robot-base frame."""
 
 BIN_WALL_HEIGHT_M = 0.10
@@ -40,7 +40,7 @@ TASK = Task(
         "transport the object to the bin",
     ),
     objects=("cube", "block", "cylinder"),
-    area=Area(place_y_m=(0.26, 0.30)),
+    area=Area(place_y_m=(0.24, 0.27)),
     nominal_clearance_m=0.16,
     low_clearance_m=0.13,
     at_goal=at_goal,

@@ -60,6 +60,7 @@ _ARRIVED_M = (0.02, 0.004, 0.0, 0.015, 0.012, 0.004, 0.0, 0.03)
 _SLOW = (_DESCEND, _LOWER)
 _MIN_CLOSE_STEPS = 10
 _MAX_CLOSE_STEPS = 30
+_MAX_LOWER_STEPS = 35
 _MIN_OPEN_STEPS = 6
 _LOST_STEPS = 4
 
@@ -252,6 +253,8 @@ class ScriptedExpert:
         opened = self._in_stage >= _MIN_OPEN_STEPS
         ready = torch.where(self.stage == _CLOSE, gripped, torch.where(self.stage == _OPEN, opened, near))
         over_goal = (o.ee_pos_b - self._goal_pos)[:, :2].norm(dim=1) < 0.012
+        # An arm that sags, or an object that already stands on what it is lowered to, never arrives.
+        ready |= (self.stage == _LOWER) & over_goal & (self._in_stage >= _MAX_LOWER_STEPS)
         ready &= (self.stage != _CARRY) | (over_goal & ~self.plan.holds)
         following = torch.where(ready & (self.stage < _RETREAT), self.stage + 1, self.stage)
 

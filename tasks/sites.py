@@ -83,6 +83,8 @@ class Site:
             offered = ", ".join(f.name for f in all_faults(self.task.slug))
             raise ValueError(f"fault {fault.name!r} is not offered by {self.task.name}; available: {offered}")
         colour = self.colour_of.get(fault.name, colour)
+        if fault.lanes and fault.name not in self.lane_of:
+            lane = fault.lanes[rng.integers(len(fault.lanes))]
         lane = self.lane_of.get(fault.name, lane)
         fault_class = fault.fault_class if fault_class is None else fault_class
         if severity is None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OBSTACLE_Y_M = -0.03
 """Posts, beams and walls stand here, between the pick side and the place side."""
 
-MAX_HALF_EXTENTS_M = (0.23, 0.02, 0.15)
+MAX_HALF_EXTENTS_M = (0.26, 0.02, 0.15)
 """The obstacle is built at this size and shrunk."""
 
 _TABLE_GAP_M = 0.001
