@@ -1,7 +1,7 @@
 """Dense rewards: reach, close, hold, raise, bring, and a bonus on success; one table of weights a task.
 
-All terms are ``(num_envs,)``, gains between 0 and 1, and use the truth, as rewards may.  Weights are rates, per second; success
-is paid once, and more than what lingering short of it could ever earn (a test compares them).
+All terms are ``(num_envs,)`` and use the truth, as rewards may; gains lie between 0 and 1.  Weights are rates, per
+second; success is paid once, and more than what lingering short of it could ever earn (a test compares them).
 """
 
 from __future__ import annotations
@@ -89,8 +89,9 @@ def bringing(facts: StepFacts) -> torch.Tensor:
 def pressing(lag_m: torch.Tensor) -> torch.Tensor:
     """1 where the hand is ``LAG_SCALE_M`` from its pose target, as it is where it presses on the table.
 
-    Without this cost a policy learns to push down on the table while it closes; its target then lies so far below the
-    hand that no random step upwards lifts anything, and lifting is never found.
+    It costs while the object is in the hand.  Without the cost a policy pushes down on the table as it holds; its target
+    then lies so far below the hand that no random step upwards lifts anything, and lifting is never found.  Were it to
+    cost before that, a policy would stay above the object instead of pushing past its edges.
     """
     return (lag_m / LAG_SCALE_M).square()
 
@@ -124,7 +125,7 @@ def task_reward(
         + weights.raised * in_hand * torch.maximum(raising(facts, rest_height_m), delivered.float())
         + weights.bring * in_hand * bringing(facts)
         - weights.effort * effort
-        - weights.press * pressing(lag_m)
+        - weights.press * in_hand * pressing(lag_m)
     )
     reward = rate / CONTROL_HZ + weights.success * success.float()
     # What broke down in the solver is nobody's merit, and NaN would end the training.

@@ -75,9 +75,16 @@ def test_a_step_pays_its_weighted_terms_per_second(facts):
         weights.reach * REACHED_FROM_10_CM
         + 0.5 * weights.grip  # open, 10 cm above
         - 0.5 * weights.effort
-        - 0.25 * weights.press
     ) / CONTROL_HZ
-    assert paid(get_task("lift"), facts(), effort=0.5, lag_m=0.02) == pytest.approx(expected)
+    assert paid(get_task("lift"), facts(), effort=0.5) == pytest.approx(expected)
+
+
+def test_pressing_costs_only_while_the_object_is_in_the_hand(facts):
+    task, weights = get_task("lift"), WEIGHTS["lift"]
+    held = facts(commanded_closed=True, finger_force_n=(10.0, 10.0))
+    cost = 0.25 * weights.press / CONTROL_HZ  # 2 cm of lag
+    assert paid(task, held) - paid(task, held, lag_m=0.02) == pytest.approx(cost)
+    assert paid(task, facts()) == paid(task, facts(), lag_m=0.02)
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.slug)
