@@ -34,6 +34,7 @@ from flow_rag_vla.tasks.objects import get_object
 from flow_rag_vla.tasks.physics.contacts import ContactForces
 from flow_rag_vla.tasks.registry import get_task
 from flow_rag_vla.tasks.rl.actions import ACTION_SCALE, effort, physical_actions
+from flow_rag_vla.tasks.rl.alignment import missing_turn
 from flow_rag_vla.tasks.rl.episode_log import EpisodeLog
 from flow_rag_vla.tasks.rl.policy_vector import POLICY_DIM, policy_vector
 from flow_rag_vla.tasks.rl.reward import task_reward
@@ -261,6 +262,7 @@ class ManipulationEnv(DirectRLEnv):
             success=success,
             effort=effort(self._previous_action),
             lag_m=(self._ee.target_pos_b - facts.ee_pos_b).norm(dim=1),
+            missing_turn=missing_turn(self._ee.hand_pose_b()[1], self._object_pose_b()[1]),
         )
 
     def _get_observations(self) -> VecEnvObs:

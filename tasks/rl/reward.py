@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.task import Task
 
 REACH_SCALES_M = (0.3, 0.05)
-"""The wide one draws the hand to the object from where it starts, the narrow one centres it."""
+"""The wide one draws the hand to the object from where it starts, the narrow one down to it."""
+
+CENTRE_SCALE_M = 0.02
 
 NEAR_M = 0.025
 SQUEEZE_N = 2.0
@@ -31,7 +33,8 @@ LAG_SCALE_M = 0.04
 class RewardWeights:
     """Per second, but for ``success``, which is paid once; ``effort`` and ``press`` are costs."""
 
-    reach: float = 1.0
+    reach: float = 1.5
+    align: float = 0.5
     grip: float = 1.0
     hold: float = 1.5
     raised: float = 5.0
@@ -43,7 +46,7 @@ class RewardWeights:
     @property
     def most_per_step(self) -> float:
         """The most that one control step can earn short of success."""
-        return (self.reach + self.grip + self.hold + self.raised + self.bring) / CONTROL_HZ
+        return (self.reach + self.align + self.grip + self.hold + self.raised + self.bring) / CONTROL_HZ
 
 
 WEIGHTS: dict[str, RewardWeights] = {
@@ -57,8 +60,11 @@ WEIGHTS: dict[str, RewardWeights] = {
 
 def reaching(facts: StepFacts) -> torch.Tensor:
     """1 where the fingertips are at the object's centre."""
-    distance = (facts.ee_pos_b - facts.object_pos_b).norm(dim=1)
-    return 1.0 - torch.stack([torch.tanh(distance / scale) for scale in REACH_SCALES_M]).mean(dim=0)
+    offset = facts.ee_pos_b - facts.object_pos_b
+    short = [torch.tanh(offset.norm(dim=1) / scale) for scale in REACH_SCALES_M]
+    # Sideways by itself, or a hand that stands on the object, too high by its height, would not feel that it is off.
+    short.append(torch.tanh(offset[:, :2].norm(dim=1) / CENTRE_SCALE_M))
+    return 1.0 - torch.stack(short).mean(dim=0)
 
 
 def gripping_in_time(facts: StepFacts, wanted_free: torch.Tensor) -> torch.Tensor:
@@ -89,9 +95,9 @@ def bringing(facts: StepFacts) -> torch.Tensor:
 def pressing(lag_m: torch.Tensor) -> torch.Tensor:
     """1 where the hand is ``LAG_SCALE_M`` from its pose target, as it is where it presses on the table.
 
-    It costs while the object is in the hand.  Without the cost a policy pushes down on the table as it holds; its target
-    then lies so far below the hand that no random step upwards lifts anything, and lifting is never found.  Were it to
-    cost before that, a policy would stay above the object instead of pushing past its edges.
+    It costs while the object is in the hand.  Without the cost a policy pushes down on the table as it holds; its
+    target then lies so far below the hand that no random step upwards lifts anything, and lifting is never found.
+    Were it to cost before that, a policy would stay above the object instead of pushing past its edges.
     """
     return (lag_m / LAG_SCALE_M).square()
 
@@ -104,6 +110,7 @@ def task_reward(
     success: torch.Tensor,
     effort: torch.Tensor,
     lag_m: torch.Tensor,
+    missing_turn: torch.Tensor,
 ) -> torch.Tensor:
     """Reward of one control step, (num_envs,).
 
@@ -114,12 +121,14 @@ def task_reward(
         success: (num_envs,) bool, the task was completed in this step.
         effort: (num_envs,) see ``actions.effort``.
         lag_m: (num_envs,) distance of the hand from its pose target, m.
+        missing_turn: (num_envs,) see ``alignment.missing_turn``.
     """
     weights = WEIGHTS[task.slug]
     delivered = task.at_goal(facts) & task.releases
     in_hand = torch.maximum(holding(facts), delivered.float())
     rate = (
         weights.reach * reaching(facts)
+        + weights.align * (1.0 - missing_turn.abs())
         + weights.grip * gripping_in_time(facts, delivered)
         + weights.hold * in_hand
         + weights.raised * in_hand * torch.maximum(raising(facts, rest_height_m), delivered.float())

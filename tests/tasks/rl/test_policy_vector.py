@@ -10,6 +10,7 @@ import torch
 import flow_rag_vla.tasks  # noqa: F401  (registers the gym ids)
 from flow_rag_vla.tasks.contract import Observation
 from flow_rag_vla.tasks.registry import task_names
+from flow_rag_vla.tasks.rl.alignment import missing_turn
 from flow_rag_vla.tasks.rl.policy_vector import POLICY_DIM, policy_vector
 
 WIDTHS = {
@@ -31,14 +32,15 @@ def test_the_hand_made_observation_has_every_sensed_field():
     assert names == {*WIDTHS, "instruction"}
 
 
-def test_the_vector_is_everything_sensed_and_two_differences():
+def test_the_vector_is_everything_sensed_and_what_moves_need():
     o = sensed()
     vector = policy_vector(o)
     assert vector.shape == (2, POLICY_DIM)
     everything = sum(WIDTHS.values())
     assert torch.equal(vector[:, :everything], torch.arange(2.0 * everything).reshape(2, -1))
     assert torch.equal(vector[:, everything : everything + 3], o.object_pos_b - o.ee_pos_b)
-    assert torch.equal(vector[:, everything + 3 :], o.goal_pos_b - o.object_pos_b)
+    assert torch.equal(vector[:, everything + 3 : everything + 6], o.goal_pos_b - o.object_pos_b)
+    assert torch.equal(vector[:, everything + 6], missing_turn(o.ee_quat_b, o.object_quat_b))
 
 
 @pytest.mark.parametrize("task", task_names())

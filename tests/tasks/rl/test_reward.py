@@ -22,12 +22,13 @@ from flow_rag_vla.tasks.rl.reward import (
 REST_M = torch.tensor([0.025])
 YES, NO = torch.tensor([True]), torch.tensor([False])
 TASKS = all_tasks()
-REACHED_FROM_10_CM = 1.0 - (math.tanh(0.10 / 0.3) + math.tanh(0.10 / 0.05)) / 2
+REACHED_FROM_10_CM = 1.0 - (math.tanh(0.10 / 0.3) + math.tanh(0.10 / 0.05)) / 3
 
 
-def paid(task, facts, *, success=NO, effort=0.0, lag_m=0.0):
-    costs = {"effort": torch.tensor([effort]), "lag_m": torch.tensor([lag_m])}
-    return task_reward(task, facts, rest_height_m=REST_M, success=success, **costs).item()
+def paid(task, facts, *, success=NO, effort=0.0, lag_m=0.0, turn=0.0):
+    rest = {"effort": effort, "lag_m": lag_m, "missing_turn": turn}
+    tensors = {name: torch.tensor([value]) for name, value in rest.items()}
+    return task_reward(task, facts, rest_height_m=REST_M, success=success, **tensors).item()
 
 
 def test_reaching_is_one_at_the_object_and_falls_with_distance(facts):
@@ -73,10 +74,11 @@ def test_a_step_pays_its_weighted_terms_per_second(facts):
     weights = WEIGHTS["lift"]
     expected = (
         weights.reach * REACHED_FROM_10_CM
+        + 0.75 * weights.align
         + 0.5 * weights.grip  # open, 10 cm above
         - 0.5 * weights.effort
     ) / CONTROL_HZ
-    assert paid(get_task("lift"), facts(), effort=0.5) == pytest.approx(expected)
+    assert paid(get_task("lift"), facts(), effort=0.5, turn=-0.25) == pytest.approx(expected)
 
 
 def test_pressing_costs_only_while_the_object_is_in_the_hand(facts):
@@ -108,7 +110,7 @@ def test_every_stage_of_a_task_pays_more_than_the_one_before(task, facts):
 def test_an_object_put_down_at_its_goal_pays_as_if_it_were_still_held(facts):
     delivered = facts(object_pos_b=(0.5, 0.2, 0.025), goal_pos_b=(0.5, 0.2, 0.025), ee_pos_b=(0.5, 0.2, 0.025))
     weights = WEIGHTS["pick_place"]
-    everything = weights.reach + weights.grip + weights.hold + weights.raised + weights.bring
+    everything = weights.reach + weights.align + weights.grip + weights.hold + weights.raised + weights.bring
     assert paid(get_task("pick_place"), delivered) == pytest.approx(everything / CONTROL_HZ)
 
 
