@@ -8,7 +8,7 @@ from flow_rag_vla.tasks.rotation import quat_x_axis
 
 
 def missing_turn(ee_quat: torch.Tensor, object_quat: torch.Tensor) -> torch.Tensor:
-    """(num_envs,) sine of the turn about the vertical, at most a quarter, that brings the hand's x axis to the object's.
+    """(num_envs,) sine of the turn about the vertical, at most a quarter, that lays the hand's x axis on the object's.
 
     Args:
         ee_quat: (num_envs, 4) orientation of the hand, which points down; its fingers close along its y axis.

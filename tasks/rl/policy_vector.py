@@ -15,7 +15,7 @@ POLICY_DIM = 66
 
 
 def policy_vector(o: Observation) -> torch.Tensor:
-    """(num_envs, POLICY_DIM) sensed quantities in SI units, then hand to object and object to goal, m, and missing turn.
+    """(num_envs, POLICY_DIM) what is sensed, in SI units, then hand to object and object to goal, m, and missing turn.
 
     A small network needs these three for every move; it would take long to find them in positions and quaternions.
     """
