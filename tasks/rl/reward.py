@@ -25,7 +25,9 @@ CENTRE_SCALE_M = 0.02
 NEAR_M = 0.025
 SQUEEZE_N = 2.0
 RAISED_M = 0.05
-BRING_SCALE_M = 0.15
+BRING_SCALES_M = (0.15, 0.03)
+"""The wide one is felt from the table, the narrow one keeps the object inside the task's tolerance."""
+
 LAG_SCALE_M = 0.04
 
 
@@ -89,7 +91,8 @@ def raising(facts: StepFacts, rest_height_m: torch.Tensor) -> torch.Tensor:
 
 def bringing(facts: StepFacts) -> torch.Tensor:
     """1 where the object is at its goal."""
-    return 1.0 - torch.tanh((facts.object_pos_b - facts.goal_pos_b).norm(dim=1) / BRING_SCALE_M)
+    distance = (facts.object_pos_b - facts.goal_pos_b).norm(dim=1)
+    return 1.0 - torch.stack([torch.tanh(distance / scale) for scale in BRING_SCALES_M]).mean(dim=0)
 
 
 def pressing(lag_m: torch.Tensor) -> torch.Tensor:

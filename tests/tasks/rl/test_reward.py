@@ -44,7 +44,7 @@ def test_raising_counts_from_where_the_object_lay_up_to_five_centimetres(facts):
 
 def test_bringing_is_one_at_the_goal(facts):
     assert bringing(facts(object_pos_b=(0.5, -0.2, 0.175))).item() == 1.0
-    assert bringing(facts()).item() == pytest.approx(1.0 - math.tanh(1.0))
+    assert bringing(facts()).item() == pytest.approx(1.0 - (math.tanh(0.15 / 0.15) + math.tanh(0.15 / 0.03)) / 2)
 
 
 @pytest.mark.parametrize(
