@@ -82,6 +82,8 @@ class EpisodeRecord:
     """Correction candidate that steered the episode, None where none did."""
     late_retrievals: int
     """Retrievals that missed their decision and served the next one or none."""
+    invalid_reason: str | None = None
+    """What was wrong with the physics and which setting to change; None unless the outcome is ``invalid``."""
 
     def __post_init__(self) -> None:
         """Refuse a row that statistics could not place."""

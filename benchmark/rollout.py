@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -126,6 +126,7 @@ def run_wave(
             break
     truth, notes = env.truth, agent.notes()
     records = [_record(unit, episode, i, truth, notes, state_shas[i]) for i, episode in enumerate(episodes)]
+    records = [replace(r, invalid_reason=why) for r, why in zip(records, env.explain_invalid(), strict=False)]
     failures, failed = agent.failures(), agent.seems_failed()
     uses = [
         (int(notes.retrieved_case[i]), int(notes.candidate[i]), not bool(failed[i]))

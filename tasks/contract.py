@@ -64,6 +64,21 @@ class Phase(StrEnum):
 PHASES: tuple[str, ...] = tuple(Phase)
 
 
+class InvalidReason(StrEnum):
+    """Why the physics of an episode cannot be trusted, what came first first."""
+
+    CONTACT_OVERFLOW = "contact_overflow"
+    CONSTRAINT_OVERFLOW = "constraint_overflow"
+    SENSOR_OVERFLOW = "sensor_overflow"
+    MEMORY_OVERFLOW = "memory_overflow"
+    NON_FINITE_STATE = "non_finite_state"
+    RUNAWAY_SPEED = "runaway_speed"
+    OBJECT_IN_TABLE = "object_in_table"
+
+
+INVALID_REASONS: tuple[str, ...] = tuple(InvalidReason)
+
+
 class FaultClass(StrEnum):
     """What a fault lets one measure (see ``tasks/README.md``)."""
 
@@ -138,16 +153,18 @@ class Observation:
 class EpisodeTruth:
     """What the simulator knows of each episode so far; for metrics only, never shown to an agent.
 
-    ``(num_envs,)`` tensors.  ``failure_type`` and ``failure_phase`` index ``FAILURE_TYPES`` and ``PHASES``; -1 where
-    no causal event has happened.
+    ``(num_envs,)`` tensors.  ``failure_type``, ``failure_phase`` and ``invalid_reason`` index ``FAILURE_TYPES``,
+    ``PHASES`` and ``INVALID_REASONS``; -1 where no causal event has happened and the physics holds.
     """
 
     done: torch.Tensor
-    """bool: the episode has ended (success, collision, time-out or invalid)."""
+    """bool: the episode has ended (success, collision, misplaced release, time-out or invalid)."""
     success: torch.Tensor
     """bool: the task was completed."""
     invalid: torch.Tensor
     """bool: non-finite state or solver overflow; never counted as the policy's failure."""
+    invalid_reason: torch.Tensor
+    """int64: why it is invalid."""
     fault_fired: torch.Tensor
     """bool: the scripted hazard acted on this episode."""
     failure_type: torch.Tensor

@@ -11,6 +11,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Self
 
 import torch
@@ -55,7 +56,21 @@ HEAVY_KG = 0.4
 ELONGATED = 1.5
 """An object this many times longer than wide has one way to be grasped, others two."""
 
-_APPROACH, _DESCEND, _CLOSE, _LIFT, _CARRY, _LOWER, _OPEN, _RETREAT = range(8)
+
+class Stage(IntEnum):
+    """What the expert is at, in the order in which it goes about it."""
+
+    APPROACH = 0
+    DESCEND = 1
+    CLOSE = 2
+    LIFT = 3
+    CARRY = 4
+    LOWER = 5
+    OPEN = 6
+    RETREAT = 7
+
+
+_APPROACH, _DESCEND, _CLOSE, _LIFT, _CARRY, _LOWER, _OPEN, _RETREAT = map(int, Stage)
 _ARRIVED_M = (0.02, 0.004, 0.0, 0.015, 0.012, 0.004, 0.0, 0.03)
 _SLOW = (_DESCEND, _LOWER)
 _MIN_CLOSE_STEPS = 10
@@ -164,6 +179,7 @@ class ScriptedExpert:
         self._rows = torch.arange(num_envs, device=device)
         self.plan = ExpertPlan.nominal(num_envs, device)
         self.stage = torch.zeros(num_envs, dtype=torch.long, device=device)
+        """(num_envs,) int64 ``Stage``."""
         self._in_stage = torch.zeros(num_envs, dtype=torch.long, device=device)
         self._lost = torch.zeros(num_envs, dtype=torch.long, device=device)
         self._pick_pos, self._goal_pos, self._along = (torch.zeros(num_envs, 3, device=device) for _ in range(3))

@@ -14,7 +14,7 @@ class StepFacts:
     object_pos_b: torch.Tensor
     """(num_envs, 3) true object centre, m."""
     object_speed: torch.Tensor
-    """m/s."""
+    """Mean over the control step, m/s: an object at rest on a contact may rattle at 0.07 m/s within a millimetre."""
     object_tilt_rad: torch.Tensor
     """Angle between the object's own z axis and the vertical, on which it stood at first."""
     goal_pos_b: torch.Tensor
@@ -29,6 +29,8 @@ class StepFacts:
     """Peak force between the obstacle and the robot or the object."""
     commanded_closed: torch.Tensor
     """bool: the policy commands the gripper closed."""
+    gripper_closed: torch.Tensor
+    """bool: the gripper is closed or closing, which a late or ignored command may be behind."""
     broke: torch.Tensor
     """bool: the object broke in this step."""
     pushed: torch.Tensor
@@ -39,8 +41,8 @@ class StepFacts:
     """bool: the executed action was not the commanded one in this step."""
     latent: torch.Tensor
     """bool: a hazard that acts without an event of its own (friction, mass, bias, ...) is in force."""
-    invalid: torch.Tensor
-    """bool: non-finite state, solver overflow or an object inside the table."""
+    invalid_reason: torch.Tensor
+    """int64 index into ``INVALID_REASONS``, -1 where the physics holds."""
 
 
 def goal_offset_m(facts: StepFacts) -> torch.Tensor:

@@ -19,7 +19,16 @@ from isaaclab.utils import configclass
 
 from flow_rag_vla.tasks.assets.gripper import GripperForce
 from flow_rag_vla.tasks.colours import PALETTE
-from flow_rag_vla.tasks.contract import ACTION_DIM, GRIP_DEADBAND, NOMINAL_GRIP, EpisodeTruth, Observation
+from flow_rag_vla.tasks.contract import (
+    ACTION_DIM,
+    CONTROL_HZ,
+    GRIP_DEADBAND,
+    INVALID_REASONS,
+    NOMINAL_GRIP,
+    EpisodeTruth,
+    InvalidReason,
+    Observation,
+)
 from flow_rag_vla.tasks.device import usable_device
 from flow_rag_vla.tasks.end_effector import EndEffectorControl
 from flow_rag_vla.tasks.events import EventTracker
@@ -42,6 +51,7 @@ from flow_rag_vla.tasks.rotation import quat_tilt
 from flow_rag_vla.tasks.scene import TableSceneCfg
 from flow_rag_vla.tasks.sensing import SensorNoise
 from flow_rag_vla.tasks.sites import make_site
+from flow_rag_vla.tasks.validity import invalid_reason
 
 if TYPE_CHECKING:
     from isaaclab.assets import RigidObject
@@ -96,6 +106,7 @@ class ManipulationEnv(DirectRLEnv):
         self._noise = SensorNoise(self.num_envs, self.max_episode_length, device)
         self._contacts = ContactForces()
         self._previous_action = torch.zeros(self.num_envs, ACTION_DIM, device=device)
+        self._gripper_closed = torch.zeros(self.num_envs, dtype=torch.bool, device=device)
         self._goal_pos_b = torch.zeros(self.num_envs, 3, device=device)
         self._colour = torch.zeros(self.num_envs, 3, device=device)
         self._size = torch.zeros(self.num_envs, 3, device=device)
@@ -142,6 +153,11 @@ class ManipulationEnv(DirectRLEnv):
     def truth(self) -> EpisodeTruth:
         """What the simulator knows of the episodes so far; for metrics, never for agents."""
         return self._events.truth
+
+    def explain_invalid(self) -> list[str | None]:
+        """For each environment why its physics cannot be trusted and which setting to change; None where it can."""
+        reasons = self._events.truth.invalid_reason.tolist()
+        return [None if i < 0 else self._contacts.explain(InvalidReason(INVALID_REASONS[i])) for i in reasons]
 
     @property
     def done(self) -> torch.Tensor:
@@ -196,10 +212,12 @@ class ManipulationEnv(DirectRLEnv):
         keep = grip.abs() < GRIP_DEADBAND
         grip = torch.where(keep, self._previous_action[:, 6], grip)
         self._previous_action = torch.cat([actions[:, :6], grip.unsqueeze(1)], dim=1)
-        object_pos, _ = self._object_pose_b()
+        self._object_pos_before_b, _ = self._object_pose_b()
         events, hazards = self._events, self._hazards
-        hazards.trigger(object_pos, events.rest_height_m, events.held, events.phase, self._clock)
+        hazards.trigger(self._object_pos_before_b, events.rest_height_m, events.held, events.phase, self._clock)
         self._executed, self._altered = self._actuation.executed(self._previous_action, self._clock)
+        moves_fingers = self._executed[:, 6].abs() >= GRIP_DEADBAND
+        self._gripper_closed = torch.where(moves_fingers, self._executed[:, 6] < 0, self._gripper_closed)
         self._ee.move_target(self._executed[:, :6])
         self._pushed = push_object(self._object, hazards, self._clock, events.held)
         self._forced_open = hazards.active("release_steps", self._clock)
@@ -225,19 +243,20 @@ class ManipulationEnv(DirectRLEnv):
         facts = self._facts = StepFacts(
             object_pos_b=object_pos,
             object_tilt_rad=quat_tilt(object_quat),
-            object_speed=self._object.data.root_lin_vel_w.torch.norm(dim=1),
+            object_speed=(object_pos - self._object_pos_before_b).norm(dim=1) * CONTROL_HZ,
             goal_pos_b=self._true_goal_b(),
             ee_pos_b=tcp_pos,
             finger_force_n=fingers.norm(dim=2),
             finger_lift_n=fingers[:, :, 2].amax(dim=1),
             obstacle_force_n=self._forces["obstacle"].norm(dim=1),
             commanded_closed=self._previous_action[:, 6] < 0,
+            gripper_closed=self._gripper_closed & ~self._forced_open,
             broke=broke,
             pushed=self._pushed,
             forced_open=self._forced_open,
             actuation_altered=self._altered,
             latent=self._hazards.latent,
-            invalid=self._contacts.invalid() | ~torch.isfinite(object_pos).all(dim=1) | _sunk(object_pos),
+            invalid_reason=invalid_reason(self._contacts.invalid_reason(), object_pos),
         )
         self._events.update(facts, intact=~self._object_hazards.broken)
         if self._planned is not None:
@@ -287,6 +306,7 @@ class ManipulationEnv(DirectRLEnv):
         self._gripper.reset(ids)
         self._previous_action[ids] = 0.0
         self._previous_action[ids, 6] = NOMINAL_GRIP
+        self._gripper_closed[ids] = False
         self._clock[ids] = 0
         self._clear_forces(ids)
 
@@ -359,18 +379,3 @@ class ManipulationEnv(DirectRLEnv):
             self._forces = self._contacts.read()
         for force in self._forces.values():
             force[env_ids] = 0.0
-
-
-SUNK_M = -0.02
-"""An object whose centre is below this level under the table top has gone through it: bad physics, no failure."""
-
-_TABLE_HALF_M = (0.5, 0.6)
-_TABLE_CENTRE_X_M = 0.5
-_EDGE_MARGIN_M = 0.05
-
-
-def _sunk(object_pos_b: torch.Tensor) -> torch.Tensor:
-    """(num_envs,) bool: the object is inside or under the table, away from its edges."""
-    over_x = (object_pos_b[:, 0] - _TABLE_CENTRE_X_M).abs() < _TABLE_HALF_M[0] - _EDGE_MARGIN_M
-    over_y = object_pos_b[:, 1].abs() < _TABLE_HALF_M[1] - _EDGE_MARGIN_M
-    return over_x & over_y & (object_pos_b[:, 2] < SUNK_M)

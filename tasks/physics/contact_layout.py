@@ -96,8 +96,10 @@ def add_contact_sensors(spec: mujoco.MjSpec, groups: ContactGroups) -> ContactLa
 
 
 @contextmanager
-def contact_sensors_compiled_in(groups: ContactGroups) -> Iterator[ContactLayout]:
+def contact_sensors_compiled_in(groups: ContactGroups, memory_bytes: int | None = None) -> Iterator[ContactLayout]:
     """Add the sensors to whatever ``MjSpec`` is compiled inside; the layout is complete on exit.
+
+    ``memory_bytes`` goes to the spec as well, for contacts and constraints of native MuJoCo.
 
     Newton's solver builds its spec and compiles it in one private function, so ``MjSpec.compile`` is the only seam.
     """
@@ -106,6 +108,8 @@ def contact_sensors_compiled_in(groups: ContactGroups) -> Iterator[ContactLayout
 
     def compile_with_sensors(spec: mujoco.MjSpec, *args, **kwargs) -> mujoco.MjModel:
         added = add_contact_sensors(spec, groups)
+        if memory_bytes is not None:
+            spec.memory = memory_bytes
         model = original(spec, *args, **kwargs)
         vars(layout).update(vars(added))
         if layout.num_sensors:

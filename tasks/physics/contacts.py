@@ -11,6 +11,8 @@ from flow_rag_vla.tasks.physics.sensing_solver import SensingSolver
 if TYPE_CHECKING:
     import torch
 
+    from flow_rag_vla.tasks.contract import InvalidReason
+
 
 class ContactForces:
     """Reads the contact groups that the solver configuration names.
@@ -47,6 +49,10 @@ class ContactForces:
         """Per group (num_envs, 3): the force of the last substep."""
         return self._named(self._solver().last_forces())
 
-    def invalid(self) -> torch.Tensor:
-        """(num_envs,) bool: the state is not finite or the solver dropped contacts in the last control step."""
-        return self._solver().invalid_mask()
+    def invalid_reason(self) -> torch.Tensor:
+        """(num_envs,) index into ``INVALID_REASONS``: broken state, or contacts dropped in the last control step."""
+        return self._solver().invalid_reason()
+
+    def explain(self, reason: InvalidReason) -> str:
+        """What ``reason`` means with this solver and which setting to change, in one line."""
+        return self._solver().explain(reason)

@@ -32,7 +32,9 @@ class NewtonSensingManager(NewtonMJWarpManager):
         kwargs = cls._filter_solver_kwargs(SolverMuJoCo, solver_cfg)
         # Deprecated; forwarding it, even as False, warns.
         kwargs.pop("ls_parallel", None)
-        return cls._solver_type(model)(model, contact_groups=solver_cfg.contact_groups, **kwargs)
+        return cls._solver_type(model)(
+            model, contact_groups=solver_cfg.contact_groups, memory_bytes=solver_cfg.memory_bytes, **kwargs
+        )
 
     @classmethod
     def _run_solver_substeps(cls, contacts: Contacts | None) -> None:
@@ -69,6 +71,9 @@ class SensingSolverCfg(MJWarpSolverCfg):
 
     contact_groups: dict = field(default_factory=dict)
     """Name to pairs of regular expressions, see ``contact_layout.ContactGroups``."""
+
+    memory_bytes: int | None = None
+    """What native MuJoCo may use for contacts and constraints of a world; it decides if None."""
 
 
 @configclass

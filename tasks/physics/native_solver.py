@@ -13,12 +13,12 @@ from typing import Any
 import mujoco
 import numpy as np
 import torch
-import warp as wp
 from mujoco import mjtState, rollout
 from newton import Contacts, Control, Model, ModelFlags, State
 
+from flow_rag_vla.tasks.contract import INVALID_REASONS, InvalidReason
 from flow_rag_vla.tasks.physics.contact_layout import SENSOR_WIDTH, ContactGroups
-from flow_rag_vla.tasks.physics.sensing_solver import MAX_SPEED, SensingSolver
+from flow_rag_vla.tasks.physics.sensing_solver import SensingSolver
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,8 @@ class NativeSolver(SensingSolver):
     A control step is a pure function of the Newton state, control and model: no warm start, clock or other memory
     is carried over, so a world's result depends neither on its neighbours nor on the number of threads.
     """
+
+    preset = "newton_mujoco"
 
     def __init__(self, model: Model, *, contact_groups: ContactGroups, **kwargs: Any) -> None:
         """See ``SensingSolver``; raises ``ValueError`` for a model that is not on the CPU."""
@@ -232,10 +234,15 @@ class NativeSolver(SensingSolver):
             return torch.zeros(self._num_worlds, len(self.contact_layout.names), 3)
         return torch.from_numpy(self._group_forces()[:, -1]).float()
 
-    def invalid_mask(self) -> torch.Tensor:
-        """(num_envs,) bool: state not finite or blown up; native MuJoCo drops no contacts."""
-        qpos, qvel = wp.to_torch(self.mjw_data.qpos), wp.to_torch(self.mjw_data.qvel)
-        return ~(torch.isfinite(qpos).all(dim=1) & (qvel.abs() < MAX_SPEED).all(dim=1))
+    def invalid_reason(self) -> torch.Tensor:
+        """(num_envs,) index into ``INVALID_REASONS``, -1 where the state is sane and no contact was dropped."""
+        reason = self._state_reason()
+        if self._states.shape[1] > 0:
+            # A rollout stops where MuJoCo warns: of a broken state, which shows, or of too little memory.
+            time = torch.from_numpy(self._states[:, -1, 0])
+            stopped = time < (self._states.shape[1] - 0.5) * self._models[0].opt.timestep
+            reason[stopped & (reason < 0)] = INVALID_REASONS.index(InvalidReason.MEMORY_OVERFLOW)
+        return reason
 
     def update_contacts(self, contacts: Contacts, state: State | None = None) -> None:
         """Write peak net forces as one contact per touching pair, for Isaac Lab's contact sensors.

@@ -14,15 +14,13 @@ from mujoco_warp import OverflowType
 from newton import Contacts, Control, Model, ModelFlags, State
 from newton.solvers import SolverMuJoCo
 
+from flow_rag_vla.tasks.contract import INVALID_REASONS, InvalidReason
 from flow_rag_vla.tasks.physics.contact_layout import SENSOR_WIDTH, ContactGroups, contact_sensors_compiled_in
 
-_INVALIDATING = int(
-    OverflowType.NEFC
-    | OverflowType.NJMAX_NNZ
-    | OverflowType.BROADPHASE
-    | OverflowType.NARROWPHASE
-    | OverflowType.CCD
-    | OverflowType.CONTACT_MATCH
+_OVERFLOWS = (
+    (InvalidReason.CONTACT_OVERFLOW, int(OverflowType.BROADPHASE | OverflowType.NARROWPHASE | OverflowType.CCD)),
+    (InvalidReason.CONSTRAINT_OVERFLOW, int(OverflowType.NEFC | OverflowType.NJMAX_NNZ)),
+    (InvalidReason.SENSOR_OVERFLOW, int(OverflowType.CONTACT_MATCH)),
 )
 """Overflows that drop contacts or forces; running out of solver iterations does not."""
 
@@ -57,9 +55,17 @@ class SensingSolver(SolverMuJoCo):
     ``begin_control_step`` forgets the peaks and overflows of the step before.
     """
 
-    def __init__(self, model: Model, *, contact_groups: ContactGroups, **kwargs: Any) -> None:
-        """Compile ``contact_groups`` into the MuJoCo model; other arguments are ``SolverMuJoCo``'s."""
-        with contact_sensors_compiled_in(contact_groups) as self.contact_layout:
+    preset = "newton_mjwarp"
+    """The physics preset that selects this solver."""
+
+    def __init__(
+        self, model: Model, *, contact_groups: ContactGroups, memory_bytes: int | None = None, **kwargs: Any
+    ) -> None:
+        """Compile ``contact_groups`` into the MuJoCo model; other arguments are ``SolverMuJoCo``'s.
+
+        ``memory_bytes`` is what native MuJoCo may use for contacts and constraints of a world; it decides if None.
+        """
+        with contact_sensors_compiled_in(contact_groups, memory_bytes) as self.contact_layout:
             super().__init__(model, **kwargs)
         shape = (self.mjw_data.nworld, len(self.contact_layout.names))
         self._membership = wp.array(self.contact_layout.membership(), dtype=wp.float32, device=model.device)
@@ -93,12 +99,44 @@ class SensingSolver(SolverMuJoCo):
         """Per group the force of the latest substep."""
         return wp.to_torch(self._last)
 
-    def invalid_mask(self) -> torch.Tensor:
-        """(num_envs,) bool: state not finite, blown up, or contacts dropped since ``begin_control_step``."""
+    def invalid_reason(self) -> torch.Tensor:
+        """(num_envs,) index into ``INVALID_REASONS``, -1 where the state is sane and nothing has been dropped.
+
+        An overflow since ``begin_control_step`` goes before the broken state that it may have led to.
+        """
+        reason = self._state_reason()
+        overflow = wp.to_torch(self.mjw_data.overflow)
+        for why, bits in reversed(_OVERFLOWS):
+            reason[(overflow & bits).bool()] = INVALID_REASONS.index(why)
+        return reason
+
+    def _state_reason(self) -> torch.Tensor:
+        """(num_envs,) int64: what is wrong with positions and speeds, -1 where nothing is."""
         qpos, qvel = wp.to_torch(self.mjw_data.qpos), wp.to_torch(self.mjw_data.qvel)
-        # NaN fails every comparison.
-        sane = torch.isfinite(qpos).all(dim=1) & (qvel.abs() < MAX_SPEED).all(dim=1)
-        return ~sane | (wp.to_torch(self.mjw_data.overflow) & _INVALIDATING).bool()
+        reason = torch.full((len(qpos),), -1, dtype=torch.long, device=qpos.device)
+        reason[(qvel.abs() >= MAX_SPEED).any(dim=1)] = INVALID_REASONS.index(InvalidReason.RUNAWAY_SPEED)
+        finite = torch.isfinite(qpos).all(dim=1) & torch.isfinite(qvel).all(dim=1)
+        reason[~finite] = INVALID_REASONS.index(InvalidReason.NON_FINITE_STATE)
+        return reason
+
+    def explain(self, reason: InvalidReason) -> str:
+        """What ``reason`` means here and which setting to change, in one line."""
+        data, of_preset = self.mjw_data, f"of physics preset {self.preset}"
+        texts = {
+            InvalidReason.CONTACT_OVERFLOW: "contact buffer overflow (all environments share one): raise nconmax "
+            f"({data.naconmax // data.nworld}) {of_preset}",
+            InvalidReason.CONSTRAINT_OVERFLOW: f"constraint buffer overflow: raise njmax ({data.njmax}) {of_preset}",
+            InvalidReason.SENSOR_OVERFLOW: "more contacts than a contact sensor can add up: raise MuJoCo Warp's "
+            "opt.contact_sensor_maxmatch",
+            InvalidReason.MEMORY_OVERFLOW: "MuJoCo ran out of memory for contacts or constraints: raise "
+            f"memory_bytes ({self.mj_model.narena}) {of_preset}",
+            InvalidReason.NON_FINITE_STATE: f"non-finite state: raise NUM_SUBSTEPS {of_preset} (shorter substeps)",
+            InvalidReason.RUNAWAY_SPEED: f"a joint or body faster than {MAX_SPEED:.0f} m/s or rad/s: raise "
+            f"NUM_SUBSTEPS {of_preset} (shorter substeps)",
+            InvalidReason.OBJECT_IN_TABLE: "the object went through the table: raise NUM_SUBSTEPS "
+            f"{of_preset} (shorter substeps) or stiffen the object's solref",
+        }
+        return texts[reason]
 
     def _notify_model_changed(self, flags: ModelFlags | int) -> None:
         super()._notify_model_changed(flags)

@@ -141,4 +141,4 @@ def task_reward(
     )
     reward = rate / CONTROL_HZ + weights.success * success.float()
     # What broke down in the solver is nobody's merit, and NaN would end the training.
-    return torch.where(facts.invalid, 0.0, reward)
+    return torch.where(facts.invalid_reason >= 0, 0.0, reward)

@@ -48,7 +48,7 @@ def draw_curve(curve: LearningCurve, title: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
     # Not pyplot: it looks for a display.
-    with mpl.rc_context({"svg.hashsalt": "flow-rag", "font.size": 9, "axes.spines.top": False}):
+    with mpl.rc_context({"svg.hashsalt": "flow-rag", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False}):
         figure = Figure(figsize=(7.2, 2.6), layout="constrained")
         left, right = figure.subplots(1, 2)
         figure.suptitle(title)

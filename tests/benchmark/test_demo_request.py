@@ -77,7 +77,7 @@ def test_the_command_line_answers_a_bad_fault_with_one_line_and_code_2_and_leave
 
 def truth(**changes: float) -> EpisodeTruth:
     """One episode in which nothing has happened yet, but for ``changes``."""
-    whole = {"failure_type": -1, "failure_phase": -1, "failure_step": -1, "steps": 5}
+    whole = {"failure_type": -1, "failure_phase": -1, "failure_step": -1, "invalid_reason": -1, "steps": 5}
     flags = {"done": False, "success": False, "invalid": False, "fault_fired": False}
     columns = {name: torch.tensor([changes.get(name, value)]) for name, value in {**whole, **flags}.items()}
     forces = {"peak_obstacle_force_n": torch.zeros(1), "peak_grip_force_n": torch.zeros(1)}

@@ -23,8 +23,8 @@ def main() -> Callable[[list[str]], int]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--fault", "gremlin"], "unknown fault 'gremlin'; available: beam"),
-        (["--task", "FlowRAG-Juggle-Franka"], "unknown task 'FlowRAG-Juggle-Franka'; available: FlowRAG"),
+        (["--fault", "gremlin"], "unknown fault 'gremlin'; available: action_hold"),
+        (["--task", "FlowRAG-Juggle-Franka"], "unknown task 'FlowRAG-Juggle-Franka'; available: pick_place (FlowRAG"),
         (["--seed", "-1"], "seed -1 is out of range"),
         (["--num_episodes", "30000"], "30000 layouts asked for"),
         (["--num_envs", "0"], "expected at least 1"),

@@ -132,7 +132,7 @@ def test_changed_mass_and_friction_decide_whether_the_cube_is_held(make_rig: Cal
 def test_a_non_finite_environment_is_invalid_and_alone(make_rig: Callable, physics: str) -> None:
     rig = make_rig(physics)
     rig.step(1.0)
-    assert not rig.contacts.invalid().any()
+    assert (rig.contacts.invalid_reason() == -1).all()
     broken = rig.joint_pos
     broken[1, 0] = float("nan")
     rig.robot.write_joint_position_to_sim_index(position=broken)

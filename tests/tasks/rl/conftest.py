@@ -22,7 +22,7 @@ def facts() -> Callable[..., StepFacts]:
     def make(**changes: object) -> StepFacts:
         rows: dict[str, object] = {field.name: 0.0 for field in dataclasses.fields(StepFacts)}
         rows |= {"object_pos_b": OBJECT, "goal_pos_b": GOAL, "ee_pos_b": (OBJECT[0], OBJECT[1], OBJECT[2] + 0.10)}
-        rows |= {"finger_force_n": (0.0, 0.0), "commanded_closed": False, "invalid": False}
+        rows |= {"finger_force_n": (0.0, 0.0), "commanded_closed": False, "invalid_reason": -1}
         return StepFacts(**{name: torch.tensor([row]) for name, row in (rows | changes).items()})
 
     return make

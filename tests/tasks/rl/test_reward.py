@@ -131,5 +131,5 @@ def test_success_pays_more_than_lingering_before_it_for_ever(task):
 
 
 def test_invalid_physics_pays_nothing_even_where_it_is_not_a_number(facts):
-    broken = facts(object_pos_b=(math.nan, math.nan, math.nan), invalid=True)
+    broken = facts(object_pos_b=(math.nan, math.nan, math.nan), invalid_reason=0)
     assert paid(get_task("lift"), broken, success=YES) == 0.0
