@@ -22,7 +22,8 @@ def summary_line(audit: Audit) -> str:
     agreeing = sum(episode.label_agrees for episode in audit.episodes)
     return (
         f"{agreeing} of {len(audit.episodes)} labels agree ({_percent(audit.agreement)}); phase, where the "
-        f"construction determines it: {_percent(audit.phase_agreement)}; end of the episode: {_percent(audit.success_agreement)}."
+        f"construction determines it: {_percent(audit.phase_agreement)}; "
+        f"end of the episode: {_percent(audit.success_agreement)}."
     )
 
 
