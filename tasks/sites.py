@@ -1,8 +1,8 @@
 """Sites: a hidden, seeded map from what a robot can see (object colour, lane) to the hazard that awaits it.
 
 A pretrained policy cannot know a site; a memory of its own failures can learn it.  Hazards come in opposing pairs, so
-that no constant habit solves a site: every site holds the friction pair, one more group of object hazards, and two
-groups of region hazards that fill all lanes but one.
+that no constant habit solves a site.  A habit solves at most one of each pair and every unopposed hazard that wants the
+same of it, so a site holds at most one unopposed hazard for every two pairs: ``(S + P) / (S + 2 P) <= 0.6``.
 """
 
 from __future__ import annotations
@@ -115,8 +115,7 @@ def make_site(seed: int, task: str) -> Site:
     """
     spec = get_task(task)
     rng = keyed_generator("site", seed)
-    by_object = _draw(rng, _groups(spec, "object"), MAX_OBJECT_HAZARDS, first="slippery_object")
-    by_region = _draw(rng, _groups(spec, "region"), MAX_REGION_HAZARDS)
+    by_object, by_region = _draw(rng, spec)
     colours = [list(PALETTE)[i] for i in rng.permutation(len(PALETTE))]
     lanes = _lanes_for(rng, by_region)
     return Site(
@@ -156,12 +155,21 @@ def _groups(task: Task, cue: str) -> list[tuple[str, ...]]:
     return groups
 
 
-def _draw(rng: np.random.Generator, groups: list[tuple[str, ...]], most: int, first: str | None = None) -> list[str]:
-    """Names of whole groups in random order, as many as fit into ``most``; the group of ``first`` always."""
+def _draw(rng: np.random.Generator, task: Task) -> tuple[list[str], list[str]]:
+    """Names of a site's object and region hazards: the friction pair, other pairs, and few unopposed ones."""
+    most = {"object": MAX_OBJECT_HAZARDS, "region": MAX_REGION_HAZARDS}
+    drawn: dict[str, list[str]] = {"object": [], "region": []}
+    groups = [(cue, group) for cue in drawn for group in _groups(task, cue)]
     order = [groups[i] for i in rng.permutation(len(groups))]
-    order.sort(key=lambda group: first not in group)
-    drawn: list[str] = []
-    for group in order:
-        if len(drawn) + len(group) <= most:
-            drawn += group
-    return drawn
+    order.sort(key=lambda entry: "slippery_object" not in entry[1])
+    wanted = int(rng.integers(2, 5))
+    num_pairs = num_single = 0
+    for cue, group in (entry for entry in order if len(entry[1]) == 2):
+        if num_pairs < wanted and len(drawn[cue]) + 2 <= most[cue]:
+            drawn[cue] += group
+            num_pairs += 1
+    for cue, group in (entry for entry in order if len(entry[1]) == 1):
+        if num_single < num_pairs // 2 and len(drawn[cue]) < most[cue]:
+            drawn[cue] += group
+            num_single += 1
+    return drawn["object"], drawn["region"]

@@ -47,6 +47,8 @@ class HazardParameters:
     """Control steps that the push lasts."""
     release_steps: float = 0.0
     """Control steps for which the gripper is forced open once the trigger is met."""
+    release_count: float = 1.0
+    """How often that happens: again whenever the object is carried through anew."""
     grip_scale: float = 1.0
     """The fingers press with this share of the commanded force."""
 

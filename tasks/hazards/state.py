@@ -35,6 +35,7 @@ class HazardState:
         }
         self.trigger_step = torch.full((num_envs,), -1, dtype=torch.long, device=device)
         """Control step at which the passing effects began; -1 before."""
+        self._times = torch.zeros_like(self.trigger_step)
         self.latent = torch.zeros(num_envs, dtype=torch.bool, device=device)
         """A parameter that acts without an event of its own is not harmless."""
 
@@ -52,6 +53,7 @@ class HazardState:
             column = [s.parameters.get(name, fallback) for s in scenarios]
             self.value[name][env_ids] = torch.tensor(column, device=self._device)
         self.trigger_step[env_ids] = -1
+        self._times[env_ids] = 0
         self.latent = torch.stack([self.value[name] != default_of(name) for name in _LATENT]).any(dim=0)
 
     def trigger(
@@ -64,8 +66,9 @@ class HazardState:
     ) -> None:
         """Start passing effects where all their conditions are met.
 
-        Effects on a carried object (push, release) also need an object in the hand and off the table.  A release, a
-        hold or slowness begins once an episode; a push comes again whenever the object is carried through anew.
+        Effects on a carried object (push, release) also need an object in the hand and off the table.  A hold
+        or slowness begins once an episode; a push, and a release up to its count, comes again whenever the object is
+        carried through anew.
 
         Args:
             object_pos_b: (num_envs, 3) object centre, m.
@@ -77,15 +80,20 @@ class HazardState:
         v = self.value
         height = object_pos_b[:, 2] - rest_height_m
         pushes = v["push_steps"] > 0
-        back_on_table = ~held & (height < CARRIED_HEIGHT_M / 4) & pushes
+        releases = v["release_steps"] > 0
+        again = pushes | (releases & (self._times < v["release_count"]))
+        back_on_table = ~held & (height < CARRIED_HEIGHT_M / 4) & again
         self.trigger_step = torch.where(back_on_table, -1, self.trigger_step)
         carried = held & (height > CARRIED_HEIGHT_M)
         in_zone = (object_pos_b[:, 1] > v["trigger_y_low_m"]) & (object_pos_b[:, 1] < v["trigger_y_high_m"])
-        needs_object = pushes | (v["release_steps"] > 0)
+        needs_object = pushes | releases
         conditions = (carried & in_zone) | ~needs_object
         conditions &= (v["trigger_phase"] == ANY_PHASE) | (v["trigger_phase"] == phase)
         conditions &= step >= v["trigger_step"]
-        self.trigger_step = torch.where(conditions & (self.trigger_step < 0), step, self.trigger_step)
+        conditions &= ~releases | (self._times < v["release_count"])
+        begins = conditions & (self.trigger_step < 0)
+        self.trigger_step = torch.where(begins, step, self.trigger_step)
+        self._times += begins
 
     def active(self, duration: str, step: torch.Tensor) -> torch.Tensor:
         """(num_envs,) bool: triggered less than ``value[duration]`` control steps ago."""

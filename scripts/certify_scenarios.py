@@ -1,0 +1,71 @@
+"""Certify the scenarios of every task: hazardous, feasible, graded, and not solved by any constant habit.
+
+./isaaclab.sh -p scripts/certify_scenarios.py --n 256 --docs
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+
+def main(argv: list[str]) -> int:
+    """Parse, certify, print; returns the exit code: 0 certified, 1 not, 2 bad usage."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", default="all", help="gym id or short name (default: all)")
+    parser.add_argument("--n", type=int, default=256, help="episodes of a cell and expert")
+    parser.add_argument("--dose_n", type=int, default=64, help="episodes of a severity")
+    parser.add_argument("--grid_n", type=int, default=8, help="episodes of a cell and constant strategy")
+    parser.add_argument("--num_envs", type=int, default=1024)
+    parser.add_argument("--physics", default="auto")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, help="folder of the certificates (default: the benchmark's own)")
+    parser.add_argument("--docs", action="store_true", help="write tasks/CERTIFICATE.md and its figure")
+    parser.add_argument("--json", type=Path, help="write all certificates into one file")
+    parser.add_argument("--log", type=Path, default=Path("outputs/certify_scenarios.log"))
+    arguments = parser.parse_args(argv)
+    for name in ("n", "dose_n", "grid_n", "num_envs"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name} is {getattr(arguments, name)}, expected at least 1")
+
+    from flow_rag_vla.benchmark.certificate import CERTIFICATES, write_certificate
+    from flow_rag_vla.benchmark.certificate_docs import table, verdict, write_docs
+    from flow_rag_vla.benchmark.certify import certify, plan_trials
+    from flow_rag_vla.benchmark.progress import Progress
+    from flow_rag_vla.tasks.make import make_fleet, resolve_device, resolve_physics
+    from flow_rag_vla.tasks.physics.quiet import quiet_console
+    from flow_rag_vla.tasks.registry import all_tasks, get_task
+
+    try:
+        tasks = all_tasks() if arguments.task == "all" else (get_task(arguments.task),)
+        physics = resolve_physics(arguments.physics, resolve_device(arguments.device))
+    except (KeyError, ValueError) as error:
+        parser.error(str(error.args[0]))
+    certificates = []
+    with quiet_console(arguments.log) as console:
+        for task in tasks:
+            start = time.monotonic()
+            env = make_fleet(task.name, arguments.num_envs, physics=physics, device=arguments.device, max_steps=260)
+            sizes = (arguments.n, arguments.dose_n, arguments.grid_n)
+            with Progress(len(plan_trials(task.slug, *sizes)), "episodes", console) as progress:
+                certificate = certify(env, physics, *sizes, progress.update)
+            env.close()
+            write_certificate(certificate, arguments.out or CERTIFICATES)
+            certificates.append(certificate)
+            console.write(f"{task.name}, {time.monotonic() - start:.0f} s\n{table(certificate)}\n")
+            console.flush()
+    if arguments.docs:
+        write_docs(" ".join(["scripts/certify_scenarios.py", *argv]), arguments.out or CERTIFICATES)
+    if arguments.json is not None:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(certificates, indent=1) + "\n")
+    complaints = [line for certificate in certificates for line in verdict(certificate)]
+    print("\n".join(complaints) if complaints else "certified")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
