@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
         key = "scenarios" if value.removeprefix("-").isdecimal() else "scenario_file"
         if not value or key in given:
             raise ValueError(f"--scenarios got {value!r}, expected a number once and a YAML file once at most")
+        if key == "scenario_file" and not Path(value).exists():
+            raise ValueError(f"--scenarios {value!r}: no such file; expected a number or a YAML file")
         given[key] = value
     overrides = [f"{key}={_quoted(value)}" for key, value in given.items()]
     return [*overrides, "quick=true"] if arguments.quick else overrides

@@ -30,7 +30,7 @@ class _Loader(yaml.SafeLoader):
                 key = self.construct_object(key_node)
                 if key in seen:
                     raise yaml.MarkedYAMLError(
-                        problem=f"key {key_node.value!r} occurs twice", problem_mark=key_node.start_mark
+                        problem=f"key {key_node.value!r} repeats an earlier one", problem_mark=key_node.start_mark
                     )
                 seen.add(key)
         return super().construct_mapping(node, deep)

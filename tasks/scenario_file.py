@@ -71,9 +71,9 @@ def _parsed(data: Mapping, content: bytes, task_name: str | None, mistakes: list
     file = checked(FileEntry, data, "", mistakes)
     if file is None:
         # Go on with what is usable, so that all mistakes are told at once.
-        usable = {key: data[key] if isinstance(data.get(key), list) else [] for key in ("faults", "sites")}
+        faults, sites = ([*data[key]] if isinstance(data.get(key), list) else [] for key in ("faults", "sites"))
         named = data.get("task")
-        file = FileEntry.model_construct(task=named if isinstance(named, str) else None, **usable)
+        file = FileEntry.model_construct(task=named if isinstance(named, str) else None, faults=faults, sites=sites)
     task = _task(file.task, task_name, mistakes)
     faults = _faults(file.faults, mistakes)
     if task is None:

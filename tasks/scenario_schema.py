@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 
 from flow_rag_vla.tasks.faults.fault import Effect, minus_severity, severity
 
-
 MAX_NUMBER = 1.0e9
 """No physical parameter of a table-top task is larger; NaN is not smaller either."""
 
