@@ -125,7 +125,7 @@ def test_reading_leaves_the_suites_faults_alone_and_can_be_repeated(tmp_path):
 def test_the_example_names_no_device_and_is_read():
     file = read_scenario_file(EXAMPLE)
     assert [fault.name for fault in file.faults] == ["draught", "sticky_zone"]
-    assert file.faults[1].parameters(55.0)["speed_scale"] == pytest.approx(0.45)
+    assert file.faults[1].parameters(75.0)["speed_scale"] == pytest.approx(0.25)
     assert [len(site.avoidable_faults) for site in file.sites] == [2, 4]
     assert not {"device", "cuda", "cpu", "physics", "num_envs"} & set(EXAMPLE.read_text().replace(":", " ").split())
 
