@@ -61,6 +61,9 @@ TOUCH_STEPS = 4
 SETTLED_S = 0.5
 """A released object is judged after this time."""
 
+SWUNG_SINE = 0.3
+"""A held object whose long axis pitches by more than this (sine of the angle) swings in the fingers."""
+
 LOAD_MEMORY = 0.7
 """One-step memory of the smoothed pull of the object on the hand."""
 
@@ -116,12 +119,15 @@ def collided(o: Observation) -> torch.Tensor:
     """(num_envs,) bool: contact force on hand or links beyond what carrying, pushes and placing explain.
 
     While the hand holds something, a downward force may be its load or a push on it (which ends in up to 50 N where
-    the object is stripped from the fingers), and an upward one the table on which it is put down: neither counts.
+    the object is stripped from the fingers), and an upward one the table on which it is put down, or the top of
+    what it reaches around: neither counts.
     Nor does the force on a hand that stands on the object, which is a failed grasp.
     """
     hand = o.hand_force_b
     holding = _closed(o) & (o.grip_force_n[:, 0] > HELD_FORCE_N)
-    placing = holding & (o.object_pos_b[:, 2] < o.goal_pos_b[:, 2] + SUPPORT_HEIGHT_M)
+    low = o.object_pos_b[:, 2] < o.goal_pos_b[:, 2] + SUPPORT_HEIGHT_M
+    # Around a low object, the palm may touch its top: a tall one leaves it a few millimetres.
+    placing = (holding | ~_slid_out(o)) & low
     down, up = hand[:, 2].clamp(max=0.0), hand[:, 2].clamp(min=0.0)
     vertical = torch.where(holding, 0.0, down) + torch.where(placing, 0.0, up)
     unexplained = torch.cat([hand[:, :2], vertical.unsqueeze(1)], dim=1).norm(dim=1)
@@ -178,7 +184,7 @@ class FailureDetector:
 
         self.first = FailureAlarm.none(num_envs, device)
         self._grasped, self._lifted, self._released, self._fresh = flag(), flag(), flag(), ~flag()
-        self._missed, self._colliding = flag(), flag()
+        self._missed, self._colliding, self._swinging = flag(), flag(), flag()
         self._gone_checks, self._closing_steps, self._released_steps, self._step = (counter() for _ in range(4))
         self._pressed_steps = counter()
         self._load, self._peak_load, self._side, self._tilt = (number() for _ in range(4))
@@ -189,7 +195,7 @@ class FailureDetector:
         for state in (
             self._grasped, self._lifted, self._released, self._missed, self._colliding, self._gone_checks,
             self._closing_steps, self._released_steps, self._step, self._load, self._peak_load, self._pressed_steps,
-            self._side, self._tilt,
+            self._side, self._tilt, self._swinging,
         ):  # fmt: skip
             state[env_ids] = 0
         self._fresh[env_ids] = True
@@ -251,6 +257,10 @@ class FailureDetector:
         hit = collided(o)
         kind[hit & ~self._colliding] = _type_id(FailureType.COLLISION)
         self._colliding = torch.where(running, hit, self._colliding)
+        # A bar that swings down hits the table with its end: the swing is the cause.
+        swings = self._grasped & holding & (pitch.abs() > SWUNG_SINE)
+        kind[swings & ~self._swinging] = _type_id(FailureType.GRASP_FAILURE)
+        self._swinging = torch.where(running, swings, self._swinging)
         self._grasped &= ~lost
         self._lifted &= ~lost
 

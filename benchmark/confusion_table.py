@@ -14,15 +14,16 @@ BEGIN, END = "<!-- audit: written by scripts/audit_labels.py --docs -->", "<!-- 
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def summary_line(audit: Audit) -> str:
     """How many episodes agree, in one sentence."""
     agreeing = sum(episode.label_agrees for episode in audit.episodes)
     return (
-        f"{agreeing} of {len(audit.episodes)} labels agree ({_percent(audit.agreement)}); phase, where the construction "
-        f"determines it: {_percent(audit.phase_agreement)}; end of the episode: {_percent(audit.success_agreement)}."
+        f"{agreeing} of {len(audit.episodes)} labels agree ({_percent(audit.agreement)}); phase, where the "
+        f"construction determines it: {_percent(audit.phase_agreement)}; "
+        f"end of the episode: {_percent(audit.success_agreement)}."
     )
 
 

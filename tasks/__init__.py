@@ -2,15 +2,14 @@
 
 import gymnasium as gym
 
-for _name, _cfg in (
-    ("FlowRAG-PickPlace-Franka", "PickPlaceEnvCfg"),
-    ("FlowRAG-Stack-Franka", "StackEnvCfg"),
-    ("FlowRAG-Lift-Franka", "LiftEnvCfg"),
-    ("FlowRAG-BinTransport-Franka", "BinTransportEnvCfg"),
-):
+for _task in ("PickPlace", "Stack", "Lift", "BinTransport"):
     gym.register(
-        id=_name,
+        id=f"FlowRAG-{_task}-Franka",
         entry_point=f"{__name__}.manipulation_env:ManipulationEnv",
         disable_env_checker=True,
-        kwargs={"env_cfg_entry_point": f"{__name__}.env_cfg:{_cfg}"},
+        kwargs={
+            "env_cfg_entry_point": f"{__name__}.env_cfg:{_task}EnvCfg",
+            "rsl_rl_cfg_entry_point": f"{__name__}.rl.runner_cfg:{_task}RunnerCfg",
+            "default_agent": "rsl_rl",
+        },
     )

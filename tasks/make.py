@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import gymnasium as gym
+import torch
 
 from flow_rag_vla.tasks.contract import CONTROL_HZ
 from flow_rag_vla.tasks.device import default_device
@@ -39,7 +40,7 @@ def make_fleet(
     max_steps: int | None = None,
     furnish: Callable[[InteractiveSceneCfg], None] | None = None,
 ) -> ManipulationEnv:
-    """``num_envs`` environments of ``task``.
+    """``num_envs`` environments of ``task``, which take physical actions (``contract.ACTION_DIM``).
 
     Args:
         task: Gym id or short name.
@@ -51,15 +52,18 @@ def make_fleet(
 
     Raises:
         KeyError: an unknown task.
-        ValueError: an unknown preset.
+        ValueError: an unknown preset, or no such device.
     """
     name = get_task(task).name
     from flow_rag_vla.tasks.physics.presets import physics_cfg
 
     device = resolve_device(device)
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r}: no CUDA device here; available: cpu")
     spec = gym.spec(name)
     cfg: ManipulationEnvCfg = _load(spec.kwargs["env_cfg_entry_point"])()
     cfg.scene.num_envs = num_envs
+    cfg.action_scale = None
     cfg.sim.device = device
     cfg.sim.physics = physics_cfg(resolve_physics(physics, device), device)
     if max_steps is not None:

@@ -29,6 +29,7 @@ from flow_rag_vla.tasks.contract import (
     InvalidReason,
     Observation,
 )
+from flow_rag_vla.tasks.device import usable_device
 from flow_rag_vla.tasks.end_effector import EndEffectorControl
 from flow_rag_vla.tasks.events import EventTracker
 from flow_rag_vla.tasks.facts import StepFacts
@@ -41,6 +42,11 @@ from flow_rag_vla.tasks.hazards.state import HazardState
 from flow_rag_vla.tasks.objects import get_object
 from flow_rag_vla.tasks.physics.contacts import ContactForces
 from flow_rag_vla.tasks.registry import get_task
+from flow_rag_vla.tasks.rl.actions import ACTION_SCALE, effort, physical_actions
+from flow_rag_vla.tasks.rl.alignment import missing_turn
+from flow_rag_vla.tasks.rl.episode_log import EpisodeLog
+from flow_rag_vla.tasks.rl.policy_vector import POLICY_DIM, policy_vector
+from flow_rag_vla.tasks.rl.reward import task_reward
 from flow_rag_vla.tasks.rotation import quat_tilt
 from flow_rag_vla.tasks.scene import TableSceneCfg
 from flow_rag_vla.tasks.sensing import SensorNoise
@@ -60,7 +66,7 @@ class ManipulationEnvCfg(DirectRLEnvCfg):
     decimation = 1
     episode_length_s = 260 / 30.0
     action_space = ACTION_DIM
-    observation_space = 66
+    observation_space = POLICY_DIM
     state_space = 0
     seed = 0
     scene: InteractiveSceneCfg = TableSceneCfg(num_envs=64, env_spacing=0.0, replicate_physics=True)
@@ -68,6 +74,9 @@ class ManipulationEnvCfg(DirectRLEnvCfg):
     task_name: str = "FlowRAG-PickPlace-Franka"
     site: int = 0
     """Site of the scenarios that automatic resets draw."""
+    action_scale: tuple[float, ...] | None = ACTION_SCALE
+    """What an action of 1 means in m, rad and grip; then actions are normalised, as Isaac Lab's agents and RL want
+    them.  None: actions are physical, as ``make_fleet`` sets it for the project's own agents."""
 
 
 class ManipulationEnv(DirectRLEnv):
@@ -77,6 +86,7 @@ class ManipulationEnv(DirectRLEnv):
 
     def __init__(self, cfg: ManipulationEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
         """Build the scene and bind every part to it."""
+        cfg.sim.device = usable_device(cfg.sim.device)
         super().__init__(cfg, render_mode, **kwargs)
         self._bind()
 
@@ -102,6 +112,7 @@ class ManipulationEnv(DirectRLEnv):
         self._size = torch.zeros(self.num_envs, 3, device=device)
         self._instructions = [self.task.instructions[0]] * self.num_envs
         self._clock = torch.zeros(self.num_envs, dtype=torch.long, device=device)
+        self._episode_log = EpisodeLog(self.num_envs, device)
         self._resets = [0] * self.num_envs
         self._site = make_site(self.cfg.site, self.cfg.task_name)
         self._planned: list[Scenario] | None = None
@@ -195,6 +206,8 @@ class ManipulationEnv(DirectRLEnv):
 
     def _pre_physics_step(self, actions: torch.Tensor) -> None:
         actions = torch.nan_to_num(actions)
+        if self.cfg.action_scale is not None:
+            actions = physical_actions(actions, self.cfg.action_scale)
         grip = actions[:, 6].clamp(-1.0, 1.0)
         keep = grip.abs() < GRIP_DEADBAND
         grip = torch.where(keep, self._previous_action[:, 6], grip)
@@ -227,7 +240,7 @@ class ManipulationEnv(DirectRLEnv):
         broke = self._object_hazards.break_objects(fingers[:, :, :2].norm(dim=2).amax(dim=1))
         object_pos, object_quat = self._object_pose_b()
         tcp_pos, _ = self._ee.tcp_pose_b()
-        facts = StepFacts(
+        facts = self._facts = StepFacts(
             object_pos_b=object_pos,
             object_tilt_rad=quat_tilt(object_quat),
             object_speed=(object_pos - self._object_pos_before_b).norm(dim=1) * CONTROL_HZ,
@@ -249,26 +262,31 @@ class ManipulationEnv(DirectRLEnv):
         if self._planned is not None:
             never = torch.zeros_like(self._events.done)
             return never, never
-        timed_out = self._clock >= self.max_episode_length
+        # Isaac Lab's own counter: RL starts it at random, so that environments do not end all at once.
+        timed_out = self.episode_length_buf >= self.max_episode_length
         return self._events.done & ~timed_out, timed_out
 
     def _get_rewards(self) -> torch.Tensor:
-        """Dense: reach, lift, bring to the goal, and a bonus for success; (num_envs,)."""
-        object_pos, _ = self._object_pose_b()
-        tcp_pos, _ = self._ee.tcp_pose_b()
-        reach = 1.0 - torch.tanh(8.0 * (tcp_pos - object_pos).norm(dim=1))
-        lifted = (object_pos[:, 2] > self._events.rest_height_m + 0.02).float()
-        bring = 1.0 - torch.tanh(5.0 * (object_pos - self._true_goal_b()).norm(dim=1))
-        return 0.1 * reach + 0.2 * lifted + 0.5 * bring + 10.0 * self._events.truth.success.float()
+        events, facts = self._events, self._facts
+        success = events.truth.success
+        if self._planned is None:
+            raised_m = facts.object_pos_b[:, 2] - events.rest_height_m
+            self.extras["log"] = self._episode_log.update(
+                raised_m=raised_m, held=events.held, success=success, ended=self.reset_buf
+            )
+        return task_reward(
+            self.task,
+            facts,
+            rest_height_m=events.rest_height_m,
+            success=success,
+            effort=effort(self._previous_action),
+            lag_m=(self._ee.target_pos_b - facts.ee_pos_b).norm(dim=1),
+            missing_turn=missing_turn(self._ee.hand_pose_b()[1], self._object_pose_b()[1]),
+        )
 
     def _get_observations(self) -> VecEnvObs:
-        o = self._observation = self._sense()
-        columns = (
-            o.joint_pos, o.joint_vel, o.ee_pos_b, o.ee_quat_b, o.ee_target_pos_b, o.ee_target_quat_b,
-            o.gripper_width_m, o.grip_force_n, o.hand_force_b, o.link_force_b, o.previous_action,
-            o.object_pos_b, o.object_quat_b, o.object_size_m, o.object_rgb, o.goal_pos_b,
-        )  # fmt: skip
-        return {"policy": torch.cat(columns, dim=1)}
+        self._observation = self._sense()
+        return {"policy": policy_vector(self._observation)}
 
     def _reset_idx(self, env_ids: Sequence[int] | torch.Tensor) -> None:
         if not hasattr(self, "_ee"):

@@ -59,7 +59,7 @@ def test_the_plan_holds_the_users_faults_at_the_users_sites():
     assert dock == {"draught", "slippery_object", "sticky_zone", "none"}
     draughts = [s for s in scenarios if s.fault == "draught"]
     assert {s.layout.lane for s in draughts} == {1}
-    assert {s.parameters["push_side_n"] for s in draughts} == {20.0, 2.0}
+    assert {s.parameters["push_side_n"] for s in draughts} == {18.0, 2.0}
 
 
 def test_a_run_is_resumed_from_its_own_copy(tmp_path):
@@ -90,7 +90,7 @@ def test_a_run_is_resumed_from_its_own_copy(tmp_path):
 
 def test_three_mistakes_are_three_lines_and_exit_code_2(tmp_path, monkeypatch, capsys):
     text = EXAMPLE.read_text()
-    for right, wrong in (("default: 20.0", "default: 21.0"), ("{0: beam", "{8: beam"), ("speed_scale", "sped_scale")):
+    for right, wrong in (("default: 18.0", "default: 19.0"), ("{0: beam", "{8: beam"), ("speed_scale", "sped_scale")):
         assert right in text
         text = text.replace(right, wrong)
     (tmp_path / "mine.yaml").write_text(text)

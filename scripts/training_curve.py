@@ -1,0 +1,46 @@
+"""Draw the learning curve of an `isaaclab train` run: mean return, share of lifted objects, share of successes.
+
+./isaaclab.sh -p scripts/training_curve.py logs/rsl_rl/flow_rag_lift/RUN --out outputs/rl_lift.svg
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str]) -> int:
+    """Parse, read, draw, print first and last; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder with the run's TensorBoard log")
+    parser.add_argument("--out", type=Path, default=Path("outputs/training_curve.svg"), help=".svg or .png")
+    parser.add_argument("--title", default="", help="written above the curve; the run's folder by default")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args(argv)
+    if arguments.out.suffix not in (".svg", ".png"):
+        parser.error(f"--out: expected a name that ends in .svg or .png, got {str(arguments.out)!r}")
+
+    from flow_rag_vla.tasks.rl.training_curve import draw_curve, read_curve
+
+    try:
+        curve = read_curve(arguments.run)
+    except FileNotFoundError as error:
+        parser.error(str(error))
+    draw_curve(curve, arguments.title or arguments.run.name, arguments.out)
+    for i in (0, -1):
+        print(
+            f"iteration {curve.iterations[i]:>5}  return {curve.mean_return[i]:7.2f}  "
+            f"lifted {curve.lifted_share[i]:6.1%}  success {curve.success_share[i]:6.1%}"
+        )
+    if arguments.json is not None:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(dataclasses.asdict(curve), indent=1) + "\n")
+    print(arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,80 @@
+"""PPO of rsl_rl for each task: what ``isaaclab train`` and ``isaaclab play`` take by default.
+
+Sized for CPU: a small network and 256 environments.  ``agent.KEY=VALUE`` on the command line changes any of it.
+"""
+
+from __future__ import annotations
+
+from isaaclab.utils import configclass
+from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
+
+from flow_rag_vla.tasks.device import default_device
+
+GAMMA = 0.98
+"""A horizon of 50 control steps (1.7 s): long enough to see a lift from a reach."""
+
+_OBS_GROUPS = {"actor": ["policy"], "critic": ["policy"]}
+
+
+@configclass
+class ManipulationRunnerCfg(RslRlOnPolicyRunnerCfg):
+    """What all tasks share."""
+
+    device = default_device()
+    num_steps_per_env = 32
+    max_iterations = 1500
+    save_interval = 50
+    experiment_name = "flow_rag"
+    # Actions are normalised (``rl.actions``); what is clipped here the environment would clip anyway.
+    clip_actions = 1.0
+    obs_groups = _OBS_GROUPS
+    # Metres, radians and newtons side by side: the running normalisation brings them to one scale.
+    actor = RslRlMLPModelCfg(
+        hidden_dims=[128, 128],
+        activation="elu",
+        obs_normalization=True,
+        distribution_cfg=RslRlMLPModelCfg.GaussianDistributionCfg(init_std=0.6),
+    )
+    critic = RslRlMLPModelCfg(hidden_dims=[128, 128], activation="elu", obs_normalization=True)
+    algorithm = RslRlPpoAlgorithmCfg(
+        value_loss_coef=1.0,
+        use_clipped_value_loss=True,
+        clip_param=0.2,
+        entropy_coef=0.002,
+        num_learning_epochs=5,
+        num_mini_batches=4,
+        learning_rate=1.0e-3,
+        schedule="adaptive",
+        gamma=GAMMA,
+        lam=0.95,
+        desired_kl=0.01,
+        max_grad_norm=1.0,
+    )
+
+
+@configclass
+class PickPlaceRunnerCfg(ManipulationRunnerCfg):
+    """Pick-and-place."""
+
+    experiment_name = "flow_rag_pick_place"
+
+
+@configclass
+class StackRunnerCfg(ManipulationRunnerCfg):
+    """Stacking."""
+
+    experiment_name = "flow_rag_stack"
+
+
+@configclass
+class LiftRunnerCfg(ManipulationRunnerCfg):
+    """Lifting."""
+
+    experiment_name = "flow_rag_lift"
+
+
+@configclass
+class BinTransportRunnerCfg(ManipulationRunnerCfg):
+    """Transport into a bin."""
+
+    experiment_name = "flow_rag_bin_transport"
