@@ -14,5 +14,6 @@ setup(
     package_data={
         "flow_rag_vla.agents": ["checkpoints/**/*"],
         "flow_rag_vla.reports": ["templates/**/*"],
+        "flow_rag_vla.tasks": ["examples/*"],
     },
 )

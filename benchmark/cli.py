@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,7 +26,13 @@ def _parser() -> argparse.ArgumentParser:
     flag("--ablation", help="one arm, a comma list, all or full (default: parallel; flow_only always runs)")
     flag("--task", help="gym id of the task")
     flag("--num_envs", help="parallel environments (default: 1024 on CPU, 4096 on CUDA)")
-    flag("--scenarios", help="scenarios in E1 (default: 1024 on CPU, 4096 on CUDA)")
+    flag(
+        "--scenarios",
+        action="append",
+        metavar="N or FILE",
+        help="scenarios in E1 (default: 1024 on CPU, 4096 on CUDA), or a YAML file with sites and faults of your own; "
+        "give the flag twice for both",
+    )
     flag("--rounds", help="rounds of E2 (default: 1; 4 with --ablation full)")
     flag("--sites", help="sites to spread the scenarios over (default: 1)")
     flag("--seed", help="run seed (default: 0)")
@@ -41,8 +48,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _overrides(arguments: argparse.Namespace) -> list[str]:
     """Flags that were given, as overrides; quoted, so that Hydra takes commas and equals signs literally."""
-    skipped = {"resume", "quick", "headless"}
+    skipped = {"resume", "quick", "headless", "scenarios"}
     given = {k: v for k, v in vars(arguments).items() if k not in skipped and v is not None}
+    for value in arguments.scenarios or ():
+        key = "scenarios" if value.removeprefix("-").isdecimal() else "scenario_file"
+        if not value or key in given:
+            raise ValueError(f"--scenarios got {value!r}, expected a number once and a YAML file once at most")
+        if key == "scenario_file" and not Path(value).exists():
+            raise ValueError(f"--scenarios {value!r}: no such file; expected a number or a YAML file")
+        given[key] = value
     overrides = [f"{key}={_quoted(value)}" for key, value in given.items()]
     return [*overrides, "quick=true"] if arguments.quick else overrides
 
@@ -73,7 +87,8 @@ def main(argv: Sequence[str], reporter: Reporter) -> int:
         else:
             finished = start_benchmark(compose_settings([*_overrides(arguments), *rest]), list(argv), reporter)
     except (UsageError, ValueError) as error:
-        print(f"benchmark.py: error: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"benchmark.py: error: {line}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:
         print("benchmark.py: interrupted; finish it with --resume DIR", file=sys.stderr)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 from hydra import compose, initialize
 from hydra.core.config_store import ConfigStore
@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from flow_rag_vla.benchmark.seeds import MAX_SITES
 from flow_rag_vla.tasks.pick_place import TASK as DEFAULT_TASK
 from flow_rag_vla.tasks.registry import get_task
+from flow_rag_vla.tasks.scenario_file import read_scenario_file
 
 DEFAULT_ARMS: tuple[str, ...] = ("flow_only", "rag_only", "sequential", "parallel")
 CONTROL_ARMS: tuple[str, ...] = (
@@ -57,6 +58,8 @@ class BenchmarkSettings:
     scenarios: int | None = None
     rounds: int | None = None
     sites: int = 1
+    scenario_file: str = ""
+    """YAML file with the user's own sites and faults; empty for the suite's."""
     threads: int = 2
     """Torch threads: part of what makes a run reproducible to the bit."""
     seed: int = 0
@@ -105,7 +108,23 @@ def compose_settings(overrides: Sequence[str]) -> BenchmarkSettings:
     if not isinstance(settings, BenchmarkSettings):
         raise TypeError(f"expected BenchmarkSettings, got {type(settings).__name__}")
     _check(settings)
-    return settings
+    given = {override.partition("=")[0] for override in overrides}
+    return with_scenario_file(settings, given) if settings.scenario_file else settings
+
+
+def with_scenario_file(settings: BenchmarkSettings, given: Collection[str]) -> BenchmarkSettings:
+    """``settings`` with what their scenario file decides; settings named in ``given`` stay.
+
+    Raises:
+        ValueError: the file has mistakes (one line each), or a given setting contradicts it.
+    """
+    file = read_scenario_file(settings.scenario_file, settings.task if "task" in given else None)
+    if "sites" in given and settings.sites != len(file.sites):
+        raise ValueError(f"sites is {settings.sites}, but {settings.scenario_file} holds {len(file.sites)}")
+    scenarios = settings.scenarios
+    if scenarios is None and not settings.quick:
+        scenarios = file.num_scenarios
+    return replace(settings, task=file.task.name, sites=len(file.sites), scenarios=scenarios)
 
 
 def _one_line(message: str, overrides: Sequence[str]) -> str:

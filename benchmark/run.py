@@ -37,6 +37,7 @@ from flow_rag_vla.benchmark.storage import read_json_object, write_episodes_parq
 from flow_rag_vla.benchmark.units import MEMORY_FILE, UnitContext, run_unit
 from flow_rag_vla.tasks.make import make_fleet, resolve_device, resolve_physics
 from flow_rag_vla.tasks.physics.quiet import quiet_console
+from flow_rag_vla.tasks.scenario_file import ScenarioFile, read_scenario_file
 from flow_rag_vla.tasks.sites import make_site
 
 if TYPE_CHECKING:
@@ -94,13 +95,16 @@ def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
     )
 
 
-def plan_run(settings: BenchmarkSettings) -> Plan:
-    """The plan that resolved ``settings`` ask for."""
+def plan_run(settings: BenchmarkSettings, scenario_file: ScenarioFile | None = None) -> Plan:
+    """The plan that resolved ``settings`` ask for, at the sites of ``scenario_file`` or else the suite's."""
     scenarios, num_envs, rounds = settings.scenarios, settings.num_envs, settings.rounds
     if scenarios is None or num_envs is None or rounds is None:
         raise ValueError("plan_run needs resolved settings")
-    first_site = SPLITS[settings.split].start + settings.seed * MAX_SITES
-    sites = [make_site(first_site + i, settings.task) for i in range(settings.sites)]
+    if scenario_file is not None:
+        sites = list(scenario_file.sites)
+    else:
+        first_site = SPLITS[settings.split].start + settings.seed * MAX_SITES
+        sites = [make_site(first_site + i, settings.task) for i in range(settings.sites)]
     episodes = plan_scenarios(sites, scenarios, settings.seed, settings.split)
     return make_plan(episodes, settings.arms, num_envs, rounds)
 
@@ -114,12 +118,16 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
     """
     settings = resolve_settings(settings)
     policy = _load_policy(settings)
-    plan = plan_run(settings)
+    scenario_file = _scenario_file(settings)
+    plan = plan_run(settings, scenario_file)
     parse_latency(settings.latency, settings.arms, {})
     name = settings.ablation.replace(",", "+")
     directory = RunDirectory.create(settings.out, name)
     try:
-        directory.start(settings, plan, argv, {"physics": settings.physics, "policy_sha256": policy.sha256})
+        extra: dict[str, object] = {"physics": settings.physics, "policy_sha256": policy.sha256}
+        if scenario_file is not None:
+            extra["scenario_file"] = directory.keep_scenario_file(scenario_file)
+        directory.start(settings, plan, argv, extra)
     except BaseException:
         directory.discard()
         raise
@@ -137,9 +145,13 @@ def resume_benchmark(path: str, reporter: Reporter) -> bool:
     policy = _load_policy(settings)
     if policy.sha256 != directory.manifest()["policy_sha256"]:
         raise UsageError(f"--resume {path!r}: the run was started with another policy checkpoint")
-    plan = plan_run(settings)
+    plan = plan_run(settings, _scenario_file(settings))
     directory.check_plan(plan)
     return _run(directory, settings, plan, policy, reporter)
+
+
+def _scenario_file(settings: BenchmarkSettings) -> ScenarioFile | None:
+    return read_scenario_file(settings.scenario_file, settings.task) if settings.scenario_file else None
 
 
 def _checkpoint_path(settings: BenchmarkSettings) -> Path:

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flow_rag_vla.benchmark.config import BenchmarkSettings, compose_settings
 from flow_rag_vla.benchmark.errors import UsageError
@@ -31,7 +31,12 @@ from flow_rag_vla.benchmark.storage import (
     write_json_atomic,
 )
 
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.scenario_file import ScenarioFile
+
 MANIFEST_VERSION = 1
+SCENARIO_FILE = "scenarios.yaml"
+"""The run's copy of the user's sites and faults, from which it is resumed."""
 _PACKAGES = ("isaaclab", "newton", "mujoco", "warp-lang", "torch", "faiss-cpu", "faiss-gpu", "numpy")
 
 
@@ -90,13 +95,29 @@ class RunDirectory:
         }
         write_json_atomic(self.path / "manifest.json", manifest)
 
+    def keep_scenario_file(self, file: ScenarioFile) -> dict[str, Any]:
+        """Copy the user's sites and faults here; returns what the manifest says of them."""
+        write_bytes_atomic(self.path / SCENARIO_FILE, file.content)
+        return {
+            "sha256": file.sha256,
+            "sites": {name: site.seed for name, site in zip(file.site_names, file.sites, strict=True)},
+        }
+
     def manifest(self) -> dict[str, Any]:
         """The manifest."""
         return read_json_object(self.path / "manifest.json")
 
     def settings(self) -> BenchmarkSettings:
         """The settings that the run was started with."""
-        flat = _flatten(self.manifest()["settings"])
+        manifest = self.manifest()
+        flat = _flatten(manifest["settings"])
+        if flat.get("scenario_file"):
+            kept = self.path / SCENARIO_FILE
+            if not kept.is_file():
+                raise UsageError(f"{kept}: is missing; the run's sites and faults are described there")
+            if hashlib.sha256(kept.read_bytes()).hexdigest() != manifest["scenario_file"]["sha256"]:
+                raise UsageError(f"{kept}: has changed since the run was started; start a new run")
+            flat["scenario_file"] = str(kept)
         return compose_settings([f"{key}={json.dumps(value)}" for key, value in flat.items()])
 
     def check_plan(self, plan: Plan) -> None:

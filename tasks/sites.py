@@ -38,6 +38,8 @@ class Site:
 
     seed: int
     task: Task
+    faults: dict[str, Fault]
+    """What may happen here, by name: the hazards that a cue announces, and the exogenous faults."""
     colour_of: dict[str, str]
     """Object-cued fault to the colour that announces it."""
     lane_of: dict[str, int]
@@ -48,12 +50,12 @@ class Site:
     @property
     def avoidable_faults(self) -> tuple[Fault, ...]:
         """The hazards of this site that a changed action avoids."""
-        return tuple(get_fault(name) for name in (*self.colour_of, *self.lane_of))
+        return tuple(self.faults[name] for name in (*self.colour_of, *self.lane_of))
 
     @property
     def exogenous_faults(self) -> tuple[Fault, ...]:
         """What may happen here whatever one does."""
-        return all_faults(self.task.slug, FaultClass.EXOGENOUS)
+        return tuple(f for f in self.faults.values() if f.fault_class is FaultClass.EXOGENOUS)
 
     def scenario(
         self,
@@ -118,9 +120,11 @@ def make_site(seed: int, task: str) -> Site:
     by_object, by_region = _draw(rng, spec)
     colours = [list(PALETTE)[i] for i in rng.permutation(len(PALETTE))]
     lanes = _lanes_for(rng, by_region)
+    announced = [get_fault(name) for name in (*by_object, *by_region)]
     return Site(
         seed=seed,
         task=spec,
+        faults={f.name: f for f in (*announced, *all_faults(spec.slug, FaultClass.EXOGENOUS))},
         colour_of=dict(zip(by_object, colours, strict=False)),
         lane_of=dict(zip(by_region, lanes, strict=False)),
         plain_colours=tuple(colours[len(by_object) :]),

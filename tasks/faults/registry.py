@@ -1,4 +1,4 @@
-"""Every fault there is: those of ``library``, and those that a scenario file adds."""
+"""Every fault of the suite: those of ``library``.  A scenario file's own faults stay with its sites."""
 
 from __future__ import annotations
 

@@ -1,0 +1,45 @@
+"""A benchmark of a user's own sites and faults, from the file to the summary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import flow_rag_vla.tasks
+from flow_rag_vla.benchmark import run
+from flow_rag_vla.benchmark.config import compose_settings
+from flow_rag_vla.benchmark.run_directory import RunDirectory
+
+pytestmark = pytest.mark.sim
+
+EXAMPLE = Path(flow_rag_vla.tasks.__file__).parent / "examples" / "warehouse.yaml"
+
+
+class NoReports:
+    """The report has tests of its own."""
+
+    def build(self, run_dir: Path) -> Path:
+        return run_dir
+
+    def table(self, run_dir: Path) -> str:
+        return str(run_dir)
+
+
+def test_the_example_runs_unchanged(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "_pictures", lambda directory, console: None)
+    settings = compose_settings(
+        [f"scenario_file='{EXAMPLE}'", "scenarios=16", "num_envs=16", "device=cpu", f"out='{tmp_path}'"]
+    )
+    assert run.start_benchmark(settings, ["--scenarios", str(EXAMPLE)], NoReports())
+    (path,) = tmp_path.iterdir()
+    assert (path / "scenarios.yaml").read_bytes() == EXAMPLE.read_bytes()
+    assert json.loads((path / "summary.json").read_text())["e1"]["n"] == 16
+    directory = RunDirectory(path)
+    settings = directory.settings()
+    plan = run.plan_run(settings, run._scenario_file(settings))
+    e1 = {record.fault: record for record in directory.records(plan.units[0])}
+    assert {"draught", "slippery_object", "beam", "post", "none"} <= set(e1)
+    assert e1["draught"].fault_fired
+    assert e1["none"].outcome == "success"
