@@ -6,11 +6,15 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flow_rag_vla.benchmark.storage import read_json_object, write_json_atomic
-from flow_rag_vla.tasks.faults.fault import Fault
+from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.registry import get_task
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.faults.fault import Fault
+    from flow_rag_vla.tasks.scenario import Scenario
 
 SCHEMA_VERSION = 1
 CERTIFICATES = Path(__file__).resolve().parent / "certificates"
@@ -66,13 +70,17 @@ def load_certificate(task: str, folder: Path = CERTIFICATES) -> dict[str, Any] |
     return certificate
 
 
-def uncertified(faults: Iterable[Fault], task: str, certificate: dict[str, Any] | None) -> list[str]:
-    """Names of ``faults`` that the certificate does not cover: absent, failed, or changed since."""
+def uncertified(scenarios: Iterable[Scenario], certificate: dict[str, Any] | None) -> list[str]:
+    """Names of the avoidable faults in ``scenarios`` that the certificate does not cover: absent, failed or changed."""
     shown = {} if certificate is None else certificate["faults"]
-    return [
-        fault.name
-        for fault in faults
-        if not (entry := shown.get(fault.name))
-        or not entry["certified"]
-        or entry["fingerprint"] != fingerprint(fault, task)
-    ]
+    names = {
+        scenario.fault
+        for scenario in scenarios
+        if scenario.fault_class is FaultClass.AVOIDABLE
+        and not (
+            (entry := shown.get(scenario.fault))
+            and entry["certified"]
+            and entry["parameters"] == dict(scenario.parameters)
+        )
+    }
+    return sorted(names)

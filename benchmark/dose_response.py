@@ -40,14 +40,12 @@ def dose_response(failed: Sequence[int], n: Sequence[int]) -> DoseResponse:
     if len(failed) != len(n) or any(not 0 <= k <= total for k, total in zip(failed, n, strict=False)):
         raise ValueError(f"expected one count of 0 to n for each severity, got {list(failed)} of {list(n)}")
     severity = np.repeat(np.arange(len(n)), n)
-    outcome = np.concatenate([np.arange(total) < k for k, total in zip(failed, n, strict=True)])
+    outcome = np.array([i < k for k, total in zip(failed, n, strict=True) for i in range(total)])
     trend = None
     if len(outcome) > 0 and 0 < outcome.sum() < len(outcome) and len(n) > 1:
-        _, p = kendalltau(severity, outcome, alternative="greater")
-        trend = float(p)
+        trend = float(np.asarray(kendalltau(severity, outcome, alternative="greater"))[1])
     reversals = []
     for i in range(1, len(n)):
         table = [[failed[i], n[i] - failed[i]], [failed[i - 1], n[i - 1] - failed[i - 1]]]
-        _, p = fisher_exact(table, alternative="less")
-        reversals.append(float(p))
+        reversals.append(float(np.asarray(fisher_exact(table, alternative="less"))[1]))
     return DoseResponse(trend, min(holm(reversals)) if reversals else None)

@@ -23,6 +23,7 @@ from flow_rag_vla.agents.arms import (
 )
 from flow_rag_vla.agents.checkpoint import PolicyCheckpoint, load_checkpoint
 from flow_rag_vla.agents.demonstration_bank import DemonstrationBank
+from flow_rag_vla.benchmark.certificate import load_certificate, uncertified
 from flow_rag_vla.benchmark.config import BenchmarkSettings
 from flow_rag_vla.benchmark.errors import UsageError
 from flow_rag_vla.benchmark.latency import LatencyProfile, parse_latency
@@ -124,7 +125,11 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
     name = settings.ablation.replace(",", "+")
     directory = RunDirectory.create(settings.out, name)
     try:
-        extra: dict[str, object] = {"physics": settings.physics, "policy_sha256": policy.sha256}
+        extra: dict[str, object] = {
+            "physics": settings.physics,
+            "policy_sha256": policy.sha256,
+            "uncertified_faults": uncertified(plan.scenarios, load_certificate(settings.task)),
+        }
         if scenario_file is not None:
             extra["scenario_file"] = directory.keep_scenario_file(scenario_file)
         directory.start(settings, plan, argv, extra)
@@ -258,8 +263,14 @@ def _headline(settings: BenchmarkSettings, plan: Plan, directory: RunDirectory) 
     episodes = sum(len(unit.episodes) for unit in plan.units)
     return (
         f"{settings.task} · {', '.join(settings.arms)} · {episodes} episodes in {settings.num_envs} environments "
-        f"({settings.physics}, {settings.device})\nrun directory: {directory.path}"
+        f"({settings.physics}, {settings.device})\nrun directory: {directory.path}{_doubt(directory)}"
     )
+
+
+def _doubt(directory: RunDirectory) -> str:
+    """A line on faults that nobody has shown to be feasible and hazardous."""
+    names = directory.manifest().get("uncertified_faults")
+    return f"\nnot certified (scripts/certify_scenarios.py): {', '.join(names)}" if names else ""
 
 
 def _arm_settings(settings: BenchmarkSettings, latency: LatencyProfile) -> ArmSettings:
