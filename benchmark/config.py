@@ -119,6 +119,8 @@ def with_scenario_file(settings: BenchmarkSettings, given: Collection[str]) -> B
         ValueError: the file has mistakes (one line each), or a given setting contradicts it.
     """
     file = read_scenario_file(settings.scenario_file, settings.task if "task" in given else None)
+    if len(file.sites) > MAX_SITES:
+        raise ValueError(f"{settings.scenario_file}: sites: got {len(file.sites)}, expected at most {MAX_SITES}")
     if "sites" in given and settings.sites != len(file.sites):
         raise ValueError(f"sites is {settings.sites}, but {settings.scenario_file} holds {len(file.sites)}")
     scenarios = settings.scenarios

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from flow_rag_vla.tasks.faults.parameters import HAZARD_FIELDS
 from flow_rag_vla.tasks.layout import LANE_CENTRES_X_M
 from flow_rag_vla.tasks.objects import get_object
 from flow_rag_vla.tasks.registry import get_task
+from flow_rag_vla.tasks.scenario_schema import MAX_NUMBER
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.scenario_schema import FaultEntry
@@ -86,14 +86,19 @@ def _wrong_words(entry: FaultEntry, known: Collection[str]) -> Iterable[str]:
         yield f"trigger.phase: unknown phase {trigger.phase!r}; available: {', '.join(PHASES)}"
     if trigger.region_y_m is not None and trigger.region_y_m[0] >= trigger.region_y_m[1]:
         yield f"trigger.region_y_m: got {trigger.region_y_m}, expected the lower end first"
+    if entry.default not in entry.ladder:
+        yield f"default: {entry.default} is not on the ladder {entry.ladder}"
     if entry.control in entry.ladder:
         yield f"control: {entry.control} is on the ladder, expected a harmless severity beside it"
 
 
 def _wrong_effects(entry: FaultEntry) -> Iterable[str]:
-    for name in entry.effect:
-        if name not in EFFECT_FIELDS:
-            yield f"effect: unknown hazard parameter {name!r}; available: {', '.join(EFFECT_FIELDS)}"
+    unknown = [name for name in entry.effect if name not in EFFECT_FIELDS]
+    for name in unknown:
+        yield f"effect: unknown hazard parameter {name!r}; available: {', '.join(EFFECT_FIELDS)}"
+    if unknown:
+        # What is missing beside a misspelt name is most likely that name.
+        return
     obstacles = [name for name in entry.effect if name in OBSTACLES]
     if len(obstacles) > 1:
         yield f"effect: sets {' and '.join(obstacles)}, expected one obstacle at most"
@@ -112,8 +117,8 @@ def _beyond_limits(fault: Fault) -> Iterable[str]:
         values = fault.parameters(severity)
         for name in fault.effect:
             signed = name in _SIGNED or "bias" in name
-            low, high = -math.inf if signed else 0.0, _UPPER_LIMIT.get(name, math.inf)
+            high = _UPPER_LIMIT.get(name, MAX_NUMBER)
+            low = -MAX_NUMBER if signed else 0.0
             if name not in complained and not low <= values[name] <= high:
                 complained.add(name)
-                allowed = f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
-                yield f"{name}: is {values[name]:g} at severity {severity:g}, expected {allowed}"
+                yield f"{name}: is {values[name]:g} at severity {severity:g}, expected {low:g} to {high:g}"

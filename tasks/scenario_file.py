@@ -15,12 +15,16 @@ from flow_rag_vla.tasks.faults.registry import all_faults
 from flow_rag_vla.tasks.layout import LANE_CENTRES_X_M
 from flow_rag_vla.tasks.pick_place import TASK as DEFAULT_TASK
 from flow_rag_vla.tasks.registry import get_task
+from flow_rag_vla.tasks.scenario import Scenario
 from flow_rag_vla.tasks.scenario_schema import FaultEntry, FileEntry, SiteEntry, checked
 from flow_rag_vla.tasks.sites import Site
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.faults.fault import Fault
     from flow_rag_vla.tasks.task import Task
+
+NO_FAULT = Scenario.fault
+"""What clean scenarios carry as their fault, and therefore no fault's name."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,9 @@ def _faults(entries: Sequence[object], mistakes: list[str]) -> dict[str, Fault |
         if entry is None:
             continue
         place = f"faults[{i}]"
-        if entry.name in library:
+        if entry.name == NO_FAULT:
+            mistakes.append(f"{place}.name: {NO_FAULT!r} stands for no fault; choose another name")
+        elif entry.name in library:
             mistakes.append(f"{place}.name: {entry.name!r} is a fault of the library; choose another name")
         elif entry.name in written[:i]:
             mistakes.append(f"{place}.name: {entry.name!r} is already the name of faults[{written.index(entry.name)}]")

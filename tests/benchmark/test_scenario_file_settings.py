@@ -51,6 +51,13 @@ def test_settings_that_contradict_the_file_are_refused(override, complaint):
         compose_settings([FILE, override])
 
 
+def test_more_sites_than_a_run_may_have_are_refused_before_it_starts(tmp_path):
+    sites = "".join(f"- {{name: s{i}, lanes: {{1: post}}}}\n" for i in range(1001))
+    (tmp_path / "mine.yaml").write_text(f"sites:\n{sites}")
+    with pytest.raises(ValueError, match="sites: got 1001, expected at most 1000"):
+        compose_settings([f"scenario_file='{tmp_path / 'mine.yaml'}'"])
+
+
 def test_the_plan_holds_the_users_faults_at_the_users_sites():
     settings = resolve_settings(compose_settings([FILE, "scenarios=100", "device=cpu"]))
     scenarios = plan_run(settings, read_scenario_file(EXAMPLE)).scenarios
@@ -97,7 +104,7 @@ def test_three_mistakes_are_three_lines_and_exit_code_2(tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     assert cli.main(["--scenarios", "mine.yaml"], NoReports()) == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    places = ["faults[0]", "faults[1].effect", "sites[1].lanes.8"]
+    places = ["faults[0].default", "faults[1].effect", "sites[1].lanes.8"]
     assert [line.split(": ")[:4] for line in lines] == [["benchmark.py", "error", "mine.yaml", p] for p in places]
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
 

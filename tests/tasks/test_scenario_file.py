@@ -156,18 +156,20 @@ FAULT, SITE = ("faults", 0), ("sites", 0)
         (put(*FAULT, "control", float("nan")), "faults[0].control: got nan, expected a finite number"),
         (put(*FAULT, "name", "My Gust"), "faults[0].name: got 'My Gust', expected"),
         (put(*FAULT, "name", "post"), "faults[0].name: 'post' is a fault of the library; choose another name"),
+        (put(*FAULT, "name", "none"), "faults[0].name: 'none' stands for no fault; choose another name"),
         (put("faults", 1, "name", "gust"), "faults[1].name: 'gust' is already the name of faults[0]"),
         (put(*FAULT, "class", "clean"), "faults[0].class: got 'clean', expected 'avoidable' or 'exogenous'"),
         (put(*FAULT, "family", "crash"), "faults[0]: fault gust: family is 'crash', expected one of grasp, collision"),
         (put(*FAULT, "cue", "none"), "faults[0]: fault gust: avoidable faults need a cue"),
-        (put(*FAULT, "default", 5), "faults[0]: fault gust: default severity 5.0 is not on its ladder (4.0, 8.0)"),
+        (put(*FAULT, "default", 5), "faults[0].default: 5.0 is not on the ladder [4.0, 8.0]"),
         (put(*FAULT, "control", 4), "faults[0].control: 4.0 is on the ladder"),
         (put(*FAULT, "effect", "push_sid_n", 3), "faults[0].effect: unknown hazard parameter 'push_sid_n'; available:"),
         (put(*FAULT, "effect", "trigger_step", 3), "unknown hazard parameter 'trigger_step'; available: object_mass"),
         (put(*FAULT, "effect", "push_steps", "long"), "faults[0].effect.push_steps: got 'long', expected a number"),
         (put(*FAULT, "effect", "push_steps", {"scal": 2}), "faults[0].effect.push_steps: unknown key 'scal'; avail"),
         (put(*FAULT, "effect", "push_steps", 10**400), "faults[0].effect.push_steps: got 1000000"),
-        (put(*FAULT, "effect", "push_steps", -6), "push_steps: is -6 at severity 4, expected at least 0"),
+        (put(*FAULT, "effect", "push_steps", -6), "push_steps: is -6 at severity 4, expected 0 to 1e+09"),
+        (put(*FAULT, "effect", "push_side_n", {"scale": 1e300}), "is 4e+300 at severity 4, expected -1e+09"),
         (put(*FAULT, "effect", "latency_steps", 20), "latency_steps: is 20 at severity 4, expected 0 to 16"),
         (put(*FAULT, "effect", "push_side_n", 9), "faults[0].effect: no parameter depends on the severity"),
         (drop(*FAULT, "effect", "push_steps"), "faults[0].effect: a push without push_steps does nothing"),
@@ -209,7 +211,16 @@ def test_three_kinds_of_mistakes_get_three_lines_at_once(tmp_path):
     content["faults"][1]["effect"] = {"sped_scale": "severity"}
     content["sites"][0]["lanes"][7] = "post"
     lines = complaints(written(tmp_path, content))
-    assert [line.split(": ")[1] for line in lines] == ["faults[0]", "faults[1].effect", "sites[0].lanes.7"]
+    assert [line.split(": ")[1] for line in lines] == ["faults[0].default", "faults[1].effect", "sites[0].lanes.7"]
+
+
+def test_a_misspelt_parameter_is_one_mistake_and_hides_no_other(tmp_path):
+    content = copy.deepcopy(GOOD)
+    content["faults"][0]["effect"] = {"push_sid_n": "severity", "push_steps": 6}
+    content["faults"][0]["default"] = 5
+    first, second = complaints(written(tmp_path, content))
+    assert "faults[0].default: 5.0 is not on the ladder" in first
+    assert "faults[0].effect: unknown hazard parameter 'push_sid_n'" in second
 
 
 def test_every_lane_or_colour_hazardous_leaves_no_place_for_clean_scenarios(tmp_path):
