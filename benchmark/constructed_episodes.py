@@ -109,14 +109,16 @@ _GRASP, _COLLISION, _DROP = FailureType.GRASP_FAILURE, FailureType.COLLISION, Fa
 _MISALIGNED, _TIMEOUT = FailureType.MISALIGNMENT, FailureType.TIMEOUT
 _ROUND = ("cube", "block", "cylinder")
 _FLAT = ("cube", "block")
+_NEAR_LANES = (0, 1, 2)
+"""Lanes in which a point 12 cm further is still within reach: a hand that never arrives does nothing wrong."""
 
 _PICK_PLACE = (
     Family("placed", "pick_place", NONE, 16, "the nominal expert, nothing in its way", succeeds=True),
     # Grasp failures.
     Family("beside", "pick_place", _GRASP, 8, "the hand closes 10 cm beside the object", Phase.GRASP,
-           plan={"object_offset_m": _along_fingers(0.10)}),
+           plan={"object_offset_m": _along_fingers(0.10)}, lanes=_NEAR_LANES),
     Family("in_front", "pick_place", _GRASP, 6, "the hand closes 8 cm in front of the object", Phase.GRASP,
-           plan={"object_offset_m": _across_fingers(0.08)}, objects=_ROUND),
+           plan={"object_offset_m": _across_fingers(0.08)}, objects=_ROUND, lanes=_NEAR_LANES),
     Family("finger_on_top", "pick_place", _GRASP, 8, "a finger stands on the object and keeps pressing",
            Phase.APPROACH, plan={"object_offset_m": _along_fingers(0.04)}, objects=_FLAT),
     Family("crushed", "pick_place", _GRASP, 8, "the object breaks above 7 N, the grip is 10 N", Phase.GRASP,
@@ -138,7 +140,7 @@ _PICK_PLACE = (
            parameters={"wall_left_edge_m": 0.05}),
     Family("empty_hand_into_wall", "pick_place", _COLLISION, 8, "the open hand sweeps into a wall, without object",
            Phase.APPROACH, parameters={"wall_right_edge_m": 0.02}, script=mishaps.sweep_across, objects=_ROUND,
-           plan={"object_offset_m": (0.10, 0.0, 0.0)}, lanes=(0, 1, 2)),
+           plan={"object_offset_m": (0.10, 0.0, 0.0)}, lanes=_NEAR_LANES),
     # Drops.
     Family("forced_open", "pick_place", _DROP, 8, "the gripper is forced open in mid-carry", Phase.CARRY,
            parameters={"release_steps": 8.0}),
@@ -154,7 +156,7 @@ _PICK_PLACE = (
            Phase.CARRY, True, _HEAVY, {"grip": FIRM_GRIP, "clearance_m": 0.07}, mishaps.loosen_under_way, _FLAT),
     # Misalignments.
     Family("put_beside_goal", "pick_place", _MISALIGNED, 16, "let go 6 to 12 cm off the goal", Phase.PLACE, False,
-           plan={"goal_offset_m": _around_goal(0.06, 0.12)}, script=mishaps.leave_it),
+           plan={"goal_offset_m": _around_goal(0.06, 0.12)}, script=mishaps.leave_it, lanes=_NEAR_LANES),
     # Time-outs.
     Family("still", "pick_place", _TIMEOUT, 5, "the hand never moves", Phase.APPROACH, False,
            script=mishaps.keep_still),
@@ -174,11 +176,11 @@ _PICK_PLACE = (
 _STACK = (
     Family("stacked", "stack", NONE, 8, "the nominal expert", succeeds=True),
     Family("beside", "stack", _GRASP, 4, "the hand closes 10 cm beside the object", Phase.GRASP,
-           plan={"object_offset_m": _along_fingers(0.10)}),
+           plan={"object_offset_m": _along_fingers(0.10)}, lanes=_NEAR_LANES),
     Family("forced_open", "stack", _DROP, 6, "the gripper is forced open in mid-carry", Phase.CARRY,
            parameters={"release_steps": 8.0}),
     Family("put_beside_stack", "stack", _MISALIGNED, 8, "let go 8 to 12 cm off the stack", Phase.PLACE, False,
-           plan={"goal_offset_m": _around_goal(0.08, 0.12)}, script=mishaps.leave_it),
+           plan={"goal_offset_m": _around_goal(0.08, 0.12)}, script=mishaps.leave_it, lanes=_NEAR_LANES),
     Family("keeps_it", "stack", _TIMEOUT, 4, "the cube is held on the stack and never let go", Phase.PLACE, False,
            script=mishaps.never_open),
 )  # fmt: skip
@@ -196,7 +198,7 @@ _LIFT = (
 )  # fmt: skip
 
 _BIN_TRANSPORT = (
-    Family("binned", "bin_transport", NONE, 8, "the nominal expert", succeeds=True, lanes=(0, 1, 2, 3)),
+    Family("binned", "bin_transport", NONE, 8, "the nominal expert", succeeds=True),
     Family("into_rim", "bin_transport", _COLLISION, 6, "carried into a wall raised to 0.22 m", Phase.CARRY,
            parameters={"rim_top_m": 0.22}),
     Family("loosened", "bin_transport", _DROP, 6, "the grip on 1.2 kg is relaxed to 2.4 N in mid-carry", Phase.CARRY,

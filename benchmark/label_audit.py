@@ -88,6 +88,11 @@ class Audit:
         return _share([e.success_agrees for e in self.episodes if e.expected_success is not None])
 
 
+def pooled(audits: Iterable[Audit]) -> Audit:
+    """All episodes of ``audits`` as one audit."""
+    return Audit(tuple(itertools.chain.from_iterable(audit.episodes for audit in audits)))
+
+
 def _share(agrees: Sequence[bool]) -> float | None:
     return sum(agrees) / len(agrees) if agrees else None
 

@@ -19,7 +19,7 @@ REQUIRED_AGREEMENT = 0.98
 def main(argv: list[str]) -> int:
     """Parse, run, print; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0, help="block of development layouts (default 0)")
+    parser.add_argument("--seeds", default="3", help="comma list of blocks of development layouts (default 3)")
     parser.add_argument("--physics", default="auto", help="physics preset (default: the one for the device)")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--docs", action="store_true", help="write the matrix into tasks/LABELS.md")
@@ -35,17 +35,20 @@ def main(argv: list[str]) -> int:
         write_into_docs,
     )
     from flow_rag_vla.benchmark.constructed_episodes import FAMILIES
-    from flow_rag_vla.benchmark.label_audit import run_audit
+    from flow_rag_vla.benchmark.label_audit import pooled, run_audit
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 
     try:
         with quiet_console(arguments.log) as console:
-            audit = run_audit(
-                FAMILIES,
-                arguments.seed,
-                arguments.physics,
-                arguments.device,
-                lambda task, n: print(f"{task}: {n} episodes", file=console, flush=True),
+            audit = pooled(
+                run_audit(
+                    FAMILIES,
+                    int(seed),
+                    arguments.physics,
+                    arguments.device,
+                    lambda task, n, seed=seed: print(f"seed {seed}, {task}: {n} episodes", file=console, flush=True),
+                )
+                for seed in arguments.seeds.split(",")
             )
     except ValueError as error:
         parser.error(str(error))
