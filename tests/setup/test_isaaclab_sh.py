@@ -273,6 +273,7 @@ def test_help_installs_nothing(with_python: Checkout) -> None:
     assert with_python.notes() == []
 
 
+@pytest.mark.perf
 def test_this_checkouts_launcher_starts_in_under_a_second() -> None:
     started = time.monotonic()
     env = {name: value for name, value in os.environ.items() if name != "ISAACLAB_PATH"}

@@ -106,9 +106,13 @@ def test_the_nominal_expert_succeeds_on_clean_and_control_scenarios(outcome):
 
 def test_the_first_causal_event_names_the_family_of_the_fault(outcome):
     for i in outcome.rows(FaultClass.AVOIDABLE):
-        family = get_fault(outcome.scenarios[i].fault).family
+        fault = get_fault(outcome.scenarios[i].fault)
         kind = FAILURE_TYPES[int(outcome.nominal["failure_type"][i])]
-        assert kind in TYPES_OF_FAMILY.get(family, {family}), outcome.scenarios[i].fault
+        expected = TYPES_OF_FAMILY.get(fault.family, {fault.family})
+        if "object_pos_b" in fault.permitted_channels:
+            # A hand that rests lightly on the object neither presses nor closes: the time runs out.
+            expected = {*expected, "timeout"}
+        assert kind in expected, fault.name
 
 
 def test_faults_fire_where_they_act_and_nothing_fires_on_clean_scenarios(outcome):
