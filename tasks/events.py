@@ -118,6 +118,8 @@ class EventTracker:
         self._loss = _Moment(counter(), counter(), torch.zeros(num_envs, 3, device=device))
         """The first control step without two-finger contact; its phase is that of the last step with it."""
         self._grasped_tilt_rad = torch.zeros(num_envs, device=device)
+        self._grasped_pos_b = torch.zeros(num_envs, 3, device=device)
+        """Tilt and place at which the object was grasped."""
 
     def reset(self, env_ids: torch.Tensor, object_pos_b: torch.Tensor) -> None:
         """Forget ``env_ids``; their objects lie at ``object_pos_b`` (k, 3)."""
@@ -189,7 +191,7 @@ class EventTracker:
         state["done"] |= succeeded | collided | misplaced | timed_out | state["invalid"]
 
     def _phase(self, facts: StepFacts) -> torch.Tensor:
-        moved = (facts.object_pos_b - self._start)[:, :2].norm(dim=1) > MOVED_M
+        moved = (facts.object_pos_b - self._grasped_pos_b)[:, :2].norm(dim=1) > MOVED_M
         arriving = goal_offset_m(facts) < NEAR_GOAL_M
         if not self._task.releases:
             arriving &= goal_height_error_m(facts).abs() < NEAR_GOAL_M / 2
@@ -219,7 +221,9 @@ class EventTracker:
         """Update grasp counters; returns where a grasp was just lost."""
         self._touching_steps = torch.where(touching, self._touching_steps + 1, 0)
         self.held = self._touching_steps >= HELD_STEPS
-        self._grasped_tilt_rad = torch.where(self._grasped, self._grasped_tilt_rad, facts.object_tilt_rad)
+        grasped = self._grasped
+        self._grasped_tilt_rad = torch.where(grasped, self._grasped_tilt_rad, facts.object_tilt_rad)
+        self._grasped_pos_b = torch.where(grasped.unsqueeze(1), self._grasped_pos_b, facts.object_pos_b)
         self._grasped |= self.held
         self._lifted |= self._grasped & self._is_raised(facts, LIFTED_M)
         self._lost_steps = torch.where(self._grasped & ~touching, self._lost_steps + 1, 0)

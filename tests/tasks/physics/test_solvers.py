@@ -7,10 +7,24 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from flow_rag_vla.tasks.contract import INVALID_REASONS, InvalidReason
+
 pytestmark = pytest.mark.sim
 
 POST = torch.tensor([0.42, 0.12, 0.20])
 PRESETS = ("newton_mujoco", "newton_mjwarp")
+
+
+def reasons(rig) -> list[str | None]:
+    """Why the physics of each environment cannot be trusted."""
+    return [None if i < 0 else INVALID_REASONS[i] for i in rig.contacts.invalid_reason().tolist()]
+
+
+def running_solver():
+    """The solver of the one simulation that this process holds."""
+    from isaaclab_newton.physics.newton_manager import NewtonManager
+
+    return NewtonManager._solver
 
 
 def squeeze_and_crash(rig, steps: int = 34) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -137,19 +151,56 @@ def test_a_non_finite_environment_is_invalid_and_alone(make_rig: Callable, physi
     broken[1, 0] = float("nan")
     rig.robot.write_joint_position_to_sim_index(position=broken)
     rig.step(1.0)
-    assert rig.contacts.invalid().tolist() == [False, True, False, False]
+    assert reasons(rig) == [None, "non_finite_state", None, None]
     assert torch.isfinite(rig.joint_pos[[0, 2, 3]]).all()
 
 
-def test_dropped_contacts_make_a_warp_environment_invalid(make_rig: Callable) -> None:
-    from isaaclab_newton.physics.newton_manager import NewtonManager
+@pytest.mark.parametrize("physics", PRESETS)
+def test_a_body_that_flies_off_is_a_runaway_and_alone(make_rig: Callable, physics: str) -> None:
+    rig = make_rig(physics)
+    velocity = torch.zeros(4, 6)
+    velocity[2, 2] = 5.0e3
+    rig.object.write_root_velocity_to_sim_index(root_velocity=velocity)
+    rig.step(1.0)
+    assert reasons(rig) == [None, None, "runaway_speed", None]
 
+
+@pytest.mark.parametrize(
+    ("buffer", "room", "reason", "advice"),
+    [
+        ("njmax", 4, "constraint_overflow", "raise njmax (4) of physics preset newton_mjwarp"),
+        ("naconmax", 4, "contact_overflow", "raise nconmax (1) of physics preset newton_mjwarp"),
+    ],
+)
+def test_a_warp_buffer_that_is_too_small_makes_environments_invalid_and_is_named(
+    make_rig: Callable, buffer: str, room: int, reason: str, advice: str
+) -> None:
     rig = make_rig("newton_mjwarp")
     rig.place(rig.object, torch.tensor([0.5, -0.3, 0.024]))
-    # Room for fewer constraints than the cube on the table needs.
-    NewtonManager._solver.mjw_data.njmax = 4  # pyright: ignore
+    # Room for less than the cubes on their tables need.
+    setattr(running_solver().mjw_data, buffer, room)
     rig.step(1.0)
-    assert rig.contacts.invalid().any()
+    assert reasons(rig) == [reason] * 4
+    assert advice in rig.contacts.explain(InvalidReason(reason))
+
+
+def test_a_native_rollout_that_mujoco_stopped_makes_its_environment_invalid(make_rig: Callable) -> None:
+    # Really running out of memory (45 kB with a hand inside a box do it) may also crash the process.
+    rig = make_rig()
+    rig.step(1.0)
+    assert reasons(rig) == [None] * 4
+    running_solver()._states[1, -1, 0] = 1 / 120
+    assert reasons(rig) == [None, "memory_overflow", None, None]
+    assert "raise memory_bytes" in rig.contacts.explain(InvalidReason.MEMORY_OVERFLOW)
+
+
+@pytest.mark.parametrize("physics", PRESETS)
+def test_every_reason_to_call_physics_invalid_names_a_setting(make_rig: Callable, physics: str) -> None:
+    rig = make_rig(physics)
+    for reason in InvalidReason:
+        text = rig.contacts.explain(reason)
+        assert "raise" in text
+        assert "\n" not in text
 
 
 @pytest.mark.parametrize("physics", PRESETS)
