@@ -184,6 +184,16 @@ def test_a_warp_buffer_that_is_too_small_makes_environments_invalid_and_is_named
     assert advice in rig.contacts.explain(InvalidReason(reason))
 
 
+def test_a_native_rollout_that_mujoco_stopped_makes_its_environment_invalid(make_rig: Callable) -> None:
+    # Really running out of memory (45 kB with a hand inside a box do it) may also crash the process.
+    rig = make_rig()
+    rig.step(1.0)
+    assert reasons(rig) == [None] * 4
+    running_solver()._states[1, -1, 0] = 1 / 120  # pyright: ignore
+    assert reasons(rig) == [None, "memory_overflow", None, None]
+    assert "raise memory_bytes" in rig.contacts.explain(InvalidReason.MEMORY_OVERFLOW)
+
+
 @pytest.mark.parametrize("physics", PRESETS)
 def test_every_reason_to_call_physics_invalid_names_a_setting(make_rig: Callable, physics: str) -> None:
     rig = make_rig(physics)
