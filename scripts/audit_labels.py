@@ -26,6 +26,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", type=Path, help="write every episode and the shares here")
     parser.add_argument("--log", type=Path, default=Path("outputs/audit_labels.log"))
     arguments = parser.parse_args(argv)
+    try:
+        seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    except ValueError:
+        parser.error(f"--seeds: expected whole numbers such as 3,4,5, got {arguments.seeds!r}")
 
     import flow_rag_vla.tasks
     from flow_rag_vla.benchmark.confusion_table import (
@@ -43,12 +47,12 @@ def main(argv: list[str]) -> int:
             audit = pooled(
                 run_audit(
                     FAMILIES,
-                    int(seed),
+                    seed,
                     arguments.physics,
                     arguments.device,
                     lambda task, n, seed=seed: print(f"seed {seed}, {task}: {n} episodes", file=console, flush=True),
                 )
-                for seed in arguments.seeds.split(",")
+                for seed in seeds
             )
     except ValueError as error:
         parser.error(str(error))

@@ -37,9 +37,9 @@ class FirstLook:
 
 
 def _same(a: torch.Tensor | tuple[str, ...], b: torch.Tensor | tuple[str, ...]) -> bool:
-    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
-        return torch.equal(a, b)
-    return a == b  # pyright: ignore
+    if isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor):
+        return isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and torch.equal(a, b)
+    return a == b
 
 
 @pytest.fixture(scope="module", params=[task.slug for task in all_tasks()])

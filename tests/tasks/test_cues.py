@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 from scipy.stats import chi2_contingency, chisquare
@@ -50,6 +51,16 @@ def held(sites: list[Site], cue: str) -> list[str]:
     return [f.name for f in all_faults(sites[0].task.slug, FaultClass.AVOIDABLE) if f.cue == cue]
 
 
+def p_of_even(counts: list[int]) -> float:
+    """How likely counts as uneven as these are if all are equally likely."""
+    return cast("float", chisquare(counts)[1])
+
+
+def p_of_same(table: list[list[int]]) -> float:
+    """How likely rows as different as these are if all are drawn alike."""
+    return cast("float", chi2_contingency(table)[1])
+
+
 def announced(sites: list[Site], cue_of: Callable[[Site], dict], fault: str) -> Counter:
     """How often each cue stands for ``fault``."""
     return Counter(cue_of(site)[fault] for site in sites if fault in cue_of(site))
@@ -58,7 +69,7 @@ def announced(sites: list[Site], cue_of: Callable[[Site], dict], fault: str) -> 
 def test_every_colour_stands_for_every_object_hazard_equally_often(sites):
     rows = [announced(sites, lambda site: site.colour_of, name) for name in held(sites, "object")]
     for row in rows:
-        assert chisquare([row[colour] for colour in PALETTE]).pvalue > CERTAIN
+        assert p_of_even([row[colour] for colour in PALETTE]) > CERTAIN
 
 
 def test_no_lane_favours_one_of_two_opposing_hazards(sites):
@@ -69,7 +80,7 @@ def test_no_lane_favours_one_of_two_opposing_hazards(sites):
             counts = [announced(sites, lambda site: site.lane_of, side) for side in (name, opposite)]
             table = [[row[lane] for lane in LANES] for row in counts]
             assert min(map(min, table)) > 0
-            assert chi2_contingency(table).pvalue > CERTAIN, name  # pyright: ignore
+            assert p_of_same(table) > CERTAIN, name
 
 
 def test_the_two_walls_stand_in_lanes_that_mirror_each_other(sites):
@@ -79,7 +90,7 @@ def test_the_two_walls_stand_in_lanes_that_mirror_each_other(sites):
     allowed = get_fault("wall_left").lanes
     assert set(left) == set(allowed)
     table = [[left[lane] for lane in allowed], [right[LANES[-1] - lane] for lane in allowed]]
-    assert chi2_contingency(table).pvalue > CERTAIN  # pyright: ignore
+    assert p_of_same(table) > CERTAIN
 
 
 def test_a_lane_of_a_single_hazard_is_any_of_those_in_which_it_can_be(sites):
@@ -89,13 +100,13 @@ def test_a_lane_of_a_single_hazard_is_any_of_those_in_which_it_can_be(sites):
 
 
 def test_beside_the_lane_a_layout_is_the_seeds_alone(sites):
-    faults = [None, *(get_fault(name) for name in (*held(sites, "object"), *held(sites, "region")))]
+    faults = [get_fault(name) for name in (*held(sites, "object"), *held(sites, "region"))]
     for seed in range(40):
-        views = {
-            without_lane(site.scenario(seed, fault, fault_class).layout)
-            for site, fault in itertools.product(sites[:5], faults)
-            for fault_class in ((None,) if fault is None else (None, FaultClass.CONTROL))
-        }
+        views = set()
+        for site in sites[:5]:
+            views.add(without_lane(site.scenario(seed).layout))
+            for fault, fault_class in itertools.product(faults, (None, FaultClass.CONTROL)):
+                views.add(without_lane(site.scenario(seed, fault, fault_class).layout))
         assert len(views) == 1
 
 
@@ -104,12 +115,10 @@ def test_an_object_is_the_seeds_alone_among_those_that_the_hazard_needs(sites):
     for seed in range(40):
         chosen: dict[tuple[str, ...], set[str]] = {}
         for site in sites[:5]:
+            chosen.setdefault(task.objects, set()).add(site.scenario(seed).object_model)
             for fault in all_faults(task.slug):
-                objects = fault.objects_of(task.objects)
-                chosen.setdefault(objects, set()).add(site.scenario(seed, fault).object_model)
+                chosen.setdefault(fault.objects_of(task.objects), set()).add(site.scenario(seed, fault).object_model)
         assert all(len(models) == 1 for models in chosen.values())
-        clean = sites[0].scenario(seed).object_model
-        assert chosen.get(task.objects, {clean}) == {clean}
 
 
 def test_a_site_with_its_colours_dealt_anew_shows_the_same_scenes_with_other_hazards_behind_them(sites):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from flow_rag_vla.tasks.events import (
     PRESSED_STEPS,
     SETTLED_STEPS,
     SWUNG_RAD,
+    TOUCHED_FORCE_N,
     EventTracker,
 )
 from flow_rag_vla.tasks.facts import StepFacts
@@ -49,7 +52,10 @@ class Episode:
         speed: float = 0.0,
         standing: float = 0.0,
         broke: bool = False,
+        pushed: bool = False,
         forced_open: bool = False,
+        actuation_altered: bool = False,
+        latent: bool = False,
         invalid: InvalidReason | None = None,
     ) -> Episode:
         self.at = at or self.at
@@ -70,10 +76,10 @@ class Episode:
             commanded_closed=flag(closed),
             gripper_closed=flag(closed if gripper_closed is None else gripper_closed),
             broke=flag(broke),
-            pushed=flag(False),
+            pushed=flag(pushed),
             forced_open=flag(forced_open),
-            actuation_altered=flag(False),
-            latent=flag(False),
+            actuation_altered=flag(actuation_altered),
+            latent=flag(latent),
             invalid_reason=flag(-1 if invalid is None else INVALID_REASONS.index(invalid)),
         )
         for _ in range(count):
@@ -107,6 +113,10 @@ class Episode:
     @property
     def success(self) -> bool:
         return bool(self.tracker.truth.success)
+
+    @property
+    def fired(self) -> bool:
+        return bool(self.tracker.truth.fault_fired)
 
 
 def test_an_object_put_down_at_the_goal_is_a_success_without_event():
@@ -297,6 +307,40 @@ def test_lifting_letting_go_in_the_air_is_a_drop_and_on_the_table_nothing():
 def test_lifting_an_object_held_too_low_times_out_while_lifting():
     episode = Episode("lift", max_steps=60, goal=LIFT_GOAL).steps(3, **HELD).steps(57, (0.5, -0.25, 0.12), **HELD)
     assert (episode.label, episode.phase) == ("timeout", "lift")
+
+
+@pytest.mark.parametrize("act", ["pushed", "broke", "forced_open", "actuation_altered"])
+def test_a_hazard_that_acts_has_fired_for_the_rest_of_the_episode(act: str):
+    acting: dict[str, Any] = {act: True}
+    episode = Episode().carried()
+    assert not episode.fired
+    episode.steps(1, **HELD, **acting)
+    assert episode.fired
+    assert episode.steps(1, **HELD).fired
+
+
+def test_an_obstacle_fires_when_it_is_touched_and_not_by_the_noise_of_a_contact():
+    assert not Episode().steps(5, obstacle=TOUCHED_FORCE_N).fired
+    assert Episode().steps(1, obstacle=TOUCHED_FORCE_N + 0.1).fired
+
+
+def test_a_latent_hazard_fires_with_the_failure_that_it_causes_and_not_before():
+    episode = Episode().steps(3, latent=True, **HELD).steps(3, ON_THE_WAY, latent=True, **HELD)
+    episode.steps(LOST_STEPS - 1, latent=True, **SLIPPED)
+    assert not episode.fired
+    episode.steps(1, latent=True, **SLIPPED)
+    assert (episode.label, episode.fired) == ("drop", True)
+
+
+def test_a_latent_hazard_that_the_policy_got_round_has_not_fired():
+    episode = Episode().steps(3, latent=True, **HELD).steps(3, ON_THE_WAY, latent=True, **HELD)
+    episode.steps(3, GOAL, latent=True, **HELD).steps(1, latent=True, **OPEN)
+    assert (episode.success, episode.fired) == (True, False)
+
+
+def test_a_failure_without_a_hazard_fires_nothing():
+    episode = Episode().carried().steps(LOST_STEPS, **SLIPPED)
+    assert (episode.label, episode.fired) == ("drop", False)
 
 
 def test_broken_physics_ends_the_episode_as_invalid_with_its_reason():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ def reasons(rig) -> list[str | None]:
     return [None if i < 0 else INVALID_REASONS[i] for i in rig.contacts.invalid_reason().tolist()]
 
 
-def running_solver():
+def running_solver() -> Any:
     """The solver of the one simulation that this process holds."""
     from isaaclab_newton.physics.newton_manager import NewtonManager
 
@@ -178,7 +179,7 @@ def test_a_warp_buffer_that_is_too_small_makes_environments_invalid_and_is_named
     rig = make_rig("newton_mjwarp")
     rig.place(rig.object, torch.tensor([0.5, -0.3, 0.024]))
     # Room for less than the cubes on their tables need.
-    setattr(running_solver().mjw_data, buffer, room)  # pyright: ignore
+    setattr(running_solver().mjw_data, buffer, room)
     rig.step(1.0)
     assert reasons(rig) == [reason] * 4
     assert advice in rig.contacts.explain(InvalidReason(reason))
@@ -189,7 +190,7 @@ def test_a_native_rollout_that_mujoco_stopped_makes_its_environment_invalid(make
     rig = make_rig()
     rig.step(1.0)
     assert reasons(rig) == [None] * 4
-    running_solver()._states[1, -1, 0] = 1 / 120  # pyright: ignore
+    running_solver()._states[1, -1, 0] = 1 / 120
     assert reasons(rig) == [None, "memory_overflow", None, None]
     assert "raise memory_bytes" in rig.contacts.explain(InvalidReason.MEMORY_OVERFLOW)
 

@@ -1,0 +1,67 @@
+"""Episodes whose physics broke: recorded as invalid, with what to change, and their neighbours untouched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from flow_rag_vla.benchmark.expert_arm import ExpertAgent
+from flow_rag_vla.benchmark.label_audit import break_physics
+from flow_rag_vla.benchmark.plan import make_plan
+from flow_rag_vla.benchmark.records import EpisodeRecord
+from flow_rag_vla.benchmark.rollout import run_wave
+from flow_rag_vla.benchmark.storage import episodes_frame
+from flow_rag_vla.tasks.contract import InvalidReason
+from flow_rag_vla.tasks.sites import make_site
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.contract import Observation
+    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+
+pytestmark = pytest.mark.sim
+
+BROKEN = {0: InvalidReason.NON_FINITE_STATE, 1: InvalidReason.OBJECT_IN_TABLE, 2: InvalidReason.RUNAWAY_SPEED}
+
+
+class SaboteurAgent(ExpertAgent):
+    """Breaks three environments at its twentieth decision."""
+
+    def __init__(self, env: ManipulationEnv) -> None:
+        super().__init__(env.num_envs, "cpu", informed=False)
+        self._env, self._count = env, 0
+
+    def decide(self, observation: Observation, running: torch.Tensor) -> torch.Tensor:
+        self._count += 1
+        if self._count == 20:
+            for env_id, how in BROKEN.items():
+                break_physics(self._env, torch.tensor([env_id]), how)
+        return super().decide(observation, running)
+
+
+@pytest.fixture(scope="module")
+def records(fleet: ManipulationEnv) -> list[EpisodeRecord]:
+    """Six clean scenarios, of which three break."""
+    site = make_site(3, "pick_place")
+    unit = make_plan([site.scenario(10_000_200 + i) for i in range(6)], ("flow_only",), fleet.num_envs, 1).units[0]
+    return run_wave(fleet, SaboteurAgent(fleet), unit, unit.episodes, 0.0).records
+
+
+def test_broken_physics_is_recorded_as_invalid_with_the_setting_to_change(records):
+    for env_id, word in enumerate(("non-finite", "through the table", "faster than")):
+        record = records[env_id]
+        assert (record.outcome, record.failure_type) == ("invalid", None)
+        assert record.invalid_reason is not None
+        assert word in record.invalid_reason
+        assert "raise NUM_SUBSTEPS of physics preset newton_mujoco" in record.invalid_reason
+
+
+def test_the_others_go_on_to_succeed(records):
+    assert [(r.outcome, r.invalid_reason) for r in records[3:]] == [("success", None)] * 3
+
+
+def test_the_reason_is_kept_in_every_file(records):
+    assert [EpisodeRecord.from_json(record.to_json()) for record in records] == records
+    reasons = episodes_frame(records)["invalid_reason"].dropna()
+    assert set(reasons) == {record.invalid_reason for record in records[:3]}
