@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ from flow_rag_vla.benchmark.dose_response import dose_response
 from flow_rag_vla.benchmark.seeds import DEVELOPMENT, seed_block
 from flow_rag_vla.benchmark.statistics import proportion
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.expert import DETOUR_M, FIRM_GRIP, SOFT_GRIP, ExpertPlan, ScriptedExpert, informed_plan
+from flow_rag_vla.tasks.expert import DETOUR_M, FIRM_GRIP, SOFT_GRIP, ExpertPlan, informed_plan
+from flow_rag_vla.tasks.expert_rollout import run_expert
 from flow_rag_vla.tasks.faults.registry import all_faults
 from flow_rag_vla.tasks.sites import make_site
 
@@ -87,30 +88,27 @@ def sites_with(task: str, fault: Fault) -> list[Site]:
     return found
 
 
-def cell_scenarios(task: str, fault: Fault, n: int, severity: float | None = None) -> list[Scenario]:
-    """``n`` scenarios of ``fault`` on development layouts, sites in turn."""
-    sites = sites_with(task, fault)
-    return [
-        sites[i % len(sites)].scenario(seed, fault, None, severity)
-        for i, seed in enumerate(seed_block("development", 1, n))
-    ]
+def cell_scenarios(sites: Sequence[Site], fault: Fault, n: int, severity: float | None = None) -> list[Scenario]:
+    """``n`` scenarios of ``fault`` on development layouts, ``sites`` in turn."""
+    seeds = seed_block("development", 1, n)
+    return [sites[i % len(sites)].scenario(seed, fault, None, severity) for i, seed in enumerate(seeds)]
 
 
 def plan_trials(task: str, n: int, dose_n: int, grid_n: int) -> list[Trial]:
     """Everything that the certificate of ``task`` rests on."""
     trials = []
     for fault in all_faults(task):
-        avoidable = fault.fault_class is FaultClass.AVOIDABLE
-        if avoidable:
-            for scenario in cell_scenarios(task, fault, n):
+        sites = sites_with(task, fault)
+        if fault.fault_class is FaultClass.AVOIDABLE:
+            for scenario in cell_scenarios(sites, fault, n):
                 trials += [Trial(("cell", fault.name, str(actor)), scenario, actor) for actor in (NOMINAL, INFORMED)]
             others = [s for s in STRATEGIES if s != NOMINAL]
-            for scenario in cell_scenarios(task, fault, grid_n):
+            for scenario in cell_scenarios(sites, fault, grid_n):
                 trials += [Trial(("grid", fault.name, strategy), scenario, strategy) for strategy in others]
         for severity in fault.ladder:
             trials += [
                 Trial(("dose", fault.name, severity), scenario, NOMINAL)
-                for scenario in cell_scenarios(task, fault, dose_n, severity)
+                for scenario in cell_scenarios(sites, fault, dose_n, severity)
             ]
     return trials
 
@@ -155,24 +153,20 @@ def _run_wave(env: ManipulationEnv, wave: Sequence[Trial]) -> EpisodeTruth:
     if informed:
         told = informed_plan([wave[i].scenario for i in informed], device)
         plan = plan.replace_rows(torch.tensor(informed, device=device), told)
-    observation = env.load([t.scenario for t in wave], [0] * len(wave))
-    expert = ScriptedExpert(len(wave), device)
-    expert.reset(torch.arange(len(wave), device=device), plan)
-    for _ in range(env.max_episode_length):
-        env.step(expert.act(observation))
-        observation = env.observe()
-        if bool(env.done.all()):
-            break
-    return env.truth
+    return run_expert(env, [t.scenario for t in wave], plan)
 
 
 def certify(
-    env: ManipulationEnv, physics: str, n: int, dose_n: int, grid_n: int, on_trials: Callable[[int], None]
+    env: ManipulationEnv,
+    physics: str,
+    trials: Sequence[Trial],
+    sizes: Mapping[str, int],
+    on_trials: Callable[[int], None],
 ) -> dict[str, Any]:
-    """The certificate of ``env``'s task, JSON-able."""
+    """The certificate of ``env``'s task, JSON-able, from what ``plan_trials`` planned with ``sizes`` as keywords."""
     task = env.task
     successes, totals = Counter(), Counter()
-    for trial, succeeded in run_trials(env, plan_trials(task.slug, n, dose_n, grid_n), on_trials):
+    for trial, succeeded in run_trials(env, trials, on_trials):
         totals[trial.key] += 1
         successes[trial.key] += succeeded
     faults: dict[str, Any] = {}
@@ -209,9 +203,7 @@ def certify(
         "schema_version": SCHEMA_VERSION,
         "task": task.name,
         "physics": physics,
-        "n": n,
-        "dose_n": dose_n,
-        "grid_n": grid_n,
+        **sizes,
         "faults": faults,
         "constant_strategies": {str(s): sorted(solved[s]) for s in STRATEGIES},
         "worst_site": worst_site(task.slug, solved),

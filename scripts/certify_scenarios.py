@@ -49,9 +49,10 @@ def main(argv: list[str]) -> int:
         for task in tasks:
             start = time.monotonic()
             env = make_fleet(task.name, arguments.num_envs, physics=physics, device=arguments.device, max_steps=260)
-            sizes = (arguments.n, arguments.dose_n, arguments.grid_n)
-            with Progress(len(plan_trials(task.slug, *sizes)), "episodes", console) as progress:
-                certificate = certify(env, physics, *sizes, progress.update)
+            sizes = {name: getattr(arguments, name) for name in ("n", "dose_n", "grid_n")}
+            trials = plan_trials(task.slug, **sizes)
+            with Progress(len(trials), "episodes", console) as progress:
+                certificate = certify(env, physics, trials, sizes, progress.update)
             env.close()
             write_certificate(certificate, arguments.out or CERTIFICATES)
             certificates.append(certificate)

@@ -125,10 +125,13 @@ def test_everything_that_falls_short_is_named(certificate):
 
 def test_the_episodes_of_a_cell_are_spread_over_lanes_and_colours_of_development_sites():
     for name, cues in (("wall_left", {0, 1, 2}), ("post", {0, 1, 2, 3, 4})):
-        scenarios = cell_scenarios("pick_place", get_fault(name), 128)
+        fault = get_fault(name)
+        scenarios = cell_scenarios(sites_with("pick_place", fault), fault, 128)
         assert {s.layout.lane for s in scenarios} == cues
         require_split([s.layout_seed for s in scenarios], "development")
-    colours = Counter(s.object_colour for s in cell_scenarios("pick_place", get_fault("slippery_object"), 128))
+    slippery = get_fault("slippery_object")
+    slippery_scenarios = cell_scenarios(sites_with("pick_place", slippery), slippery, 128)
+    colours = Counter(s.object_colour for s in slippery_scenarios)
     assert len(colours) >= 6
     for site in sites_with("pick_place", get_fault("beam")):
         require_split(site.seed, "development")

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.expert import ExpertPlan, ScriptedExpert
+from flow_rag_vla.tasks.expert import ExpertPlan
+from flow_rag_vla.tasks.expert_rollout import run_expert
 from flow_rag_vla.tasks.faults.registry import all_faults
 from flow_rag_vla.tasks.sites import make_site
 
@@ -36,23 +37,11 @@ def _scenarios(count: int, shift: int = 0) -> list[Scenario]:
     return rows
 
 
-def _run(env: ManipulationEnv, scenarios: list[Scenario], plan: ExpertPlan, steps: int = 260) -> EpisodeTruth:
-    observation = env.load(scenarios, [0] * env.num_envs)
-    expert = ScriptedExpert(env.num_envs)
-    expert.reset(torch.arange(env.num_envs), plan)
-    for _ in range(steps):
-        env.step(expert.act(observation))
-        observation = env.observe()
-        if bool(env.done.all()):
-            break
-    return env.truth
-
-
 @pytest.fixture(scope="module")
 def nominal(fleet: ManipulationEnv) -> tuple[list[Scenario], EpisodeTruth]:
     """The nominal expert on every kind of scenario."""
     scenarios = _scenarios(fleet.num_envs)
-    return scenarios, _run(fleet, scenarios, ExpertPlan.nominal(fleet.num_envs))
+    return scenarios, run_expert(fleet, scenarios, ExpertPlan.nominal(fleet.num_envs))
 
 
 def test_nothing_fires_on_clean_scenarios(nominal):
@@ -65,7 +54,7 @@ def test_nothing_fires_on_clean_scenarios(nominal):
 
 def test_the_same_scenarios_twice_are_bitwise_equal(fleet, nominal):
     scenarios, first = nominal
-    again = _run(fleet, scenarios, ExpertPlan.nominal(fleet.num_envs))
+    again = run_expert(fleet, scenarios, ExpertPlan.nominal(fleet.num_envs))
     for field in dataclasses.fields(again):
         assert torch.equal(getattr(first, field.name), getattr(again, field.name)), field.name
 
@@ -74,7 +63,7 @@ def test_an_episode_does_not_depend_on_its_neighbours(fleet, nominal):
     scenarios, first = nominal
     half = fleet.num_envs // 2
     changed = scenarios[:half] + _scenarios(fleet.num_envs, shift=500)[half:]
-    again = _run(fleet, changed, ExpertPlan.nominal(fleet.num_envs))
+    again = run_expert(fleet, changed, ExpertPlan.nominal(fleet.num_envs))
     for field in dataclasses.fields(again):
         assert torch.equal(getattr(first, field.name)[:half], getattr(again, field.name)[:half]), field.name
 

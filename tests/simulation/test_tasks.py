@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, FaultClass
-from flow_rag_vla.tasks.expert import ExpertPlan, ScriptedExpert, informed_plan
+from flow_rag_vla.tasks.expert import ExpertPlan, informed_plan
+from flow_rag_vla.tasks.expert_rollout import run_expert
 from flow_rag_vla.tasks.faults.registry import all_faults, get_fault
 from flow_rag_vla.tasks.registry import all_tasks
 from flow_rag_vla.tasks.sites import make_site
 
 if TYPE_CHECKING:
-    from flow_rag_vla.tasks.contract import EpisodeTruth
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
     from flow_rag_vla.tasks.scenario import Scenario
 
@@ -58,7 +58,9 @@ def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
     env = make_fleet(request.param, 2 * half, physics="newton_mujoco", device="cpu", max_steps=260)
     changed = _changed_percepts(env, scenarios)
     plan = ExpertPlan.nominal(2 * half, task=env.task)
-    truth = _run(env, scenarios + scenarios, plan.replace_rows(torch.arange(half, 2 * half), informed_plan(scenarios)))
+    truth = run_expert(
+        env, scenarios + scenarios, plan.replace_rows(torch.arange(half, 2 * half), informed_plan(scenarios))
+    )
     yield Outcome(
         scenarios,
         changed,
@@ -76,18 +78,6 @@ def _changed_percepts(env: ManipulationEnv, scenarios: list[Scenario]) -> list[s
     names = [f.name for f in dataclasses.fields(without) if f.name != "instruction"]
     differs = {n: (getattr(with_hazards, n) != getattr(without, n)).any(dim=1) for n in names}
     return [{name for name in names if bool(differs[name][i])} for i in range(len(scenarios))]
-
-
-def _run(env: ManipulationEnv, scenarios: list[Scenario], plan: ExpertPlan) -> EpisodeTruth:
-    observation = env.load(scenarios, [0] * env.num_envs)
-    expert = ScriptedExpert(env.num_envs)
-    expert.reset(torch.arange(env.num_envs), plan)
-    for _ in range(env.max_episode_length):
-        env.step(expert.act(observation))
-        observation = env.observe()
-        if bool(env.done.all()):
-            break
-    return env.truth
 
 
 def test_the_expert_told_the_truth_succeeds_wherever_success_is_possible(outcome):
