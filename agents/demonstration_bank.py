@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from flow_rag_vla.agents.features import NUM_POLICY_FEATURES, policy_features
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.training import DemonstrationSet
+    from flow_rag_vla.agents.demonstration_set import DemonstrationSet
     from flow_rag_vla.tasks.contract import Observation
 
 

@@ -34,7 +34,8 @@ def main(argv: list[str]) -> int:
 
     from flow_rag_vla.agents.checkpoint import save_checkpoint
     from flow_rag_vla.agents.demonstration_bank import save_bank
-    from flow_rag_vla.agents.training import load_demonstrations, train_policy
+    from flow_rag_vla.agents.demonstration_set import load_demonstrations
+    from flow_rag_vla.agents.training import train_policy
     from flow_rag_vla.benchmark.progress import Progress
     from flow_rag_vla.benchmark.seeds import require_split
 

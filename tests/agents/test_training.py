@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from flow_rag_vla.agents.features import NUM_POLICY_FEATURES
-from flow_rag_vla.agents.training import DemonstrationSet, TrainingCfg, load_demonstrations, train_policy
+from flow_rag_vla.agents.demonstration_set import DemonstrationSet, load_demonstrations
+from flow_rag_vla.agents.training import TrainingCfg, train_policy
 
 
 def _two_episodes() -> DemonstrationSet:
