@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 OBSTACLE_Y_M = -0.03
 """Posts, beams and walls stand here, between the pick side and the place side."""
 
-MAX_HALF_EXTENTS_M = (0.26, 0.02, 0.15)
+MAX_HALF_EXTENTS_M = (0.26, 0.02, 0.20)
 """The obstacle is built at this size and shrunk."""
 
 _TABLE_GAP_M = 0.001
 _PARKED_B = (0.60, 1.20, -0.50)
-_POST_HALF_X_M = 0.10
+_POST_HALF_X_M = 0.20
 _BEAM_HALF_M = (0.16, 0.02, 0.012)
 _BEAM_OVERHANG_M = 0.02
-_WALL_HALF_M = (0.11, 0.02, 0.15)
+_WALL_HALF_M = (0.11, 0.02, 0.17)
 
 
 def obstacle_boxes(value: dict[str, torch.Tensor], lane_x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

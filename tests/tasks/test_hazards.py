@@ -270,8 +270,8 @@ def test_without_an_obstacle_the_box_is_out_of_reach_below_the_table():
 @pytest.mark.parametrize("top_m", [0.04, 0.13, 0.19])
 def test_a_post_stands_on_the_table_in_the_middle_of_the_lane_up_to_its_top(top_m: float):
     low, high = box(post_top_m=top_m)
-    assert low == pytest.approx([0.43, -0.05, 0.001])
-    assert high == pytest.approx([0.63, -0.01, top_m])
+    assert low == pytest.approx([0.33, -0.05, 0.001])
+    assert high == pytest.approx([0.73, -0.01, top_m])
 
 
 def test_a_beam_hangs_above_its_underside_and_reaches_from_the_hand_outwards():
@@ -283,10 +283,10 @@ def test_a_beam_hangs_above_its_underside_and_reaches_from_the_hand_outwards():
 def test_walls_reach_past_the_middle_of_the_lane_from_either_side():
     low, high = box(wall_left_edge_m=0.02)
     assert low == pytest.approx([0.33, -0.05, 0.001])
-    assert high == pytest.approx([0.55, -0.01, 0.301])
+    assert high == pytest.approx([0.55, -0.01, 0.341])
     low, high = box(wall_right_edge_m=0.02)
     assert low == pytest.approx([0.51, -0.05, 0.001])
-    assert high == pytest.approx([0.73, -0.01, 0.301])
+    assert high == pytest.approx([0.73, -0.01, 0.341])
 
 
 def test_a_wall_of_negative_reach_stops_short_of_the_middle():
