@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
     parser.add_argument("--physics", default="newton_mujoco,newton_mjwarp", help="comma list of presets")
     parser.add_argument("--num_envs", default="1024", help="comma list of fleet sizes")
-    parser.add_argument("--arms", default="raw,flow_only,parallel", help="comma list of arms, raw (the environment alone) and raw_faults")
+    parser.add_argument("--arms", default="raw,flow_only,parallel", help="arms, raw (the simulation alone), raw_faults")
     parser.add_argument("--steps", type=int, default=96, help="control steps timed")
     parser.add_argument("--memory_entries", type=int, default=2000)
     parser.add_argument("--json", type=Path)
