@@ -4,8 +4,8 @@ from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.faults.fault import Effect, Fault
 
 BAR_KG = 0.2
-WEIGHT_AT_M = 0.06
-"""Distance of the weight from the middle of the bar, which is 0.14 m long."""
+WEIGHT_AT_M = 0.07
+"""Distance of the weight from the middle of the bar: half its length."""
 
 FRICTION = 0.75
 """Smooth enough that a firm grip in the middle does not hold it level either."""
