@@ -66,7 +66,7 @@ def train_policy(
     """
     torch.manual_seed(cfg.seed)
     rng = torch.Generator().manual_seed(cfg.seed)
-    encoder = LearnedStateEncoder(LearnedStateEncoderCfg(hidden_dim=cfg.encoder_dim))
+    encoder = LearnedStateEncoder(LearnedStateEncoderCfg(hidden_dim=cfg.encoder_dim), data.instructions())
     velocity = VelocityNetworkCfg(
         horizon=cfg.horizon, hidden_dim=cfg.hidden_dim, num_layers=cfg.num_layers, mlp_ratio=cfg.mlp_ratio
     )
@@ -84,7 +84,8 @@ def train_policy(
         action_1 = data.chunks(steps, cfg.horizon)
         action_0 = torch.randn(action_1.shape, generator=rng)
         with torch.autocast("cpu", torch.bfloat16, enabled=cfg.bf16):
-            loss = flow.compute_loss(encoder(data.features[steps]), action_0, action_1, rng)
+            instruction = data.instruction_embeddings[data.instruction[steps]]
+            loss = flow.compute_loss(encoder(data.features[steps], instruction), action_0, action_1, rng)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(policy.parameters(), cfg.gradient_clip)

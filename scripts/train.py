@@ -1,6 +1,6 @@
 """Train the flow policy on recorded demonstrations.
 
-./isaaclab.sh -p scripts/train.py --demonstrations demonstrations/pick_place --out outputs/policy.safetensors
+./isaaclab.sh -p scripts/train.py --demonstrations demonstrations/* --out outputs/policy.safetensors
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def main(argv: list[str]) -> int:
     from flow_rag_vla.agents.training import TrainingCfg
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--demonstrations", type=Path, default=Path("demonstrations/pick_place"))
+    parser.add_argument("--demonstrations", type=Path, nargs="+", default=[Path("demonstrations/pick_place")])
     parser.add_argument("--out", type=Path, default=Path("outputs/policy.safetensors"))
     parser.add_argument("--threads", type=int, default=2, help="torch threads; part of what fixes the weights")
     parser.add_argument("--bank_size", type=int, default=20_000, help="demonstrated states kept for rag_only")

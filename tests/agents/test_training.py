@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flow_rag_vla.agents.features import NUM_POLICY_FEATURES
 from flow_rag_vla.agents.demonstration_set import DemonstrationSet, load_demonstrations
+from flow_rag_vla.agents.features import NUM_POLICY_FEATURES
+from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM
 from flow_rag_vla.agents.training import TrainingCfg, train_policy
 
 
@@ -18,6 +19,11 @@ def _two_episodes() -> DemonstrationSet:
         actions=torch.arange(7.0).reshape(7, 1).expand(7, 7).clone() * 1e-3,
         last_step=torch.tensor([3, 3, 3, 3, 6, 6, 6]),
         disturbed=torch.tensor([False, False, True, False, False, False, False]),
+        task=torch.tensor([0, 0, 0, 0, 1, 1, 1]),
+        tasks=("PickPlace", "Stack"),
+        instruction=torch.tensor([0, 0, 0, 0, 1, 1, 1]),
+        instruction_texts=("pick it up", "stack it"),
+        instruction_embeddings=torch.eye(2, INSTRUCTION_DIM),
     )
 
 
@@ -45,4 +51,4 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
 
 def test_no_demonstrations_is_a_clear_error(tmp_path):
     with pytest.raises(ValueError, match=r"no demonstrations in .*collect_demos\.py"):
-        load_demonstrations(tmp_path)
+        load_demonstrations([tmp_path])
