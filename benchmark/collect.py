@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,23 +47,30 @@ def collect(
             scenarios = demonstration_scenarios(task, padded)
             episodes = record_demonstrations(env, scenarios, demonstration_plan(task, padded, str(env.device)))
             good = episodes.success & (torch.arange(env.num_envs, device=env.device) < len(block))
-            _save(episodes, good, padded, out / f"wave-{wave:03d}.safetensors")
+            _save(episodes, good, scenarios[0].task, padded, out / f"wave-{wave:03d}.safetensors")
             kept += int(good.sum())
             recorded += len(block)
             progress.update(recorded)
     return recorded, kept
 
 
-def _save(episodes: Episodes, good: torch.Tensor, layout_seeds: list[int], path: Path) -> None:
-    """Steps of the ``good`` (num_envs,) episodes, one after the other, with the episode's number in each row."""
+def _save(episodes: Episodes, good: torch.Tensor, task: str, layout_seeds: list[int], path: Path) -> None:
+    """Steps of the ``good`` (num_envs,) episodes, one after the other, with the episode's number in each row.
+
+    The file's metadata names the task and the instruction texts that the rows of ``instruction`` index.
+    """
     num_steps = episodes.actions.shape[1]
     steps = torch.arange(num_steps, device=good.device)
     mask = good.unsqueeze(1) & (steps < episodes.length.unsqueeze(1))
+    texts = sorted(set(episodes.instructions))
     rows = {f"observation.{name}": value[mask] for name, value in episodes.observations.items()}
     rows["action"] = episodes.actions[mask]
     rows["disturbed"] = episodes.disturbed[mask]
     rows["episode"] = mask.nonzero()[:, 0]
     rows["layout_seed"] = torch.tensor(layout_seeds, device=mask.device)[rows["episode"]]
+    spoken = torch.tensor([texts.index(text) for text in episodes.instructions], device=mask.device)
+    rows["instruction"] = spoken[rows["episode"]]
+    metadata = {"task": task, "instructions": json.dumps(texts)}
     partial = path.with_suffix(".partial")
-    save_file({name: value.cpu().contiguous() for name, value in rows.items()}, partial)
+    save_file({name: value.cpu().contiguous() for name, value in rows.items()}, partial, metadata=metadata)
     partial.replace(path)

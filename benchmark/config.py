@@ -87,9 +87,7 @@ def compose_settings(overrides: Sequence[str]) -> BenchmarkSettings:
     Raises:
         ValueError: an unknown key, a value of the wrong type, or one out of range; one line, for the user.
     """
-    settings = compose_dataclass(
-        "benchmark", BenchmarkSettings(), overrides, BenchmarkSettings.__dataclass_fields__
-    )
+    settings = compose_dataclass("benchmark", BenchmarkSettings(), overrides, BenchmarkSettings.__dataclass_fields__)
     _check(settings)
     given = {override.partition("=")[0] for override in overrides}
     return with_scenario_file(settings, given) if settings.scenario_file else settings

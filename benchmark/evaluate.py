@@ -57,6 +57,7 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     path = checkpoint_path(request.checkpoint)
     if request.arm not in EXPERTS:
         policy = load_checkpoint(path, resolve_device(request.device))
+        policy.require_task(scenarios[0].task, path)
         policy.flow.cfg.ode_steps = request.ode_steps
     env = make_fleet(
         request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.training.trainer import Trainer
 
 Validate = Callable[["Trainer"], dict[str, Any]]
-"""Success in simulation: ``{"iteration", "success", "tasks": {task: {"k", "n", "rate", "ci95"}}}``; rates may be None."""
+"""Success in simulation, ``{"iteration", "success", "tasks": {task: {"k", "n", "rate", "ci95"}}}``; None: not measured."""
 
 
 def _never() -> bool:

@@ -19,6 +19,7 @@ from flow_rag_vla.agents.training.state import SavedState
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.demonstration_set import DemonstrationSet
+    from flow_rag_vla.agents.instructions import InstructionTable
     from flow_rag_vla.agents.training.cfg import NetworkCfg, TrainingCfg
 
 
@@ -29,10 +30,10 @@ class TrainingDivergedError(ArithmeticError):
 class Policy(nn.Module):
     """Encoder and flow, trained together."""
 
-    def __init__(self, network: NetworkCfg) -> None:
+    def __init__(self, network: NetworkCfg, instructions: InstructionTable) -> None:
         """Fresh weights from torch's global stream, which torch's layers know no other way to be given."""
         super().__init__()
-        self.encoder = LearnedStateEncoder(network.encoder_cfg())
+        self.encoder = LearnedStateEncoder(network.encoder_cfg(), instructions)
         self.flow = FlowMatching(network.flow_cfg())
 
     def loss(self, batch: Batch, rng: torch.Generator) -> torch.Tensor:
@@ -71,9 +72,10 @@ class Trainer:
         self.results: list[dict[str, Any]] = []
         """What validations in simulation found; kept with the state and the checkpoint."""
         self._data, self._device = data, device
+        self._data_sha256 = _sha256(data)
         self._rng = torch.Generator().manual_seed(cfg.seed)
         torch.manual_seed(cfg.seed)
-        self._policy = Policy(network)
+        self._policy = Policy(network, data.instructions())
         self._policy.flow.set_action_statistics(data.actions.mean(dim=0), data.actions.std(dim=0))
         self._policy.to(device)
         splits = split_starts(data, network.horizon, cfg.held_out, cfg.seed)
@@ -200,14 +202,19 @@ class Trainer:
 
     def _fingerprint(self) -> dict[str, Any]:
         """What must be the same for a resumed run to be the same run."""
-        digest = hashlib.sha256(self._data.actions.numpy().tobytes())
-        digest.update(self._data.features[:: max(1, len(self._data.features) // 10_000)].numpy().tobytes())
         return {
             "network": asdict(self.network),
             "training": asdict(self.cfg),
             "tasks": list(self._data.tasks),
-            "demonstrations": digest.hexdigest(),
+            "demonstrations": self._data_sha256,
         }
+
+
+def _sha256(data: DemonstrationSet) -> str:
+    digest = hashlib.sha256()
+    for column in (data.features, data.actions, data.last_step, data.task, data.instruction_embeddings):
+        digest.update(column.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flow_rag_vla.benchmark.composition import quoted
-from flow_rag_vla.benchmark.training.settings import PRESETS, TrainSettings, compose_training, leaves
+from flow_rag_vla.benchmark.training.settings import PRESETS, compose_training, leaves
 
 EXIT_DONE, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 0, 3, 130
 
@@ -61,13 +61,11 @@ def main(argv: Sequence[str], scripts: Path) -> int:
     if unknown := [word for word in rest if word.startswith("-") or "=" not in word]:
         parser.error(f"unrecognized argument {unknown[0]!r}; expected a flag of --help or key=value")
     overrides = [_override(key, given) for flag, key in keys.items() if (given := getattr(arguments, flag)) is not None]
+    folder: Path | None = arguments.resume
+    if folder is not None and (overrides or rest or arguments.overwrite):
+        parser.error("--resume takes the run's own settings; give no others")
     try:
-        if arguments.resume is not None:
-            if overrides or rest or arguments.overwrite:
-                raise ValueError("--resume takes the run's own settings; give no others")
-            settings: TrainSettings | None = None
-        else:
-            settings = compose_training([*overrides, *rest])
+        settings = None if folder is not None else compose_training([*overrides, *rest])
     except ValueError as error:
         parser.error(str(error))
     # Late, so that --help and typos answer at once.
@@ -76,10 +74,11 @@ def main(argv: Sequence[str], scripts: Path) -> int:
     from flow_rag_vla.benchmark.training.subprocesses import SubprocessError
 
     try:
-        if settings is None:
-            run = TrainingRun.reopen(arguments.resume, scripts)
-        else:
-            run = TrainingRun.create(settings, scripts, overwrite=arguments.overwrite)
+        run = (
+            TrainingRun.create(settings, scripts, overwrite=arguments.overwrite)
+            if settings is not None
+            else TrainingRun.reopen(arguments.resume, scripts)
+        )
         complete = run.finish()
     except ValueError as error:
         parser.error(str(error))

@@ -1,4 +1,4 @@
-"""Demonstrations of every task of a run: recorded where missing, loaded, and refused where they are not for training."""
+"""Demonstrations of every task of a run: recorded where missing, loaded, refused if not for training."""
 
 from __future__ import annotations
 
@@ -71,6 +71,8 @@ def load_for_training(settings: TrainSettings) -> DemonstrationSet:
     """
     data = load_demonstrations(list(demonstration_folders(settings).values()))
     if not data.layout_seeds:
-        raise ValueError(f"{settings.demonstrations}: the demonstrations do not say on which layouts they were recorded")
+        raise ValueError(
+            f"{settings.demonstrations}: the demonstrations do not say on which layouts they were recorded"
+        )
     require_split(data.layout_seeds, "train")
     return data

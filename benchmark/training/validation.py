@@ -50,7 +50,7 @@ class SimulatedValidation:
         found: dict[str, dict[str, Any]] = {}
         for task in self._settings.tasks:
             with self._times.part(f"validate {task}"):
-                found[task] = self._success(checkpoint, task, trainer)
+                found[get_task(task).name] = self._success(checkpoint, task, trainer)
         rates = [value["rate"] for value in found.values() if value["rate"] is not None]
         success = sum(rates) / len(rates) if len(rates) == len(found) else None
         before = [result["success"] for result in trainer.results if result["success"] is not None]
@@ -58,7 +58,10 @@ class SimulatedValidation:
         if success is not None and success >= max(before, default=0.0):
             shutil.copy(checkpoint, partial := self._best.with_suffix(".partial"))
             partial.replace(self._best)
-        counts = ", ".join(f"{task} {value['k']}/{value['n']}" for task, value in found.items())
+        counts = ", ".join(
+            f"{task} {value['k']}/{value['n']}"
+            for task, value in zip(self._settings.tasks, found.values(), strict=True)
+        )
         self._say(f"iteration {trainer.iteration}: success {counts}")
         return {"iteration": trainer.iteration, "success": success, "tasks": found}
 

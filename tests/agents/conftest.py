@@ -7,13 +7,23 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM
+from flow_rag_vla.agents.instructions import InstructionTable
 from flow_rag_vla.tasks.contract import NOMINAL_GRIP, Observation
 
 torch.set_num_threads(1)
 
+INSTRUCTION = "pick up the cube"
+
 EDGE_M = 0.05
 START = (0.5, -0.27, EDGE_M / 2)
 GOAL = (0.5, 0.22, EDGE_M / 2)
+
+
+@pytest.fixture
+def instructions() -> InstructionTable:
+    """The hand-made observations' text and another task's, on two axes."""
+    return InstructionTable([INSTRUCTION, "stack it"], ["PickPlace", "Stack"], torch.eye(2, INSTRUCTION_DIM))
 
 
 @pytest.fixture
@@ -45,7 +55,7 @@ def observe() -> Callable[..., Observation]:
         tensors = {
             name: torch.as_tensor(row, dtype=torch.float32).expand(num_envs, -1).clone() for name, row in rows.items()
         }
-        return Observation(**tensors, instruction=("pick up the cube",) * num_envs)
+        return Observation(**tensors, instruction=(INSTRUCTION,) * num_envs)
 
     return make
 

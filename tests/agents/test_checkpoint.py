@@ -15,11 +15,11 @@ from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
 
 
 @pytest.fixture
-def saved(tmp_path):
+def saved(tmp_path, instructions):
     flow = FlowMatching(FlowMatchingCfg(VelocityNetworkCfg(hidden_dim=16, num_layers=1), "midpoint", 2))
     torch.nn.init.normal_(flow.get_parameter("velocity_net.net.output.weight"))
     flow.set_action_statistics(torch.arange(7.0), torch.full((7,), 2.0))
-    checkpoint = PolicyCheckpoint(LearnedStateEncoder(), flow, {"command": "scripts/train.py"})
+    checkpoint = PolicyCheckpoint(LearnedStateEncoder(instructions=instructions), flow, {"command": "scripts/train.py"})
     path = tmp_path / "policy.safetensors"
     save_checkpoint(path, checkpoint)
     return path, checkpoint

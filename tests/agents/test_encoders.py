@@ -26,8 +26,8 @@ def random_observations(observe, n, seed=0):
     )
 
 
-def test_learned_embeddings_have_512_numbers(observe):
-    assert LearnedStateEncoder().encode(observe(3)).shape == (3, EMBEDDING_DIM)
+def test_learned_embeddings_have_512_numbers(observe, instructions):
+    assert LearnedStateEncoder(instructions=instructions).encode(observe(3)).shape == (3, EMBEDDING_DIM)
 
 
 def test_memory_keys_have_length_one(observe):
