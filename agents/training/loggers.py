@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import secrets
@@ -66,7 +67,7 @@ class WandbLogger:
             ValueError: the package is not installed.
         """
         require_logger("wandb")
-        import wandb
+        wandb = importlib.import_module("wandb")
 
         self._say = say
         self._errors = (wandb.errors.Error, OSError)

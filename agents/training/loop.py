@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.training.trainer import Trainer
 
 Validate = Callable[["Trainer"], dict[str, Any]]
-"""Success in simulation, ``{"iteration", "success", "tasks": {task: {"k", "n", "rate", "ci95"}}}``; None: not measured."""
+"""Success in simulation: ``{"iteration", "success", "tasks": {gym id: {"k", "n", "rate", "ci95"}}}``, or None each."""
 
 
 def _never() -> bool:

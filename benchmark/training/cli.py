@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ _WITHOUT_FLAG = ("validation.", "collection.")
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     """The parser, and the key that each flag stands for."""
     parser = argparse.ArgumentParser(
-        prog="scripts/train.py",
+        prog="train.py",
         description="From nothing to a policy: records missing demonstrations, trains, validates in simulation.",
         epilog="Any key=value overrides that setting: validation.every=0, collection.num_demonstrations=1024. "
         "See agents/TRAINING.md.",
@@ -79,13 +80,16 @@ def main(argv: Sequence[str], scripts: Path) -> int:
             if settings is not None
             else TrainingRun.reopen(arguments.resume, scripts)
         )
+    except ValueError as error:
+        parser.error(str(error))
+    try:
         complete = run.finish()
     except ValueError as error:
         parser.error(str(error))
     except (SubprocessError, TrainingDivergedError) as error:
-        print(f"train.py: {error}")
+        print(f"train.py: {error}; go on with --resume {run.folder}", file=sys.stderr)
         return EXIT_INCOMPLETE
     except KeyboardInterrupt:
-        print("train.py: interrupted; finish it with --resume DIR (DIR is the run's folder)")
+        print(f"train.py: interrupted; finish it with --resume {run.folder}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return EXIT_DONE if complete else EXIT_INCOMPLETE

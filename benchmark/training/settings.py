@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
+import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -142,7 +143,8 @@ def checked(settings: TrainSettings) -> TrainSettings:
             raise ValueError(f"{name} is {value}, expected at least {smallest}")
     require_logger(settings.logger)
     settings.training.check()
-    FlowMatching(settings.network.flow_cfg())
+    with torch.device("meta"):  # checks the sizes without the memory
+        FlowMatching(settings.network.flow_cfg())
     seed_block("train", settings.collection.seed, settings.collection.num_demonstrations)
     seed_block("development", settings.validation.seed, settings.validation.num_envs)
     settings.name = settings.name or settings.preset

@@ -1,12 +1,13 @@
-"""Made-up demonstrations in the files that ``scripts/collect_demos.py`` writes, and runs of ``scripts/train.py``."""
+"""Made-up demonstrations in the files that ``scripts/collect_demos.py`` writes, and training commands."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-import subprocess
 import sys
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,13 @@ from flow_rag_vla.agents.features import NUM_POLICY_FEATURES
 from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM
 from flow_rag_vla.tasks.contract import ACTION_DIM
 
-CHECKOUT = Path(__file__).parents[2]
+HERE = str(Path(__file__).parent)
+# One process imports everything, once; every command is forked from it.
+sys.path.append(HERE)
+os.environ["PYTHONPATH"] = os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")])
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["training_process"])
+
 STEPS = 12
 """Of every made-up episode."""
 
@@ -67,20 +74,48 @@ def write_demonstrations(folder: Path, task: str, episodes: int = 8, layout_seed
     return folder
 
 
+class Runs:
+    """Training commands in a folder where two tasks have demonstrations."""
+
+    def __init__(self, folder: Path) -> None:
+        """Record made-up demonstrations in ``folder``."""
+        self.folder, self.log = folder, folder / "log.txt"
+        for slug, task in (("pick_place", "FlowRAG-PickPlace-Franka"), ("lift", "FlowRAG-Lift-Franka")):
+            write_demonstrations(folder / "demonstrations" / slug, task)
+
+    def start(self, *argv: str) -> BaseProcess:
+        """Start ``scripts/train.py ARGV``."""
+        import training_process
+
+        process = FORKS.Process(target=training_process.train, args=(list(argv), self.folder, self.log))
+        process.start()
+        return process
+
+    def run(self, *argv: str) -> tuple[int | None, str]:
+        """Exit code and output of ``scripts/train.py ARGV``."""
+        self.log.unlink(missing_ok=True)
+        process = self.start(*argv)
+        process.join(60)
+        return process.exitcode, self.log.read_text()
+
+    def states(self, name: str) -> list[Path]:
+        """State files of the run ``name``, oldest first."""
+        return sorted((self.folder / "outputs" / "train" / name / "states").glob("state-*.safetensors"))
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Starts ``scripts/train.py`` in ``tmp_path``, where two tasks have demonstrations."""
-    for slug, task in (("pick_place", "FlowRAG-PickPlace-Franka"), ("lift", "FlowRAG-Lift-Franka")):
-        write_demonstrations(tmp_path / "demonstrations" / slug, task)
+def runs(tmp_path: Path) -> Runs:
+    """Training commands in ``tmp_path``."""
+    return Runs(tmp_path)
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, str(CHECKOUT / "scripts" / "train.py"), *arguments],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(CHECKOUT / "typings"), "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
 
-    return start
+@pytest.fixture
+def demonstrations() -> Callable[..., DemonstrationSet]:
+    """``make_demonstrations``."""
+    return make_demonstrations
+
+
+@pytest.fixture
+def write() -> Callable[..., Path]:
+    """``write_demonstrations``."""
+    return write_demonstrations
