@@ -9,12 +9,14 @@ from flow_rag_vla.agents.checkpoint import load_checkpoint
 from flow_rag_vla.benchmark.actors import EXPERTS, checkpoint_path, default_arm_settings, make_expert, make_policy_agent
 from flow_rag_vla.benchmark.plan import E1, PlannedEpisode, Unit
 from flow_rag_vla.benchmark.progress import Progress
+from flow_rag_vla.benchmark.reworded import RewordedAgent
 from flow_rag_vla.benchmark.rollout import run_wave
 from flow_rag_vla.benchmark.seeds import MAX_SITES, SPLITS, seed_block
 from flow_rag_vla.benchmark.statistics import proportion
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.faults.registry import get_fault
 from flow_rag_vla.tasks.make import make_fleet, resolve_device
+from flow_rag_vla.tasks.registry import get_task
 from flow_rag_vla.tasks.sites import make_site
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
 
 MAX_STEPS = 260
+
+WORDINGS: tuple[str, ...] = ("own", "held_out")
+"""The instruction of each episode, or texts that the policy was not trained on."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +46,16 @@ class EvaluationRequest:
     execute: int
     physics: str
     device: str
+    wording: str = "own"
+    """One of ``WORDINGS``."""
 
 
 def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     """Task, n and success with its Wilson interval, as JSON-able values.
 
     Raises:
-        ValueError: an unknown task, preset or checkpoint.
-        KeyError: an unknown fault.
+        ValueError: an unknown preset or checkpoint, or a checkpoint for other tasks.
+        KeyError: an unknown task or fault.
     """
     fault = None if request.fault == "none" else get_fault(request.fault)
     site = make_site(SPLITS[request.split].start + request.seed * MAX_SITES, request.task)
@@ -66,6 +73,8 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
         agent = make_expert(request.arm, env, scenarios)
     else:
         agent = make_policy_agent(request.arm, env, policy, default_arm_settings(path, request.execute))
+        if request.wording == "held_out":
+            agent = RewordedAgent(agent, get_task(request.task).held_out_instructions, request.num_envs)
     return _run(env, agent, request, [PlannedEpisode(E1, s, s.id, 0) for s in scenarios], console)
 
 
@@ -89,6 +98,7 @@ def _run(
         "arm": request.arm,
         "fault": request.fault,
         "fault_class": str(FaultClass.CLEAN if request.fault == "none" else get_fault(request.fault).fault_class),
+        "wording": request.wording,
         "split": request.split,
         "seed": request.seed,
         "n": len(wave.records),

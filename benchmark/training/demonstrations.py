@@ -58,7 +58,7 @@ def collect_missing(
                 run_script(scripts / "collect_demos.py", flags, interruption)
             if folder.is_dir():  # without demonstrations, as seen above
                 shutil.rmtree(folder)
-            partial.rename(folder)
+            (partial / task).rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 

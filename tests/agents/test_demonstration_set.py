@@ -1,43 +1,74 @@
-"""Training data: chunks end with their episode, and start only where nothing disturbed them."""
+"""Several folders become one training set: steps, tasks and texts numbered through."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from flow_rag_vla.agents.demonstration_set import DemonstrationSet, load_demonstrations
+from flow_rag_vla.agents.demonstration_set import load_demonstrations
 from flow_rag_vla.agents.features import NUM_POLICY_FEATURES
 from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM
 
-
-def _two_episodes() -> DemonstrationSet:
-    """Episodes of 4 and 3 steps whose actions count 0, 1, 2, ...; step 2 was disturbed."""
-    rng = torch.Generator().manual_seed(0)
-    return DemonstrationSet(
-        features=torch.randn(7, NUM_POLICY_FEATURES, generator=rng),
-        actions=torch.arange(7.0).reshape(7, 1).expand(7, 7).clone() * 1e-3,
-        last_step=torch.tensor([3, 3, 3, 3, 6, 6, 6]),
-        disturbed=torch.tensor([False, False, True, False, False, False, False]),
-        task=torch.tensor([0, 0, 0, 0, 1, 1, 1]),
-        tasks=("PickPlace", "Stack"),
-        instruction=torch.tensor([0, 0, 0, 0, 1, 1, 1]),
-        instruction_texts=("pick it up", "stack it"),
-        instruction_embeddings=torch.eye(2, INSTRUCTION_DIM),
-    )
+FIELDS = (
+    "ee_pos_b", "ee_quat_b", "ee_target_pos_b", "ee_target_quat_b", "gripper_width_m", "grip_force_n",
+    "previous_action", "object_pos_b", "object_quat_b", "object_size_m", "goal_pos_b",
+)  # fmt: skip
 
 
-def test_the_last_action_repeats_past_the_end_of_an_episode():
-    chunks = _two_episodes().chunks(torch.tensor([2, 5]), 3)
-    assert (chunks[:, :, 0] * 1e3).round().tolist() == [[2, 3, 3], [5, 6, 6]]
+def write(folder, observe, task, texts, spoken, *, name="wave-000", metadata=None):
+    """A file of ``len(spoken)`` episodes of two steps; ``spoken`` are their texts' numbers."""
+    folder.mkdir(exist_ok=True)
+    observation = observe(2 * len(spoken))
+    rows = {f"observation.{name}": getattr(observation, name) for name in FIELDS}
+    rows["action"] = torch.zeros(2 * len(spoken), 7)
+    rows["disturbed"] = torch.zeros(2 * len(spoken), dtype=torch.bool)
+    rows["episode"] = torch.arange(len(spoken)).repeat_interleave(2)
+    rows["layout_seed"] = rows["episode"] + 7
+    rows["instruction"] = torch.tensor(spoken).repeat_interleave(2)
+    stored = {"task": task, "instructions": json.dumps(texts)} if metadata is None else metadata
+    save_file(rows, folder / f"{name}.safetensors", metadata=stored)
 
 
-def test_chunks_start_only_where_the_horizon_ran_as_demonstrated():
-    data = _two_episodes()
-    assert data.starts(1).tolist() == [0, 1, 3, 4, 5, 6]
-    assert data.starts(2).tolist() == [0, 3, 4, 5, 6]
-    assert data.starts(9).tolist() == [3, 4, 5, 6]
+def one_hot(text):
+    return torch.eye(INSTRUCTION_DIM)[len(text)]
 
 
-def test_no_demonstrations_is_a_clear_error(tmp_path):
-    with pytest.raises(ValueError, match=r"no demonstrations in .*collect_demos\.py"):
-        load_demonstrations([tmp_path])
+def test_steps_tasks_and_texts_are_numbered_through_all_folders(observe, tmp_path):
+    write(tmp_path / "lift", observe, "Lift", ["hold it up", "lift it"], [1, 0])
+    write(tmp_path / "stack", observe, "Stack", ["stack it!"], [0])
+    write(tmp_path / "stack", observe, "Stack", ["pile it", "stack it!"], [0, 1], name="wave-001")
+    data = load_demonstrations([tmp_path / "lift", tmp_path / "stack"], one_hot)
+    assert data.features.shape == (10, NUM_POLICY_FEATURES)
+    assert data.last_step.tolist() == [1, 1, 3, 3, 5, 5, 7, 7, 9, 9]
+    assert data.layout_seeds == {7, 8}
+    assert [data.tasks[i] for i in data.task] == ["Lift"] * 4 + ["Stack"] * 6
+    texts = [data.instruction_texts[i] for i in data.instruction]
+    assert texts[::2] == texts[1::2] == ["lift it", "hold it up", "stack it!", "pile it", "stack it!"]
+    torch.testing.assert_close(data.instruction_embeddings, torch.stack([one_hot(t) for t in data.instruction_texts]))
+    known = data.instructions()
+    assert {text: known.task_of(text) for text in known.texts} == {
+        "lift it": "Lift", "hold it up": "Lift", "stack it!": "Stack", "pile it": "Stack",
+    }  # fmt: skip
+    assert torch.equal(known.embeddings[known.rows(("pile it",))[0]], one_hot("pile it"))
+
+
+def test_one_text_for_two_tasks_is_refused(observe, tmp_path):
+    write(tmp_path / "lift", observe, "Lift", ["do it"], [0])
+    write(tmp_path / "stack", observe, "Stack", ["do it"], [0])
+    with pytest.raises(ValueError, match="given twice"):
+        load_demonstrations([tmp_path / "lift", tmp_path / "stack"], one_hot).instructions()
+
+
+def test_a_file_that_names_no_task_is_refused(observe, tmp_path):
+    write(tmp_path, observe, "Lift", ["lift it"], [0], metadata={})
+    with pytest.raises(ValueError, match="names no task; record it again"):
+        load_demonstrations([tmp_path], one_hot)
+
+
+def test_a_folder_without_demonstrations_is_named(observe, tmp_path):
+    write(tmp_path / "lift", observe, "Lift", ["lift it"], [0])
+    with pytest.raises(ValueError, match=r"no demonstrations in .*stack; .*collect_demos\.py"):
+        load_demonstrations([tmp_path / "lift", tmp_path / "stack"], one_hot)
