@@ -72,8 +72,8 @@ class WandbLogger:
         self._say = say
         self._errors = (wandb.errors.Error, OSError)
         self._run = None
-        mode = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
         try:
+            mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
             self._run = wandb.init(
                 project=WANDB_PROJECT,
                 name=name,

@@ -52,15 +52,20 @@ def collect_missing(
             "physics": settings.physics,
             "device": settings.device,
         }
+        # What a killed process of this number left, if anything; a failed recording stays to be looked at.
+        shutil.rmtree(partial, ignore_errors=True)
         try:
             with times.part(f"collect {task}"):
                 flags = [f"--{name}={value}" for name, value in arguments.items()]
                 run_script(scripts / "collect_demos.py", flags, interruption)
-            if folder.is_dir():  # without demonstrations, as seen above
-                shutil.rmtree(folder)
-            (partial / task).rename(folder)
-        finally:
+        except KeyboardInterrupt:
             shutil.rmtree(partial, ignore_errors=True)
+            raise
+        if folder.is_dir():  # without demonstrations, as seen above
+            shutil.rmtree(folder)
+        (partial / task).rename(folder)
+        shutil.rmtree(partial)
+        say(f"demonstrations of {task} are complete in {folder}")
 
 
 def load_for_training(settings: TrainSettings) -> DemonstrationSet:
