@@ -50,7 +50,7 @@ RTOL, ATOL = 1.0e-4, 1.0e-5
 
 def rk4_step(v: VelocityField, t: torch.Tensor, dt: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Fourth order (the 3/8 rule), four evaluations."""
-    return odeint(_over_unit_time(v, t, dt), x, x.new_tensor([0.0, 1.0]), method="rk4")[-1]
+    return torch.as_tensor(odeint(_over_unit_time(v, t, dt), x, x.new_tensor([0.0, 1.0]), method="rk4")[-1])
 
 
 def dopri5_step(v: VelocityField, t: torch.Tensor, dt: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -58,7 +58,8 @@ def dopri5_step(v: VelocityField, t: torch.Tensor, dt: torch.Tensor, x: torch.Te
     ends = x.new_tensor([0.0, 1.0])
     # It would otherwise step past the end, where the field is not defined, and interpolate back.
     last = {"step_t": ends[1:]}
-    return odeint(_over_unit_time(v, t, dt), x, ends, method="dopri5", rtol=RTOL, atol=ATOL, options=last)[-1]
+    path = odeint(_over_unit_time(v, t, dt), x, ends, method="dopri5", rtol=RTOL, atol=ATOL, options=last)
+    return torch.as_tensor(path[-1])
 
 
 def _over_unit_time(v: VelocityField, t: torch.Tensor, dt: torch.Tensor) -> VelocityField:

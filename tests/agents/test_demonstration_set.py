@@ -52,7 +52,8 @@ def test_steps_tasks_and_texts_are_numbered_through_all_folders(observe, tmp_pat
     assert {text: known.task_of(text) for text in known.texts} == {
         "lift it": "Lift", "hold it up": "Lift", "stack it!": "Stack", "pile it": "Stack",
     }  # fmt: skip
-    assert torch.equal(known.embeddings[known.rows(("pile it",))[0]], one_hot("pile it"))
+    embeddings, rows = known.look_up(("pile it",))
+    assert torch.equal(embeddings[rows[0]], one_hot("pile it"))
 
 
 def test_one_text_for_two_tasks_is_refused(observe, tmp_path):

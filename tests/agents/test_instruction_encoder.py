@@ -86,7 +86,7 @@ import sys
 import torch
 from flow_rag_vla.agents.instructions import InstructionTable
 table = InstructionTable(["lift"], ["Lift"], torch.zeros(1, 384))
-table.rows(("lift",) * 1024)
+table.look_up(("lift",) * 1024)
 print("transformers" in sys.modules, "sentence_transformers" in sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

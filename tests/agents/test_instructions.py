@@ -20,7 +20,7 @@ def _rows():
 
 
 def test_known_texts_are_looked_up_and_never_encoded():
-    assert table().rows(("stack", "lift", "stack")).tolist() == [1, 0, 1]
+    assert table().look_up(("stack", "lift", "stack"))[1].tolist() == [1, 0, 1]
 
 
 def test_tasks_are_named_once_in_the_order_of_their_texts():
@@ -31,23 +31,23 @@ def test_tasks_are_named_once_in_the_order_of_their_texts():
 def test_an_unknown_text_is_encoded_once_and_gets_a_row_of_its_own():
     spoken = []
     known = table(lambda text: spoken.append(text) or (0.1 * LIFT + 0.9 * STACK))
-    assert known.rows(("lift", "heap up", "heap up")).tolist() == [0, 3, 3]
-    assert known.rows(("heap up",)).tolist() == [3]
+    assert known.look_up(("lift", "heap up", "heap up"))[1].tolist() == [0, 3, 3]
+    embeddings, rows = known.look_up(("heap up",))
+    torch.testing.assert_close(embeddings[rows[0]], 0.1 * LIFT + 0.9 * STACK)
     assert spoken == ["heap up"]
-    torch.testing.assert_close(known.all_embeddings()[3], 0.1 * LIFT + 0.9 * STACK)
     assert known.task_of("heap up") == "Stack"
 
 
 def test_what_is_learned_later_is_not_part_of_what_a_checkpoint_stores():
     known = table(lambda text: LIFT)
-    known.rows(("raise it",))
+    known.look_up(("raise it",))
     assert known.texts == ("lift", "stack", "pile")
     assert known.embeddings.shape == (3, INSTRUCTION_DIM)
 
 
 def test_a_table_that_knows_nothing_refuses_every_text():
     with pytest.raises(ValueError, match="knows no instructions"):
-        InstructionTable.empty().rows(("lift",))
+        InstructionTable.empty().look_up(("lift",))
 
 
 @pytest.mark.parametrize(
