@@ -86,7 +86,10 @@ def main(argv: Sequence[str], scripts: Path) -> int:
         complete = run.finish()
     except ValueError as error:
         parser.error(str(error))
-    except (SubprocessError, TrainingDivergedError) as error:
+    except TrainingDivergedError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return EXIT_INCOMPLETE
+    except SubprocessError as error:
         print(f"train.py: {error}; go on with --resume {run.folder}", file=sys.stderr)
         return EXIT_INCOMPLETE
     except KeyboardInterrupt:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -13,10 +13,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interruption:
     """While entered, the first SIGINT or SIGTERM only sets ``requested``."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """``say`` tells the user that the first signal was heard."""
+    def __init__(self) -> None:
+        """Nothing was asked for yet."""
         self.requested = False
-        self._say = say
         self._before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
@@ -37,7 +36,8 @@ class Interruption:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        self._say("stopping where the run can be resumed; once more stops it at once")
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nstopping where the run can be resumed; once more stops it at once\n")
 
     def __enter__(self) -> Self:
         """Listen."""

@@ -106,7 +106,7 @@ class TrainingRun:
             KeyboardInterrupt: stopped; ``finish`` goes on from there.
         """
         torch.set_num_threads(self.settings.training.threads)
-        with Interruption(say) as interruption:
+        with Interruption() as interruption:
             collect_missing(self.settings, self._scripts, interruption, self._times, say)
             with self._times.part("load demonstrations"):
                 data = load_for_training(self.settings)

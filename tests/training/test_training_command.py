@@ -9,6 +9,8 @@ import signal
 import time
 from pathlib import Path
 
+from flow_rag_vla.agents.checkpoint import load_checkpoint
+
 TINY = ("--preset", "tiny", "--tasks", "pick_place,lift")
 TRAIN = Path("outputs/train")
 
@@ -81,6 +83,90 @@ def test_a_run_leaves_policy_bank_curves_log_settings_and_times(runs):
     code, output = runs.run("--resume", str(TRAIN / "once"))
     assert code == 0, output
     assert "resumed after iteration 40 of 40" in output
+
+
+def write_script(runs, name: str, text: str) -> None:
+    (runs.folder / "scripts").mkdir(exist_ok=True)
+    (runs.folder / "scripts" / name).write_text("import json, shutil, sys, time\n" + text)
+
+
+# So many successes at these iterations.
+EVALUATE = """
+flags = dict(word[2:].split("=") for word in sys.argv[1:])
+assert flags["split"] == "development", flags
+number = {10: 1, 20: 4, 30: 7, 40: 2}[int(flags["json"][-len("000000020-pick_place.json"):].split("-")[0].lstrip("0"))]
+n = int(flags["num_envs"])
+with open(flags["json"], "w") as file:
+    json.dump({"success": {"k": number, "n": n, "rate": number / n, "ci95": [0, 1]}}, file)
+"""
+
+
+def test_the_policy_with_the_highest_success_is_kept_beside_the_last(runs):
+    settings = ("--preset=tiny", "--tasks=pick_place", "validation.every=10", "training.save_every=7")
+    write_script(runs, "evaluate.py", EVALUATE)
+    code, output = runs.run(*settings)
+    assert code == 0, output
+    folder = runs.folder / TRAIN / "tiny"
+    assert [line for line in output.splitlines() if "success" in line][:4] == [
+        f"iteration {i}: success pick_place {k}/8" for i, k in ((10, 1), (20, 4), (30, 7), (40, 2))
+    ]
+    best, last = (load_checkpoint(folder / name) for name in ("policy_best.safetensors", "policy.safetensors"))
+    assert (best.training["iteration"], last.training["iteration"]) == (30, 40)
+    assert [result["success"] for result in last.training["validation"]] == [0.125, 0.5, 0.875, 0.25]
+    assert (folder / "policy_best_bank.safetensors").exists()
+    assert "success, development layouts" in (folder / "curves.svg").read_text()
+    assert json.loads((folder / "timing.json").read_text())["parts_s"].keys() >= {"validate pick_place"}
+
+
+def test_a_validation_that_fails_costs_exit_code_3_and_not_the_policy(runs):
+    write_script(runs, "evaluate.py", "sys.exit('no simulator')")
+    code, output = runs.run("--preset=tiny", "--tasks=pick_place", "validation.every=20")
+    assert code == 3
+    assert "pick_place was not validated at iteration 20: evaluate.py failed with exit code 1" in output
+    folder = runs.folder / TRAIN / "tiny"
+    assert (folder / "policy.safetensors").exists()
+    assert not (folder / "policy_best.safetensors").exists()
+    assert "no simulator" in (folder / "validation" / "000000020-pick_place.log").read_text()
+
+
+COLLECT = """
+flags = dict(word[2:].split("=") for word in sys.argv[1:])
+assert flags["task"] == "FlowRAG-Stack-Franka", flags
+shutil.copytree("demonstrations/lift", flags["out"] + "/stack")
+"""
+
+
+def test_missing_demonstrations_are_recorded_and_others_are_left_alone(runs):
+    write_script(runs, "collect_demos.py", COLLECT)
+    before = sha256(runs.folder / "demonstrations" / "lift" / "wave-000.safetensors")
+    code, output = runs.run("--preset=tiny", "--tasks=lift,stack")
+    assert code == 0, output
+    assert sorted(path.name for path in (runs.folder / "demonstrations").iterdir()) == ["lift", "pick_place", "stack"]
+    assert sha256(runs.folder / "demonstrations" / "lift" / "wave-000.safetensors") == before
+    assert "recording 32 demonstrations of stack" in output
+    assert "demonstrations of lift" not in output
+
+
+def test_a_recording_that_is_interrupted_or_fails_leaves_no_folder_that_looks_complete(runs):
+    write_script(runs, "collect_demos.py", COLLECT + "print('waiting', flush=True)\ntime.sleep(60)")
+    process = runs.start("--preset=tiny", "--tasks=stack")
+    until = time.monotonic() + 60
+    while not list((runs.folder / "demonstrations").glob(".collecting-*/stack/*.safetensors")):
+        assert process.is_alive(), runs.log.read_text()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(30)
+    assert process.exitcode == 130
+    assert sorted(path.name for path in (runs.folder / "demonstrations").iterdir()) == ["lift", "pick_place"]
+    write_script(runs, "collect_demos.py", COLLECT + "sys.exit(1)")
+    code, output = runs.run("--resume", str(TRAIN / "tiny"))
+    assert code == 3
+    assert f"collect_demos.py failed with exit code 1; go on with --resume {TRAIN / 'tiny'}" in output
+    assert not (runs.folder / "demonstrations" / "stack").exists()
+    write_script(runs, "collect_demos.py", COLLECT)
+    code, output = runs.run("--resume", str(TRAIN / "tiny"))
+    assert code == 0, output
 
 
 def test_demonstrations_of_evaluation_layouts_are_refused(runs, write):
