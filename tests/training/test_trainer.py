@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from flow_rag_vla.agents.training.cfg import NetworkCfg, TrainingCfg
 from flow_rag_vla.agents.training.schedule import make_average, make_optimiser, make_schedule
 from flow_rag_vla.agents.training.trainer import Trainer, TrainingDivergedError
 
-CFG = {"iterations": 12, "batch_size": 6, "warmup": 3, "held_out": 0.25, "threads": 1}
+CFG: dict[str, Any] = {"iterations": 12, "batch_size": 6, "warmup": 3, "held_out": 0.25, "threads": 1}
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def data(demonstrations) -> DemonstrationSet:
 
 @pytest.fixture
 def start_trainer(data):
-    def make(network: NetworkCfg | None = None, **changes: object) -> Trainer:
+    def make(network: NetworkCfg | None = None, **changes: Any) -> Trainer:
         return Trainer(data, network or NetworkCfg.tiny(), TrainingCfg(**(CFG | changes)))
 
     return make
