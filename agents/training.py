@@ -37,7 +37,7 @@ class TrainingCfg:
     warmup: int = 200
     ema_decay: float = 0.999
     gradient_clip: float = 1.0
-    bf16: bool = False
+    bf16: bool = True
     """Matrix products in bfloat16 (weights and optimiser stay float32); pays only on CPUs with AMX."""
     seed: int = 0
 
