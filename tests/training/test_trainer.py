@@ -150,7 +150,7 @@ def test_training_lowers_the_loss_on_held_out_demonstrations(demonstrations):
     trainer = Trainer(
         data,
         NetworkCfg(horizon=1, hidden_dim=32, num_layers=1, encoder_dim=32),
-        TrainingCfg(**CFG | {"iterations": 200}),
+        TrainingCfg(**(CFG | {"iterations": 200})),
     )
     before = trainer.held_out_losses()["A"]
     assert trained(trainer, 200).held_out_losses()["A"] < 0.6 * before
