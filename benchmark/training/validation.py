@@ -44,6 +44,8 @@ class SimulatedValidation:
         Raises:
             KeyboardInterrupt: it was stopped.
         """
+        episodes = f"{self._settings.validation.num_envs} development layouts of each task"
+        self._say(f"iteration {trainer.iteration}: measuring success on {episodes}")
         self._folder.mkdir(parents=True, exist_ok=True)
         checkpoint = self._folder / "policy.safetensors"
         save_checkpoint(checkpoint, trainer.checkpoint())
