@@ -147,10 +147,11 @@ def test_training_lowers_the_loss_on_held_out_demonstrations(demonstrations):
     data = demonstrations({"A": 40})
     # Something to learn: the action is the first feature.
     data.actions.copy_(data.features[:, :1].expand(-1, 7) * 0.01)
+    settings: dict[str, Any] = CFG | {"iterations": 200}
     trainer = Trainer(
         data,
         NetworkCfg(horizon=1, hidden_dim=32, num_layers=1, encoder_dim=32),
-        TrainingCfg(**(CFG | {"iterations": 200})),
+        TrainingCfg(**settings),
     )
     before = trainer.held_out_losses()["A"]
     assert trained(trainer, 200).held_out_losses()["A"] < 0.6 * before
