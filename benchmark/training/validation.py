@@ -61,7 +61,7 @@ class SimulatedValidation:
             shutil.copy(checkpoint, partial := self._best.with_suffix(".partial"))
             partial.replace(self._best)
         counts = ", ".join(
-            f"{task} {value['k']}/{value['n']}"
+            f"{task} {value['k']}/{value['n']}" if value["n"] else f"{task} not measured"
             for task, value in zip(self._settings.tasks, found.values(), strict=True)
         )
         self._say(f"iteration {trainer.iteration}: success {counts}")
