@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -141,6 +142,13 @@ def checked(settings: TrainSettings) -> TrainSettings:
     for name, (value, smallest) in least.items():
         if value < smallest:
             raise ValueError(f"{name} is {value}, expected at least {smallest}")
+    if settings.out.endswith(".safetensors"):
+        raise ValueError(f"out is {settings.out!r}, expected the folder that gets a folder a run")
+    if any(Path(settings.demonstrations).glob("*.safetensors")):
+        raise ValueError(
+            f"demonstrations is {settings.demonstrations!r}, which holds demonstrations itself; "
+            "expected the folder that holds one folder a task"
+        )
     require_logger(settings.logger)
     settings.training.check()
     with torch.device("meta"):  # checks the sizes without the memory

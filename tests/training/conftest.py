@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -21,10 +23,8 @@ from flow_rag_vla.tasks.contract import ACTION_DIM
 
 HERE = str(Path(__file__).parent)
 # One process imports everything, once; every command is forked from it.
-sys.path.append(HERE)
-os.environ["PYTHONPATH"] = os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")])
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["training_process"])
+FORKS.set_forkserver_preload(["training_imports"])
 
 STEPS = 12
 """Of every made-up episode."""
@@ -85,10 +85,12 @@ class Runs:
 
     def start(self, *argv: str) -> BaseProcess:
         """Start ``scripts/train.py ARGV``."""
-        import training_process
-
-        process = FORKS.Process(target=training_process.train, args=(list(argv), self.folder, self.log))
-        process.start()
+        if HERE not in sys.path:
+            sys.path.append(HERE)  # forked processes find the function by its module's name
+        train = importlib.import_module("training_process").train
+        process = FORKS.Process(target=train, args=(list(argv), self.folder, self.log))
+        with patch.dict(os.environ, PYTHONPATH=os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")])):
+            process.start()
         return process
 
     def run(self, *argv: str) -> tuple[int | None, str]:

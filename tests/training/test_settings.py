@@ -53,6 +53,7 @@ def test_settings_survive_their_file(preset):
         (["--bogus"], "--bogus"),
         (["bogus"], "bogus"),
         (["--name", "a/b"], "expected the name of a folder"),
+        (["--out", "outputs/policy.safetensors"], "expected the folder that gets a folder a run"),
         (["--out", "/proc/nowhere"], "cannot write to /proc/nowhere"),
         (["--resume", "no/such/run"], "it is no training run"),
         (["--resume", "no/such/run", "--iterations", "5"], "--resume takes the run's own settings"),
@@ -67,6 +68,14 @@ def test_bad_usage_is_one_line_and_exit_code_2(arguments, complaint, tmp_path, m
     assert last.startswith("train.py: error: ")
     assert complaint in last
     assert not list(tmp_path.iterdir())
+
+
+def test_the_folder_of_one_task_is_not_taken_for_that_of_all(tmp_path):
+    (tmp_path / "wave-000.safetensors").touch()
+    with pytest.raises(
+        ValueError, match="holds demonstrations itself; expected the folder that holds one folder a task"
+    ):
+        compose_training([f"demonstrations='{tmp_path}'"])
 
 
 def test_a_missing_tracker_package_is_one_line(monkeypatch):
