@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
 
 CHECKPOINT_FOLDER = Path(__file__).resolve().parent / "checkpoints"
-DEFAULT_CHECKPOINT = CHECKPOINT_FOLDER / "pick_place.safetensors"
+DEFAULT_CHECKPOINT = CHECKPOINT_FOLDER / "franka.safetensors"
 
 
 def bank_of(checkpoint: Path) -> Path:
