@@ -35,5 +35,5 @@ def draw_curves(run: Path, title: str, paths: list[Path]) -> None:
             if success:
                 for (label, colour), column in success.items():
                     panels[1].plot(list(column), list(column.values()), "o-", color=colour, label=label)
-                panels[1].set(xlabel="iteration", ylabel="success, development layouts", ylim=(-0.02, 1.02))
+                panels[1].set(xlabel="iteration", ylabel="success (development)", ylim=(-0.02, 1.02))
                 panels[1].legend(frameon=False)

@@ -114,7 +114,7 @@ def test_the_policy_with_the_highest_success_is_kept_beside_the_last(runs):
     assert (best.training["iteration"], last.training["iteration"]) == (30, 40)
     assert [result["success"] for result in last.training["validation"]] == [0.125, 0.5, 0.875, 0.25]
     assert (folder / "policy_best_bank.safetensors").exists()
-    assert "success, development layouts" in (folder / "curves.svg").read_text()
+    assert "success (development)" in (folder / "curves.svg").read_text()
     assert json.loads((folder / "timing.json").read_text())["parts_s"].keys() >= {"validate pick_place"}
 
 
