@@ -55,7 +55,7 @@ class TrainSettings:
     tasks: list[str] = field(default_factory=lambda: [task.slug for task in all_tasks()])
     demonstrations: str = "demonstrations"
     """Folder that holds one folder a task."""
-    bank_size: int = 20_000
+    bank_size: int = 56_000
     """Demonstrated states kept for ``rag_only``."""
     logger: str = "tensorboard"
     device: str = "auto"
