@@ -115,7 +115,8 @@ def compare_runtimes(
         return [
             RuntimeRow(
                 runtime.name,
-                *(float(p) for p in np.percentile(single_ms[:, i], [50, 95])),
+                float(np.percentile(single_ms[:, i], 50)),
+                float(np.percentile(single_ms[:, i], 95)),
                 float(np.median(fleet_ms[:, i])),
                 runtime.model_bytes,
                 action_difference(runtime.run(*inputs), reference),

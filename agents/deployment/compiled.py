@@ -7,7 +7,6 @@ import shutil
 from typing import TYPE_CHECKING
 
 import torch
-from torch._dynamo.exc import BackendCompilerFailed
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.deployment.policy_module import ChunkFunction, PolicyModule
@@ -26,6 +25,9 @@ def compile_policy(module: PolicyModule, batch: int) -> tuple[ChunkFunction, str
     name = os.environ.get("CXX") or "g++"
     if cxx_compiler() is None:
         return module, f"torch.compile needs a C++ compiler and found no {name}: the policy runs without it"
+    # Imported late, as by torch itself: the compiler's front end takes seconds to load.
+    from torch._dynamo.exc import BackendCompilerFailed
+
     compiled = torch.compile(module, dynamic=False)
     try:
         compiled(*module.random_inputs(batch, torch.Generator().manual_seed(0)))

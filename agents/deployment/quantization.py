@@ -10,8 +10,6 @@ import tempfile
 from pathlib import Path
 
 import onnx
-from onnxruntime.quantization import QuantType, quantize_dynamic
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from flow_rag_vla.agents.deployment.onnx_export import check_onnx
 
@@ -34,6 +32,10 @@ def quantize_rag_module(source: Path, target: Path) -> None:
     """
     if not source.is_file():
         raise ValueError(f"ONNX file {source}: no such file")
+    # Imported late: the tools take a second to load.
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         # The exporter has inferred all shapes; the symbolic pass stumbles over its output.

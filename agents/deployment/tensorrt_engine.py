@@ -11,7 +11,6 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 import onnx
-from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from flow_rag_vla.agents.deployment.policy_module import INPUTS
 
@@ -31,6 +30,9 @@ def has_tensorrt() -> bool:
 
 def half_precision(source: Path, target: Path) -> None:
     """Write ``source`` with float16 weights and arithmetic to ``target``; its inputs and output stay float32."""
+    # Imported late: it brings all of ONNX Runtime's transformer tools.
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
     onnx.save(convert_float_to_float16(onnx.load(source), keep_io_types=True), target)
 
 
