@@ -44,8 +44,12 @@ class RuntimeRow:
     p50_ms: float
     p95_ms: float
     """Of one row, one thread."""
+    cpu_ms: float
+    """Median processor time of the same: what is left of it on a machine with other work."""
     fleet_ms: float
     """Median of a fleet's decision, all threads."""
+    fleet_cpu_ms: float
+    """Median processor time of the same, all threads together."""
     model_bytes: int
     difference: ActionDifference
     """From torch, on the rows that were timed."""
@@ -106,18 +110,20 @@ def compare_runtimes(
     try:
         torch.set_num_threads(1)
         single = [build_runtime(name, policy, files, threads=1, batch=1) for name in names]
-        single_ms = _times(single, rows, SINGLE_REPETITIONS, on_step)
+        single_ms, single_cpu_ms = _times(single, rows, SINGLE_REPETITIONS, on_step)
         torch.set_num_threads(threads)
         fleets = [build_runtime(name, policy, files, threads=threads, batch=fleet) for name in names]
         done = WARM_UP + SINGLE_REPETITIONS
-        fleet_ms = _times(fleets, [inputs], FLEET_REPETITIONS, lambda step: on_step(done + step))
+        fleet_ms, fleet_cpu_ms = _times(fleets, [inputs], FLEET_REPETITIONS, lambda step: on_step(done + step))
         reference = policy.flow.generate(policy.encoder(inputs[0], inputs[1]), inputs[2])
         return [
             RuntimeRow(
                 runtime.name,
                 float(np.percentile(single_ms[:, i], 50)),
                 float(np.percentile(single_ms[:, i], 95)),
+                float(np.median(single_cpu_ms[:, i])),
                 float(np.median(fleet_ms[:, i])),
+                float(np.median(fleet_cpu_ms[:, i])),
                 runtime.model_bytes,
                 action_difference(runtime.run(*inputs), reference),
                 runtime.note,
@@ -138,29 +144,31 @@ def _times(
     batches: Sequence[PolicyInputs],
     repetitions: int,
     on_step: Callable[[int], None],
-) -> np.ndarray:
-    """Milliseconds (repetitions, len(runtimes)) of one call each."""
-    taken = np.zeros((WARM_UP + repetitions, len(runtimes)))
-    for step in range(len(taken)):
+) -> tuple[np.ndarray, np.ndarray]:
+    """Milliseconds (repetitions, len(runtimes)) of one call each: by the clock, and of the process's processor time."""
+    taken = np.zeros((2, WARM_UP + repetitions, len(runtimes)))
+    for step in range(WARM_UP + repetitions):
         inputs = batches[step % len(batches)]
         for i, runtime in enumerate(runtimes):
-            start = time.perf_counter()
+            cpu, start = time.process_time(), time.perf_counter()
             runtime.run(*inputs)
-            taken[step, i] = 1000.0 * (time.perf_counter() - start)
+            taken[:, step, i] = time.perf_counter() - start, time.process_time() - cpu
         on_step(step + 1)
-    return taken[WARM_UP:]
+    return 1000.0 * taken[0, WARM_UP:], 1000.0 * taken[1, WARM_UP:]
 
 
 def runtime_table(rows: Sequence[RuntimeRow], fleet: int) -> str:
-    """``rows`` as text, with speed relative to the first one."""
+    """``rows`` as text; speed is the first one's processor time over the row's."""
     first = rows[0]
     lines = [
         (
             row.runtime,
             f"{row.p50_ms:.2f} / {row.p95_ms:.2f}",
-            f"x{first.p50_ms / row.p50_ms:.2f}",
+            f"{row.cpu_ms:.2f}",
+            f"x{first.cpu_ms / row.cpu_ms:.2f}",
             f"{row.fleet_ms:.1f}",
-            f"x{first.fleet_ms / row.fleet_ms:.2f}",
+            f"{row.fleet_cpu_ms:.1f}",
+            f"x{first.fleet_cpu_ms / row.fleet_cpu_ms:.2f}",
             f"{row.model_bytes / 1e6:.2f}",
             f"{row.difference.displacement_m:.1e} m, {row.difference.rotation_rad:.1e} rad, {row.difference.grip:.1e}",
         )
@@ -168,9 +176,11 @@ def runtime_table(rows: Sequence[RuntimeRow], fleet: int) -> str:
     ]
     heads = (
         "runtime",
-        "batch 1, ms (p50 / p95)",
+        "batch 1: p50 / p95, ms",
+        "CPU ms",
         "speed",
-        f"batch {fleet}, ms",
+        f"batch {fleet}: p50, ms",
+        "CPU ms",
         "speed",
         "MB",
         "action off by, at most",
