@@ -29,7 +29,7 @@ def save_bank(path: Path, data: DemonstrationSet, horizon: int, size: int, seed:
     rows = {
         "features": data.features[steps].half(),
         "chunks": data.chunks(steps, horizon).half(),
-        "task": data.task[steps],
+        "task": data.task[steps].to(torch.uint8),
     }
     metadata = {"tasks": json.dumps(data.tasks)}
     save_file({name: value.contiguous() for name, value in rows.items()}, path, metadata=metadata)
@@ -77,7 +77,7 @@ class DemonstrationBank:
         Args:
             features: (n, NUM_POLICY_FEATURES) demonstrated states.
             chunks: (n, horizon, 7) what followed them.
-            task: (n,) int64 index into ``tasks``.
+            task: (n,) index into ``tasks``.
             tasks: Gym ids.
             instructions: Texts and the tasks that they ask for.
             device: Where the chunks go.
@@ -86,7 +86,7 @@ class DemonstrationBank:
         self._instructions = instructions
         self._indices: dict[str, faiss.Index] = {}
         for number, name in enumerate(tasks):
-            rows = (task == number).nonzero().flatten()
+            rows = (task.long() == number).nonzero().flatten()
             index = faiss.IndexIDMap2(faiss.IndexFlatL2(features.shape[1]))
             index.add_with_ids(np.ascontiguousarray(features[rows].float().numpy()), rows.numpy())
             self._indices[name] = index

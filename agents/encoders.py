@@ -76,11 +76,10 @@ class LearnedStateEncoder(nn.Module):
     def encode(self, observation: Observation) -> torch.Tensor:
         """State embeddings (num_envs, embedding_dim), without gradient; texts are looked up, not encoded again."""
         features = policy_features(observation)
-        # A fleet speaks a handful of texts: modulate each once.
-        modulation = self.film(self.instructions.all_embeddings().to(features))
-        return self._modulated(
-            features, modulation[self.instructions.rows(observation.instruction).to(features.device)]
-        )
+        embeddings, rows = self.instructions.look_up(observation.instruction)
+        # A fleet speaks a handful of texts: compute each one's modulation once.
+        modulation = self.film(embeddings.to(features))
+        return self._modulated(features, modulation[rows.to(features.device)])
 
     def _modulated(self, features: torch.Tensor, modulation: torch.Tensor) -> torch.Tensor:
         scale, shift = modulation.chunk(2, dim=-1)

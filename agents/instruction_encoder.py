@@ -100,7 +100,9 @@ class InstructionEncoder:
             verify_weights(folder)
             # Imported late: it costs seconds, and a run whose texts are all known needs none of it.
             from sentence_transformers import SentenceTransformer
+            from transformers.utils.logging import disable_progress_bar
 
+            disable_progress_bar()
             self._model = SentenceTransformer(
                 str(folder), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}
             )

@@ -61,18 +61,14 @@ class InstructionTable:
         """The tasks that have a text, each once, in order."""
         return tuple(dict.fromkeys(self.text_tasks))
 
-    def rows(self, instructions: tuple[str, ...]) -> torch.Tensor:
-        """Row (n,) int64 in ``all_embeddings`` of each of ``instructions`` (n)."""
+    def look_up(self, instructions: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings (k, INSTRUCTION_DIM) of all texts known by now, and the row (n,) int64 of each instruction (n)."""
         if self._last is None or self._last[0] != instructions:
             for text in dict.fromkeys(instructions):
                 if text not in self._row_of:
                     self._learn(text)
             self._last = (instructions, torch.tensor([self._row_of[text] for text in instructions], dtype=torch.long))
-        return self._last[1]
-
-    def all_embeddings(self) -> torch.Tensor:
-        """(k, INSTRUCTION_DIM) embeddings of every text known by now, those given first."""
-        return self._all
+        return self._all, self._last[1]
 
     def task_of(self, text: str) -> str:
         """The task that ``text`` belongs to, or, where it was not given, whose text it lies nearest to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,47 @@ from flow_rag_vla.tasks.demonstrations import (
     demonstration_scenarios,
     record_demonstrations,
 )
+from flow_rag_vla.tasks.make import make_fleet
+from flow_rag_vla.tasks.registry import get_task
 
 if TYPE_CHECKING:
     from typing import TextIO
 
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+
+
+MAX_STEPS = 260
+
+
+@dataclass(frozen=True)
+class CollectionRequest:
+    """What to record."""
+
+    task: str
+    num_demonstrations: int
+    num_envs: int
+    seed: int
+    """Names a block of training layouts."""
+    out: Path
+    """Folder of the files."""
+    physics: str
+    device: str
+
+
+def collect_task(request: CollectionRequest, console: TextIO) -> tuple[int, int]:
+    """Build a fleet, record with it, close it; returns demonstrations recorded and, of these, kept.
+
+    Raises:
+        KeyError: an unknown task.
+        ValueError: an unknown preset, or seeds outside the training split.
+    """
+    env = make_fleet(
+        request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS
+    )
+    try:
+        return collect(env, request.task, request.num_demonstrations, request.seed, request.out, console)
+    finally:
+        env.close()
 
 
 def collect(
@@ -40,7 +77,7 @@ def collect(
     for old in out.glob("wave-*.safetensors"):
         old.unlink()
     kept = recorded = 0
-    with Progress(num_demonstrations, "demonstrations", console) as progress:
+    with Progress(num_demonstrations, f"demonstrations of {get_task(task).slug}", console) as progress:
         for wave, first in enumerate(range(0, num_demonstrations, env.num_envs)):
             block = seeds[first : first + env.num_envs]
             padded = block + [block[0]] * (env.num_envs - len(block))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from flow_rag_vla.agents.solvers import EVALUATIONS
+
 if TYPE_CHECKING:
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
 
@@ -28,8 +30,17 @@ class PolicyModule(nn.Module):
     """
 
     def __init__(self, policy: PolicyCheckpoint) -> None:
-        """Wrap copies of ``policy``'s networks, in evaluation mode on the CPU, float32 throughout."""
+        """Wrap copies of ``policy``'s networks, in evaluation mode on the CPU, float32 throughout.
+
+        Raises:
+            ValueError: its solver chooses its steps as it goes, so that there is no fixed graph.
+        """
         super().__init__()
+        if policy.flow.cfg.solver not in EVALUATIONS:
+            raise ValueError(
+                f"solver {policy.flow.cfg.solver!r} chooses its steps as it goes and cannot be exported; "
+                f"expected one of {', '.join(EVALUATIONS)}"
+            )
         self.encoder = copy.deepcopy(policy.encoder).cpu()
         self.flow = copy.deepcopy(policy.flow).cpu()
         # A choice by batch size would be frozen into the exported graph.

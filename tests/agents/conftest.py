@@ -51,11 +51,12 @@ def observe() -> Callable[..., Observation]:
             "object_rgb": [0.85, 0.15, 0.15],
             "goal_pos_b": list(GOAL),
         } | changes
+        instruction = rows.pop("instruction", (INSTRUCTION,) * num_envs)
         rows.setdefault("ee_target_pos_b", rows["ee_pos_b"])
         tensors = {
             name: torch.as_tensor(row, dtype=torch.float32).expand(num_envs, -1).clone() for name, row in rows.items()
         }
-        return Observation(**tensors, instruction=(INSTRUCTION,) * num_envs)
+        return Observation(**tensors, instruction=instruction)
 
     return make
 

@@ -112,6 +112,12 @@ def test_batches_that_the_policy_runs_in_bfloat16_are_exported_in_float32(tmp_pa
     torch.testing.assert_close(module(*inputs), own_chunks(small_policy(), inputs), rtol=0, atol=CLOSE)
 
 
+def test_a_policy_without_fixed_steps_is_refused(policy):
+    adaptive = PolicyCheckpoint(policy.encoder, FlowMatching(FlowMatchingCfg(policy.flow.cfg.velocity, "dopri5")))
+    with pytest.raises(ValueError, match="'dopri5' chooses its steps as it goes"):
+        PolicyModule(adaptive)
+
+
 @pytest.mark.slow
 def test_the_guide_s_transformer_exports_too(tmp_path):
     policy = small_policy("transformer")
