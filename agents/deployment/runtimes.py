@@ -107,9 +107,7 @@ def chunk_policy(policy: PolicyCheckpoint, run: Callable[..., torch.Tensor]) -> 
     @torch.no_grad()
     def decide(observation: Observation, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         features = policy_features(observation)
-        texts = policy.encoder.instructions
-        rows = texts.rows(observation.instruction)
-        instruction = texts.all_embeddings()[rows].to(features)
-        return features, run(features, instruction, noise)
+        embeddings, rows = policy.encoder.instructions.look_up(observation.instruction)
+        return features, run(features, embeddings[rows].to(features), noise)
 
     return decide
