@@ -22,6 +22,7 @@ from flow_rag_vla.benchmark.runtimes import (
     action_difference,
     compare_runtimes,
     demonstrated_inputs,
+    prepare_runtime,
     runtime_table,
 )
 
@@ -151,8 +152,11 @@ def _check(policy: PolicyCheckpoint, path: Path, inputs: PolicyInputs) -> dict[s
 def _compare(
     policy: PolicyCheckpoint, names: Sequence[str], files: OnnxFiles, inputs: PolicyInputs, console: TextIO
 ) -> list[dict[str, Any]]:
+    if "compile" in names:
+        print("compiling for two batch sizes (a minute or more)", file=console, flush=True)
+    runtimes = [prepare_runtime(name, policy, files, len(inputs[0])) for name in names]
     with Progress(STEPS, "repetitions", console) as progress:
-        rows: list[RuntimeRow] = compare_runtimes(policy, names, files, inputs, progress.update)
+        rows: list[RuntimeRow] = compare_runtimes(policy, runtimes, inputs, progress.update)
     print(runtime_table(rows, len(inputs[0])), file=console)
     for note in dict.fromkeys(row.note for row in rows if row.note):
         print(note, file=console)

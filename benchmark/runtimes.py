@@ -89,30 +89,49 @@ def demonstrated_inputs(policy: PolicyCheckpoint, bank: Path, rows: int, seed: i
     return features[chosen], embeddings, policy.flow.noise(rows, rng)
 
 
+@dataclass(frozen=True)
+class PreparedRuntime:
+    """One runtime twice."""
+
+    single: Runtime
+    """For one row, with one thread."""
+    fleet: Runtime
+    """For a fleet's rows, with all threads."""
+
+
+def prepare_runtime(name: str, policy: PolicyCheckpoint, files: OnnxFiles, fleet: int) -> PreparedRuntime:
+    """``policy`` by the runtime ``name``, ready for one row and for ``fleet`` rows; ``compile`` takes minutes."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        single = build_runtime(name, policy, files, threads=1, batch=1)
+    finally:
+        torch.set_num_threads(threads)
+    return PreparedRuntime(single, build_runtime(name, policy, files, threads=threads, batch=fleet))
+
+
 def compare_runtimes(
     policy: PolicyCheckpoint,
-    names: Sequence[str],
-    files: OnnxFiles,
+    runtimes: Sequence[PreparedRuntime],
     inputs: PolicyInputs,
     on_step: Callable[[int], None],
 ) -> list[RuntimeRow]:
-    """Time ``names`` on ``inputs``; all of them take turns within every repetition, so that noise is shared.
+    """Time ``runtimes`` on ``inputs``; all of them take turns within every repetition, so that noise is shared.
 
     Args:
-        policy: The policy.
-        names: Some of ``runtimes.RUNTIMES``.
-        files: Its ONNX files.
+        policy: What all of them run.
+        runtimes: Made by ``prepare_runtime``.
         inputs: A fleet's; single rows are taken from it in turn.
         on_step: Called with the number of repetitions done, ``STEPS`` at the end.
     """
     threads, fleet = torch.get_num_threads(), len(inputs[0])
     rows = [_row(inputs, i) for i in range(min(fleet, SINGLE_REPETITIONS))]
+    fleets = [runtime.fleet for runtime in runtimes]
     try:
         torch.set_num_threads(1)
-        single = [build_runtime(name, policy, files, threads=1, batch=1) for name in names]
+        single = [runtime.single for runtime in runtimes]
         single_ms, single_cpu_ms = _times(single, rows, SINGLE_REPETITIONS, on_step)
         torch.set_num_threads(threads)
-        fleets = [build_runtime(name, policy, files, threads=threads, batch=fleet) for name in names]
         done = WARM_UP + SINGLE_REPETITIONS
         fleet_ms, fleet_cpu_ms = _times(fleets, [inputs], FLEET_REPETITIONS, lambda step: on_step(done + step))
         reference = policy.flow.generate(policy.encoder(inputs[0], inputs[1]), inputs[2])

@@ -27,6 +27,7 @@ from flow_rag_vla.benchmark.runtimes import (
     action_difference,
     compare_runtimes,
     demonstrated_inputs,
+    prepare_runtime,
 )
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -66,11 +67,12 @@ def test_demonstrated_inputs_pair_states_with_texts_of_their_task(saved):
     assert torch.equal(instruction.argmax(dim=1), features[:, 0].long() - 1)
 
 
-def test_rows_come_back_in_the_order_asked_for(saved, tmp_path):
+def test_torch_beside_itself_differs_by_nothing(saved, tmp_path):
     path, policy = saved
     inputs = demonstrated_inputs(policy, bank_of(path), 3)
     steps = []
-    rows = compare_runtimes(policy, ("torch",), OnnxFiles(policy, tmp_path), inputs, steps.append)
+    prepared = prepare_runtime("torch", policy, OnnxFiles(policy, tmp_path), 3)
+    rows = compare_runtimes(policy, [prepared], inputs, steps.append)
     assert [row.runtime for row in rows] == ["torch"]
     assert rows[0].difference == ActionDifference(0.0, 0.0, 0.0)
     assert 0.0 < rows[0].p50_ms <= rows[0].p95_ms
