@@ -1,4 +1,4 @@
-"""Which episodes a failure detector is fitted to, calibrated on and tested on: every fault, its mild forms, and none."""
+"""Which episodes a failure detector is fitted to, calibrated and tested on: every fault, its mild forms, and none."""
 
 from __future__ import annotations
 

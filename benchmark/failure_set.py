@@ -40,7 +40,7 @@ class FailureSet:
     failed: torch.Tensor
     """(n,) bool."""
     failure_type: torch.Tensor
-    """(n,) int64: truth, of the first causal event; -1 without one.  Successful episodes may have recovered from one."""
+    """(n,) int64: truth, of the first causal event, -1 without one; a success may have recovered from one."""
     failure_phase: torch.Tensor
     failure_step: torch.Tensor
     steps: torch.Tensor
@@ -77,6 +77,10 @@ class FailureSet:
                 values[field.name] = value[rows if field.name in _ROWS else episodes]
         values["episode"] = new_index[values["episode"]]
         return type(self)(**values)
+
+    def of_task(self, task: str) -> Self:
+        """The episodes of ``task`` (gym id) as a set of their own."""
+        return self.select(torch.tensor([name == task for name in self.tasks]))
 
     @classmethod
     def concatenate(cls, sets: Sequence[Self]) -> Self:

@@ -34,9 +34,7 @@ def conformal_quantile(scores: torch.Tensor, alpha: float) -> float:
     return math.inf if k > n else float(scores.sort().values[k - 1])
 
 
-def phase_maxima(
-    scores: torch.Tensor, phase: torch.Tensor, episode: torch.Tensor, num_episodes: int
-) -> torch.Tensor:
+def phase_maxima(scores: torch.Tensor, phase: torch.Tensor, episode: torch.Tensor, num_episodes: int) -> torch.Tensor:
     """Largest score of each episode in each phase (num_episodes, phases); -inf where it was never in it.
 
     Args:
