@@ -59,7 +59,8 @@ def _network(num_inputs: int, hidden_dim: int, output_dim: int, layers: int, rng
     sizes = [num_inputs, *[hidden_dim] * (layers + 1), output_dim]
     network = nn.Sequential()
     for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
-        linear = nn.Linear(inputs, outputs)
+        # Not to draw from the global stream.
+        linear = nn.utils.skip_init(nn.Linear, inputs, outputs)
         nn.init.orthogonal_(linear.weight, gain=2.0**0.5, generator=rng)
         nn.init.zeros_(linear.bias)
         network.append(linear)

@@ -101,7 +101,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 def _build(header: dict[str, Any], tensors: dict[str, torch.Tensor], sha256: str) -> DetectorCheckpoint:
     state_dim, hidden_dim, alpha = (header.get(name) for name in ("state_dim", "hidden_dim", "alpha"))
-    if state_dim != NUM_STATE_FEATURES:
+    if type(state_dim) is not int or state_dim != NUM_STATE_FEATURES:
         raise _HeaderError(f"reads states of {state_dim!r} numbers, this program computes {NUM_STATE_FEATURES}")
     if type(hidden_dim) is not int or not 1 <= hidden_dim <= _MAX_HIDDEN_DIM:
         raise _HeaderError(f"hidden_dim is {hidden_dim!r}, expected 1 to {_MAX_HIDDEN_DIM}")
