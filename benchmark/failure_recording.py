@@ -11,7 +11,6 @@ import torch
 from flow_rag_vla.agents.detection.baselines import ChunkConsistency
 from flow_rag_vla.agents.detection.window import SCORE_EVERY, WindowTracker
 from flow_rag_vla.agents.failure_detector import FailureDetector as RuleDetector
-from flow_rag_vla.agents.features import policy_features
 from flow_rag_vla.benchmark.failure_set import FailureSet
 from flow_rag_vla.benchmark.plan import Unit
 from flow_rag_vla.benchmark.rollout import run_wave
@@ -47,7 +46,7 @@ class ChunkProbe:
     def decided(self, observation: Observation, chunk: torch.Tensor) -> torch.Tensor:
         """Single and energy distance (num_envs, 2) of the decision for ``chunk`` to the one before."""
         flow = self._policy.flow
-        state = self._policy.encoder(policy_features(observation))
+        state = self._policy.encoder.encode(observation)
         others = [flow.generate(state, generator=self._rng) for _ in range(CHUNK_SAMPLES - 1)]
         chunks = torch.stack([flow.normalise(c) for c in (chunk, *others)])
         return torch.stack(self._consistency.update(chunks), dim=1)

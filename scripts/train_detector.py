@@ -20,7 +20,7 @@ def main(argv: list[str]) -> int:
                         "*_choose.safetensors of scripts/collect_failures.py")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("outputs/detector.safetensors"))
     parser.add_argument("--alpha", type=float, default=0.05, help="nominal rate of false alarms, a successful episode")
-    parser.add_argument("--threads", type=int, default=2, help="torch threads; part of what fixes the weights")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads; part of what fixes the weights")
     defaults = DetectorTrainingCfg()
     for item in fields(DetectorTrainingCfg):
         default = getattr(defaults, item.name)

@@ -5,8 +5,11 @@ A new successful episode is exchangeable with the ``n`` calibration episodes, so
 al. 2018); used on rollouts by Agia et al. 2024 (Sentinel) and Xu et al. 2025 (FAIL-Detect).
 
 The false-alarm rate is one of whole episodes, while scores are compared with the threshold of the phase that they
-arise in.  So a calibration score is the largest of an episode *within one phase*, each phase gets an equal part of
-alpha, and the parts add up by the union bound: ``P(alarm in an episode) <= sum of P(alarm in phase p) <= alpha``.
+arise in; one level of alarm for all phases would let the phase with the highest scores decide alone.  So one half of
+the calibration episodes gives each phase ``p`` a level ``q_p`` (a quantile of the largest scores within it), and the
+other half a common offset ``c``: the conformal quantile of ``max over the episode of (score - q_phase)``.  Given the
+first half this is one score an episode, so the thresholds ``q_p + c`` keep the rate below alpha exactly, without the
+union bound's loss that thresholds calibrated phase by phase would have.
 """
 
 from __future__ import annotations
@@ -49,10 +52,11 @@ def phase_maxima(scores: torch.Tensor, phase: torch.Tensor, episode: torch.Tenso
 
 
 def phase_thresholds(maxima: torch.Tensor, alpha: float) -> torch.Tensor:
-    """Thresholds (phases,) on the ``phase_maxima`` (n, phases) of successful episodes.
+    """Thresholds (phases,) from the ``phase_maxima`` (n, phases) of successful episodes, which alternate in their use.
 
-    Each phase gets ``alpha / phases``.  Only episodes that were in a phase calibrate it, so that a phase which few of
-    them were in keeps an infinite threshold instead of being an alarm by itself.
+    A phase that too few episodes of the first half were in keeps an infinite threshold; with too few episodes in the
+    second half all do.
     """
-    share = alpha / maxima.shape[1]
-    return torch.tensor([conformal_quantile(column[column > -math.inf], share) for column in maxima.unbind(dim=1)])
+    levels = torch.tensor([conformal_quantile(column[column > -math.inf], alpha) for column in maxima[0::2].T])
+    excess = (maxima[1::2] - levels).amax(dim=1)
+    return torch.where(torch.isinf(levels), math.inf, levels + conformal_quantile(excess, alpha))

@@ -48,25 +48,35 @@ def test_maxima_are_those_of_an_episode_within_a_phase():
     assert bool((maxima[:, 2:] == -math.inf).all())
 
 
-def test_only_episodes_that_were_in_a_phase_calibrate_it():
-    maxima = torch.full((200, len(PHASES)), -math.inf)
+def test_thresholds_are_a_level_for_each_phase_and_a_common_offset():
+    n = len(PHASES)
+    maxima = torch.full((200, n), -math.inf)
     maxima[:, 0] = torch.arange(200.0)
-    maxima[:50, 1] = 1.0
-    limits = phase_thresholds(maxima, 0.05)
-    # One per cent a phase: the 199th of 200; 50 are too few for one per cent.
-    assert limits[0] == 198.0
-    assert bool(torch.isinf(limits[1:]).all())
+    maxima[:, 1] = 10.0 * torch.arange(200.0)
+    maxima[:30, 2] = 1.0
+    limits = phase_thresholds(maxima, 0.1)
+    # 91st of the first half's 0, 2, ..., 198 is 180; 15 episodes suffice for one tenth in the third phase, none else.
+    # The second half exceeds these levels by 10 (2 m + 1) - 1800 at the most: its 91st is 10.
+    assert limits[:3].tolist() == [190.0, 1810.0, 11.0]
+    assert bool(torch.isinf(limits[3:]).all())
 
 
-def test_the_false_alarm_rate_of_whole_episodes_stays_below_alpha():
+@pytest.mark.parametrize("successes", [0, 1, 16, 37])
+def test_too_few_successes_never_alarm(successes):
+    assert bool(torch.isinf(phase_thresholds(torch.zeros(successes, len(PHASES)), 0.05)).all())
+
+
+def test_the_false_alarm_rate_of_whole_episodes_is_the_nominal_one():
     rng = torch.Generator().manual_seed(1)
-    alpha, n, runs = 0.2, 199, 200
+    alpha, n, tested, runs = 0.2, 198, 50, 400
+    scale = torch.tensor([1.0, 5.0, 0.1, 2.0, 9.0])
     alarms = 0
     for _ in range(runs):
         # Phases of one episode depend on each other, and have scales of their own.
-        common = torch.randn(n + 50, 1, generator=rng)
-        maxima = (common + torch.randn(n + 50, len(PHASES), generator=rng)) * torch.tensor([1.0, 5.0, 0.1, 2.0, 9.0])
+        common = torch.randn(n + tested, 1, generator=rng)
+        maxima = (common + torch.randn(n + tested, len(PHASES), generator=rng)) * scale
         limits = phase_thresholds(maxima[:n], alpha)
         alarms += int((maxima[n:] > limits).any(dim=1).sum())
-    rate = alarms / (50 * runs)
-    assert 0.08 < rate <= alpha
+    # Rank 80 of 99: exactly one fifth; the runs' own spread is a beta distribution's.
+    sd = math.sqrt((0.2 * 0.8 / 101 + 0.2 * 0.8 / tested) / runs)
+    assert alarms / (tested * runs) == pytest.approx(0.2, abs=4 * sd)

@@ -109,7 +109,7 @@ def test_nothing_is_measured_where_nothing_failed(episodes):
 def test_successes_alone_make_thresholds(episodes):
     many = FailureSet.concatenate([episodes] * 60)
     limits = thresholds(torch.arange(12.0).repeat(60), many, alpha=0.25)
-    # Maxima of the 120 successes are 8 and 11; five per cent for each phase, and only the first was entered.
+    # Maxima of the 120 successes are 8 and 11 in turn: the first half has only 8, the second exceeds it by 3.
     assert limits[0] == 11.0
     assert bool(torch.isinf(limits[1:]).all())
 
