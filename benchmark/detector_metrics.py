@@ -54,6 +54,8 @@ class DetectorMetrics:
     """Of the failing episodes."""
     type_accuracy: Proportion | None
     """Right types among the detected failures."""
+    named: Proportion | None
+    """Of the failing episodes, those detected and given the right type: what a memory can learn from."""
     false_alarms: Proportion
     """Of the successful episodes."""
     false_alarms_uneventful: Proportion
@@ -87,9 +89,10 @@ def measure(verdicts: Verdicts, data: FailureSet, seed: int = 0) -> DetectorMetr
     hits = failed & alarmed
     uneventful = ~failed & (data.failure_type == NOTHING)
     score = np.nan_to_num(verdicts.score.double().numpy(), posinf=1e30, neginf=-1e30)
-    types = None
+    types = named = None
     if verdicts.alarm_type is not None:
-        types = proportion(int((hits & (verdicts.alarm_type == data.failure_type)).sum()), int(hits.sum()))
+        right = int((hits & (verdicts.alarm_type == data.failure_type)).sum())
+        types, named = proportion(right, int(hits.sum())), proportion(right, int(failed.sum()))
     return DetectorMetrics(
         episodes=len(failed),
         failed=int(failed.sum()),
@@ -98,6 +101,7 @@ def measure(verdicts: Verdicts, data: FailureSet, seed: int = 0) -> DetectorMetr
         balanced_accuracy=float(balanced_accuracy_score(failed.numpy(), alarmed.numpy())) if both else None,
         detected=proportion(int(hits.sum()), int(failed.sum())),
         type_accuracy=types,
+        named=named,
         false_alarms=proportion(int((alarmed & ~failed).sum()), int((~failed).sum())),
         false_alarms_uneventful=proportion(int((alarmed & uneventful).sum()), int(uneventful.sum())),
         delay=_delay(verdicts, data, hits),

@@ -137,6 +137,7 @@ def metrics_line(name: str, m: DetectorMetrics) -> str:
     """One line for a terminal."""
     return (
         f"{name}: ROC-AUC {_number(m.roc_auc)}, balanced accuracy {_number(m.balanced_accuracy)}, "
-        f"type {_share(m.type_accuracy)}, detected {_share(m.detected)}, false alarms {_share(m.false_alarms)}, "
-        f"delay {_number(m.delay.median, 0)} steps (n = {m.episodes}, {m.failed} failed)"
+        f"type {_share(m.type_accuracy)}, detected {_share(m.detected)}, named {_share(m.named)}, "
+        f"false alarms {_share(m.false_alarms)}, delay {_number(m.delay.median, 0)} steps "
+        f"(n = {m.episodes}, {m.failed} failed)"
     )

@@ -14,7 +14,8 @@ from flow_rag_vla.benchmark.detector_metrics import NOTHING
 from flow_rag_vla.benchmark.detector_report import DetectorReport
 
 COLUMNS = (
-    "ROC-AUC", "balanced accuracy", "type accuracy", "detected", "false alarms", "delay, steps", "before the end",
+    "ROC-AUC", "balanced accuracy", "type accuracy", "detected", "named rightly", "false alarms", "delay, steps",
+    "before the end",
 )  # fmt: skip
 
 DELAY_RANGE = (-60, 120)
@@ -36,7 +37,16 @@ def _cells(m: dict[str, Any]) -> list[str]:
         spread = f"{delay['median']:.0f} ({delay['quartiles'][0]:.0f} to {delay['quartiles'][1]:.0f})"
     balanced = "-" if m["balanced_accuracy"] is None else f"{m['balanced_accuracy']:.3f}"
     end = "-" if delay["before_end"] is None else f"{delay['before_end']:.0f}"
-    return [auc, balanced, _share(m["type_accuracy"]), _share(m["detected"]), _share(m["false_alarms"]), spread, end]
+    return [
+        auc,
+        balanced,
+        _share(m["type_accuracy"]),
+        _share(m["detected"]),
+        _share(m["named"]),
+        _share(m["false_alarms"]),
+        spread,
+        end,
+    ]
 
 
 def _table(title: str, rows: dict[str, dict[str, Any]]) -> str:

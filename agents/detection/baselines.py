@@ -59,14 +59,18 @@ def _network(num_inputs: int, hidden_dim: int, output_dim: int, layers: int, rng
     sizes = [num_inputs, *[hidden_dim] * (layers + 1), output_dim]
     network = nn.Sequential()
     for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
-        # Not to draw from the global stream.
-        linear = nn.utils.skip_init(nn.Linear, inputs, outputs)
-        nn.init.orthogonal_(linear.weight, gain=2.0**0.5, generator=rng)
-        nn.init.zeros_(linear.bias)
-        network.append(linear)
+        network.append(_linear(inputs, outputs, rng))
         if i < len(sizes) - 2:
             network.append(nn.ReLU())
     return network
+
+
+def _linear(inputs: int, outputs: int, rng: torch.Generator) -> nn.Linear:
+    """Built on ``meta``, where it does not draw from the global stream."""
+    linear = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+    nn.init.orthogonal_(linear.weight, gain=2.0**0.5, generator=rng)
+    nn.init.zeros_(linear.bias)
+    return linear
 
 
 class ChunkConsistency:

@@ -197,6 +197,7 @@ def test_an_ended_episode_is_judged_by_its_end(observe):
     end = observe(2, object_pos_b=[0.5, 0.27, 0.025])
     watched.update(end)
     later = observe(2)
+    alarm = watched.first
     for _ in range(SCORE_EVERY - 1):
         alarm = watched.update(later, running=torch.tensor([False, True]))
     assert alarm.step.tolist() == [1, SCORE_EVERY]

@@ -76,6 +76,8 @@ def test_metrics_of_known_alarms(episodes):
     assert (m.false_alarms_uneventful.k, m.false_alarms_uneventful.n) == (0, 1)
     assert m.type_accuracy is not None
     assert (m.type_accuracy.k, m.type_accuracy.n) == (1, 2)
+    assert m.named is not None
+    assert (m.named.k, m.named.n) == (1, 2)
     # Largest scores 0.9, 0.6 against 0.1, 0.7: three of four pairs in the right order.
     assert m.roc_auc == pytest.approx(0.75)
     assert m.balanced_accuracy == pytest.approx(0.75)
