@@ -16,8 +16,8 @@ class DetectorTrainingCfg:
     """How long and how fast; the defaults make the checkpoint that ships with the project."""
 
     hidden_dim: int = 256
-    iterations: int = 1500
-    batch_size: int = 512
+    iterations: int = 1200
+    batch_size: int = 256
     learning_rate: float = 1.0e-3
     weight_decay: float = 1.0e-2
     type_weight: float = 0.5

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT
 from flow_rag_vla.agents.checkpoint import load_checkpoint
+from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
 from flow_rag_vla.agents.detection.window import SCORE_EVERY
 from flow_rag_vla.benchmark.actors import default_arm_settings, make_policy_agent
+from flow_rag_vla.benchmark.detector_fit import detector_scores
+from flow_rag_vla.benchmark.detector_metrics import first_alarms
 from flow_rag_vla.benchmark.failure_plan import failure_scenarios, planned
 from flow_rag_vla.benchmark.failure_recording import ChunkProbe, RecordingAgent, record_wave
 from flow_rag_vla.benchmark.plan import Unit
@@ -45,3 +50,24 @@ def test_a_recorded_wave_is_the_wave_that_runs_unwatched(fleet):
     assert bool(torch.isfinite(recorded.after).all())
     assert bool(torch.isfinite(recorded.chunk).all())
     assert float(recorded.chunk.max()) > 0.0
+
+
+def test_the_detector_at_work_alarms_where_the_recorded_episodes_say(fleet):
+    episodes = planned(failure_scenarios("pick_place", "train", 498, fleet.num_envs))
+    settings = dataclasses.replace(default_arm_settings(DEFAULT_CHECKPOINT), detector="learned")
+    agent = make_policy_agent("flow_only", fleet, load_checkpoint(DEFAULT_CHECKPOINT), settings, remembers=True)
+    recorder = RecordingAgent(agent, fleet.num_envs, fleet.max_episode_length, "cpu", None)
+    recorded = record_wave(fleet, recorder, Unit("flow_only", 0, fleet.num_envs, tuple(episodes)), episodes)
+    assert recorded.num_episodes == fleet.num_envs
+    detector = load_detector(DEFAULT_DETECTOR)
+    expected = first_alarms(detector_scores(detector.detector, recorded), detector.thresholds, recorded)
+    notes = agent.notes()
+    # Recorded windows are rounded to float16: a score next to its threshold may fall on the other side.
+    same = (notes.failure_step == expected.alarm_step) & (notes.failure_type == expected.alarm_type)
+    assert int(same.sum()) >= fleet.num_envs - 2
+    assert int((expected.alarm_step >= 0).sum()) > 5
+    assert bool(torch.isnan(recorded.chunk).all())
+    # What is remembered was noticed, in episodes that ended without the object at its goal.
+    remembered = agent.failures()
+    assert remembered
+    assert all(int(notes.failure_step[i]) >= 0 and bool(agent.seems_failed()[i]) for i in remembered)
