@@ -13,6 +13,7 @@ import torch
 from flow_rag_vla.agents.detection.checkpoint import DetectorCheckpoint
 from flow_rag_vla.agents.detection.network import FailureDetector
 from flow_rag_vla.agents.detection.training import DetectorTrainingCfg
+from flow_rag_vla.agents.detection.window import WindowTracker
 from flow_rag_vla.benchmark.detector_fit import load_failures, require_disjoint
 from flow_rag_vla.benchmark.detector_metrics import DetectorMetrics, Verdicts, measure
 from flow_rag_vla.benchmark.detector_suites import (
@@ -24,6 +25,7 @@ from flow_rag_vla.benchmark.detector_suites import (
     with_chunks,
 )
 from flow_rag_vla.benchmark.statistics import Proportion
+from flow_rag_vla.tasks.contract import Observation
 
 WARM_UP, CALLS = 50, 500
 
@@ -38,23 +40,43 @@ class DetectorReport:
     """Detector to its verdicts, ``failed`` (n,) and ``failure_step`` (n,)."""
 
 
-def milliseconds_per_call(detector: FailureDetector, batch: int, threads: int) -> dict[str, float]:
-    """Median and 95th percentile of one call's time, ms."""
+def milliseconds_per_call(detector: FailureDetector, batch: int, threads: int) -> dict[str, dict[str, float]]:
+    """Median and 95th percentile of the time of one call of the network, and of one more step of the windows, ms."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    rng = torch.Generator().manual_seed(0)
-    states = torch.randn(2, batch, detector.state_dim, generator=rng)
-    action = torch.randn(batch, 7, generator=rng)
-    seconds = []
-    with torch.no_grad():
-        for call in range(WARM_UP + CALLS):
-            start = time.perf_counter()
-            detector.logits(states[0], states[1], action)
-            if call >= WARM_UP:
-                seconds.append(time.perf_counter() - start)
+    tracker, running = WindowTracker(batch), torch.ones(batch, dtype=torch.bool)
+    observation = _observation(batch)
+
+    def judge() -> None:
+        window = tracker.window
+        with torch.no_grad():
+            detector.logits(window.before, window.after, window.action)
+
+    times = {"network": _timed(judge), "window": _timed(lambda: tracker.update(observation, running))}
     torch.set_num_threads(before)
+    return times
+
+
+def _timed(call: Callable[[], None]) -> dict[str, float]:
+    seconds = []
+    for i in range(WARM_UP + CALLS):
+        start = time.perf_counter()
+        call()
+        if i >= WARM_UP:
+            seconds.append(time.perf_counter() - start)
     low, high = torch.tensor(seconds).quantile(torch.tensor([0.5, 0.95])).tolist()
     return {"p50": 1000.0 * low, "p95": 1000.0 * high}
+
+
+def _observation(num_envs: int) -> Observation:
+    """Something to time on: the time does not depend on what is sensed."""
+    zeros = {
+        field.name: torch.zeros(num_envs, 3) for field in dataclasses.fields(Observation) if field.name != "instruction"
+    }
+    wider = {"joint_pos": 7, "joint_vel": 7, "previous_action": 7, "gripper_width_m": 1, "grip_force_n": 1}
+    wider.update({name: 4 for name in zeros if "quat" in name})
+    zeros.update({name: torch.zeros(num_envs, width) for name, width in wider.items()})
+    return Observation(**zeros, instruction=("",) * num_envs)
 
 
 def detector_report(

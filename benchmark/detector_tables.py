@@ -66,8 +66,11 @@ def report_tables(values: dict[str, Any]) -> str:
         )
         rows = {f"{name}: {', '.join(m['faults'])}": m for name, m in values["held_out_faults"].items()}
         parts.append(_table("faults held out", rows))
-    times = [f"{name.replace('_', ' ')}: median {t['p50']:.3f} ms, 95th percentile {t['p95']:.3f} ms"
-             for name, t in values["ms_per_call"].items()]  # fmt: skip
+    times = [
+        f"{batch.replace('_', ' ')}, {part}: median {t['p50']:.3f} ms, 95th percentile {t['p95']:.3f} ms"
+        for batch, both in values["ms_per_call"].items()
+        for part, t in both.items()
+    ]
     return "\n\n".join([*parts, "; ".join(times)]) + "\n"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from flow_rag_vla.agents.features import HELD_FORCE_N, elongated, long_axis, rotation_matrix
+from flow_rag_vla.agents.features import HELD_FORCE_N, elongated, rotation_matrix
 from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD, Observation
 
 WINDOW_STEPS = 16
@@ -115,16 +115,20 @@ class WindowTracker:
     def update(self, o: Observation, running: torch.Tensor) -> None:
         """Take in what is sensed after one control step; rows that do not run (num_envs,) keep their window."""
         fresh = self._fresh & running
-        self._begin(fresh, o)
+        begins = bool(fresh.any())
+        if begins:
+            self._begin(fresh, o)
         self._follow(o, running)
-        extremes = self._now_extremes(o)
+        axes = rotation_matrix(o.object_quat_b)
+        extremes, action = self._now_extremes(o, axes), scaled_action(o)
         slot = self._slot
-        self._extremes[:, fresh] = extremes[fresh]
+        if begins:
+            self._extremes[:, fresh] = extremes[fresh]
         self._extremes[slot] = extremes
-        after = torch.cat([self._instant(o), self._extremes.amax(dim=0), self._episode()], dim=1)
-        action = scaled_action(o)
-        self._states[:, fresh] = after[fresh]
-        self._actions[:, fresh] = action[fresh]
+        after = torch.cat([self._instant(o, axes, action), self._extremes.amax(dim=0), self._episode()], dim=1)
+        if begins:
+            self._states[:, fresh] = after[fresh]
+            self._actions[:, fresh] = action[fresh]
         keep = running.unsqueeze(1)
         self._before = torch.where(keep, self._states[slot], self._before)
         self._states[slot], self._actions[slot] = after, action
@@ -153,7 +157,7 @@ class WindowTracker:
         self._opened = torch.where(ever & ~closed, self._opened + 1.0, 0.0)
         self._ever_held = ever.float()
 
-    def _instant(self, o: Observation) -> torch.Tensor:
+    def _instant(self, o: Observation, axes: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         from_ee, to_goal = o.object_pos_b - o.ee_pos_b, o.goal_pos_b - o.object_pos_b
         moved = o.object_pos_b - self._start
         width = o.gripper_width_m
@@ -166,7 +170,7 @@ class WindowTracker:
             (o.ee_target_pos_b - o.ee_pos_b) / TRACKING_SCALE_M,
             torch.tanh(moved[:, :2].norm(dim=1, keepdim=True) / (2 * FINE_M)),
             torch.tanh(moved[:, 2:] / (2 * FINE_M)),
-            torch.stack([long_axis(o)[:, 2], rotation_matrix(o.object_quat_b)[:, 2, 2]], dim=1),
+            axes[:, 2, ::2],
             o.object_size_m / (2 * FINE_M) - 1.0,
             _column(elongated(o).float()),
             width / WIDTH_SCALE_M - 2.0,
@@ -174,12 +178,12 @@ class WindowTracker:
             torch.cat([_force(o.grip_force_n), torch.tanh(o.grip_force_n)], dim=1),
             _force(o.hand_force_b),
             _force(o.link_force_b.norm(dim=1, keepdim=True)),
-            scaled_action(o),
+            action,
         )
         return torch.cat(blocks, dim=1)
 
-    def _now_extremes(self, o: Observation) -> torch.Tensor:
-        """What the extremes over a window are taken of (num_envs, k); the largest counts."""
+    def _now_extremes(self, o: Observation, axes: torch.Tensor) -> torch.Tensor:
+        """What the extremes over a window are taken of (num_envs, k); the largest counts.  ``axes``: the object's."""
         hand, grip = o.hand_force_b, o.grip_force_n[:, 0]
         narrow = o.object_size_m[:, :2].amin(dim=1)
         columns = (
@@ -193,7 +197,7 @@ class WindowTracker:
             (narrow - o.gripper_width_m[:, 0]) / WIDTH_SCALE_M,
             torch.tanh((o.object_pos_b - self._last_pos).norm(dim=1) / SPEED_SCALE_M),
             torch.tanh((o.object_pos_b - o.ee_pos_b).norm(dim=1) / (5 * FINE_M)),
-            long_axis(o)[:, 2].abs(),
+            axes[:, 2, 0].abs(),
         )
         return torch.stack(columns, dim=1)
 
