@@ -124,10 +124,8 @@ def detector_report(
         cfg = DetectorTrainingCfg(**checkpoint.training["cfg"])
         tasks = held_out_tasks(data, cfg, alpha, say)
         values["held_out_task"] = {name: _json(result) for name, result in tasks.items()}
-        faults = held_out_faults(data, cfg, alpha, say)
-        values["held_out_faults"] = {
-            name: {"faults": list(group), **_json(result.transferred)} for name, (group, result) in faults.items()
-        }
+        faults = held_out_faults(data, cfg, alpha, seed, say)
+        values["held_out_faults"] = {name: _json(result) for name, result in faults.items()}
     values["ms_per_call"] = {
         "batch_1_one_thread": milliseconds_per_call(checkpoint.detector, 1, 1),
         "batch_1024_two_threads": milliseconds_per_call(checkpoint.detector, 1024, 2),

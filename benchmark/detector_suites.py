@@ -90,12 +90,22 @@ def with_chunks(data: FailureSet) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A detector that was fitted without something, on what it was fitted without."""
+    """A detector that was fitted without a task, on that task."""
 
     transferred: DetectorMetrics
     """With thresholds from what it was fitted to."""
-    recalibrated: DetectorMetrics | None
-    """With thresholds from successes of what it had not seen; None where that is no option."""
+    recalibrated: DetectorMetrics
+    """With thresholds from successes of the task."""
+
+
+@dataclass(frozen=True)
+class HeldOutFaults:
+    """Detectors that were fitted and calibrated without some faults, on the failures of these."""
+
+    faults: tuple[str, ...]
+    learned: DetectorMetrics
+    rnd: DetectorMetrics
+    """Random network distillation, which learns from successes alone."""
 
 
 def held_out_tasks(data: Data, cfg: DetectorTrainingCfg, alpha: float, say: Announce) -> dict[str, HeldOut]:
@@ -127,12 +137,12 @@ def fault_groups(faults: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def held_out_faults(
-    data: Data, cfg: DetectorTrainingCfg, alpha: float, say: Announce
-) -> dict[str, tuple[tuple[str, ...], HeldOut]]:
-    """Group to its faults and the metrics of a detector that met none of them.
+    data: Data, cfg: DetectorTrainingCfg, alpha: float, seed: int, say: Announce
+) -> dict[str, HeldOutFaults]:
+    """Group to the metrics of detectors that met none of its faults.
 
-    It is tested on the failures of the group's faults and on all successes without them; episodes with these faults
-    are in neither fit nor calibration.
+    They are tested on the failures of the group's faults and on all successes without them; episodes with these
+    faults are in neither fit nor calibration.
     """
     results = {}
     for name, group in fault_groups(data.test.faults).items():
@@ -140,9 +150,12 @@ def held_out_faults(
         inside = [_in(part.faults, group) for part in (data.fit, data.calibrate, data.test)]
         tested = (inside[2] & data.test.failed) | (~inside[2] & ~data.test.failed)
         part = data.of(~inside[0], ~inside[1], tested)
-        detector = fit_detector(part.fit, cfg)
-        verdicts = calibrated(
+        detector, distilled = fit_detector(part.fit, cfg), fit_distillation(part.fit, seed)
+        learned = calibrated(
             lambda s, detector=detector: detector_scores(detector, s), part.calibrate, part.test, alpha
         )
-        results[name] = (group, HeldOut(measure(verdicts, part.test), None))
+        rnd = calibrated(
+            lambda s, distilled=distilled: distillation_scores(distilled, s), part.calibrate, part.test, alpha
+        )
+        results[name] = HeldOutFaults(group, measure(learned, part.test), measure(rnd, part.test))
     return results

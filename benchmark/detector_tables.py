@@ -64,8 +64,13 @@ def report_tables(values: dict[str, Any]) -> str:
             _table(f"task held out, thresholds {kind}", {t: m[kind] for t, m in values["held_out_task"].items()})
             for kind in ("transferred", "recalibrated")
         )
-        rows = {f"{name}: {', '.join(m['faults'])}": m for name, m in values["held_out_faults"].items()}
-        parts.append(_table("faults held out", rows))
+        parts.extend(
+            _table(
+                f"faults held out, {kind}",
+                {f"{name}: {', '.join(m['faults'])}": m[kind] for name, m in values["held_out_faults"].items()},
+            )
+            for kind in ("learned", "rnd")
+        )
     times = [
         f"{batch.replace('_', ' ')}, {part}: median {t['p50']:.3f} ms, 95th percentile {t['p95']:.3f} ms"
         for batch, both in values["ms_per_call"].items()
