@@ -17,6 +17,7 @@ from flow_rag_vla.benchmark.detector_fit import (
 )
 from flow_rag_vla.benchmark.detector_metrics import first_alarms, measure, rule_verdicts
 from flow_rag_vla.benchmark.detector_suites import fault_groups, with_chunks
+from flow_rag_vla.benchmark.detector_tables import report_tables
 from flow_rag_vla.benchmark.failure_set import FailureSet
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES
 
@@ -171,3 +172,14 @@ def test_every_fault_is_held_out_with_its_family_and_in_one_fold():
     assert groups["family drop"] == ("heavy_object", "push")
     folds = [name for key, group in groups.items() if key.startswith("fold") for name in group]
     assert sorted(folds) == sorted(set(faults) - {"none"})
+
+
+def test_tables_say_what_was_measured_and_a_dash_where_nothing_was(episodes):
+    rules = dataclasses.asdict(measure(rule_verdicts(episodes), episodes))
+    good = episodes.select(~episodes.failed)
+    nothing = dataclasses.asdict(measure(rule_verdicts(good), good))
+    times = {"batch_1": {"network": {"p50": 0.07, "p95": 0.15}}}
+    text = report_tables({"in_suite": {"rules": rules}, "by_task": {"A": {"rules": nothing}}, "ms_per_call": times})
+    assert "| rules | 4 (2) | 1.000 [1.000, 1.000] | 1.000 | 0.500 [0.095, 0.905]" in text
+    assert "| rules | 2 (0) | - | - | - | - | - | 0.000 [0.000, 0.658] | - | - |" in text
+    assert "batch 1, network: median 0.070 ms, 95th percentile 0.150 ms" in text
