@@ -12,6 +12,8 @@ import torch
 from flow_rag_vla.agents.advice import Advisor, ShuffledAdvisor
 from flow_rag_vla.agents.corrections import CANDIDATES
 from flow_rag_vla.agents.demonstration_bank import DemonstrationBank
+from flow_rag_vla.agents.detection import DETECTORS
+from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
 from flow_rag_vla.agents.dual_pathway import Clock, VirtualClock
 from flow_rag_vla.agents.encoders import RetrievalEncoder
 from flow_rag_vla.agents.fleet_agent import FleetAgent
@@ -55,6 +57,8 @@ class ArmSettings:
     seed: int = 0
     flow_ms: float = 0.0
     retrieval_ms: float = 0.0
+    detector: str = "rules"
+    """Who notices failures: one of ``DETECTORS``."""
 
 
 def new_memory(settings: ArmSettings, policy: PolicyCheckpoint, source: Path | None = None) -> FailureMemory:
@@ -136,7 +140,13 @@ def build_agent(
     remembers: bool = True,
     chunk_policy: ChunkPolicy | None = None,
 ) -> Agent:
-    """``arm`` for a fleet of ``num_envs``; errors as in ``build_model``."""
+    """``arm`` for a fleet of ``num_envs``; errors as in ``build_model``.
+
+    Raises:
+        ValueError: an unknown detector, or no readable checkpoint of the learned one.
+    """
+    if settings.detector not in DETECTORS:
+        raise ValueError(f"unknown detector {settings.detector!r}; available: {', '.join(DETECTORS)}")
     return FleetAgent(
         build_model(arm, policy, memory, settings, device=device, chunk_policy=chunk_policy),
         RetrievalEncoder(device=device),
@@ -145,4 +155,5 @@ def build_agent(
         execute=settings.execute,
         device=device,
         remembers=remembers,
+        detector=load_detector(DEFAULT_DETECTOR, device) if settings.detector == "learned" else None,
     )

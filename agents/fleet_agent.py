@@ -10,6 +10,7 @@ import torch
 
 from flow_rag_vla.agents.advice import Advice
 from flow_rag_vla.agents.agent import NOTHING, EpisodeNotes
+from flow_rag_vla.agents.detection.monitor import LearnedDetector
 from flow_rag_vla.agents.failure_detector import GOAL_TOLERANCE_M, FailureDetector
 from flow_rag_vla.agents.features import HELD_FORCE_N
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
@@ -17,7 +18,10 @@ from flow_rag_vla.agents.noise import NoiseTable
 from flow_rag_vla.agents.remember import DecisionSnapshot, FailureNotebook
 
 if TYPE_CHECKING:
+    from flow_rag_vla.agents.detection.checkpoint import DetectorCheckpoint
+    from flow_rag_vla.agents.detection.monitor import Monitor
     from flow_rag_vla.agents.encoders import StateEncoder
+    from flow_rag_vla.agents.failure_detector import FailureAlarm
     from flow_rag_vla.memory.case import FailureCase
     from flow_rag_vla.tasks.contract import Observation
 
@@ -38,6 +42,7 @@ class FleetAgent:
         execute: int,
         device: str = "cpu",
         remembers: bool = True,
+        detector: DetectorCheckpoint | None = None,
     ) -> None:
         """Wrap ``model``.
 
@@ -49,6 +54,7 @@ class FleetAgent:
             execute: Actions of a chunk that run before the next decision.
             device: Where observations live.
             remembers: Keep cases of the failures noticed (arms without a memory need none after E1).
+            detector: Notices them; None for the rules.
 
         Raises:
             ValueError: ``execute`` is larger than the policy's horizon.
@@ -59,7 +65,8 @@ class FleetAgent:
         self._keys, self._remembers = key_encoder, remembers
         self._num_envs, self._device = num_envs, device
         self._noise = NoiseTable(num_envs, -(-max_steps // execute), model.flow.horizon, device)
-        self._detector = FailureDetector(num_envs, max_steps, device)
+        self._learned = None if detector is None else LearnedDetector(detector, num_envs, max_steps, device)
+        self._detector: Monitor = self._learned or FailureDetector(num_envs, max_steps, device)
         self._notebook = FailureNotebook(num_envs)
         self._all = torch.arange(num_envs, device=device)
         self._seconds, self._calls = 0.0, 0
@@ -115,11 +122,20 @@ class FleetAgent:
         free = (o.previous_action[:, 6] > 0) & (o.grip_force_n[:, 0] < HELD_FORCE_N)
         placed = (offset < GOAL_TOLERANCE_M) & level & free
         self._placed = torch.where(running, placed, self._placed)
+        self._note(alarm)
+
+    def _note(self, alarm: FailureAlarm) -> None:
         if self._snapshot is not None and bool(alarm.mask.any()):
             self._notebook.alarmed(alarm, self._snapshot)
 
+    def _conclude(self) -> None:
+        """Let the learned detector judge what the end of an episode left unjudged; the rules judge every step."""
+        if self._learned is not None:
+            self._note(self._learned.conclude())
+
     def notes(self) -> EpisodeNotes:
         """What was noticed, from sensed quantities alone."""
+        self._conclude()
         first, settled = self._detector.first, self._settled
         acted = settled.candidate > 0
         return EpisodeNotes(
@@ -140,6 +156,7 @@ class FleetAgent:
 
     def failures(self) -> dict[int, FailureCase]:
         """The noticed failures of episodes that seem to have failed."""
+        self._conclude()
         failed = self.seems_failed()
         return {i: case for i, case in self._notebook.cases().items() if bool(failed[i])}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
+from flow_rag_vla.agents.detection import DETECTORS
 from flow_rag_vla.benchmark.composition import compose_dataclass
 from flow_rag_vla.benchmark.seeds import MAX_SITES
 from flow_rag_vla.tasks.pick_place import TASK as DEFAULT_TASK
@@ -62,6 +63,8 @@ class BenchmarkSettings:
     max_steps: int = 260
     """Control steps of an episode: 260 leaves room for a recovery (200 in the implementation guide)."""
     checkpoint: str = "default"
+    detector: str = "rules"
+    """Who notices failures: ``rules`` or ``learned`` (``agents/DETECTOR.md``)."""
     out: str = "runs"
     quick: bool = False
     agent: AgentSettings = field(default_factory=AgentSettings)
@@ -134,6 +137,8 @@ def _check(settings: BenchmarkSettings) -> None:
             raise ValueError(f"{name} is {value}, expected at least 1")
     if settings.sites > MAX_SITES:
         raise ValueError(f"sites is {settings.sites}, expected at most {MAX_SITES}")
+    if settings.detector not in DETECTORS:
+        raise ValueError(f"unknown detector {settings.detector!r}; available: {', '.join(DETECTORS)}")
     if settings.split not in PLANNABLE_SPLITS:
         raise ValueError(f"unknown split {settings.split!r}; available: {', '.join(PLANNABLE_SPLITS)}")
     if settings.seed < 0:

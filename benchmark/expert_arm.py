@@ -10,6 +10,7 @@ import torch
 
 from flow_rag_vla.agents.agent import EpisodeNotes
 from flow_rag_vla.tasks.expert import ExpertPlan, ScriptedExpert, informed_plan
+from flow_rag_vla.tasks.registry import get_task
 
 if TYPE_CHECKING:
     from flow_rag_vla.memory.case import FailureCase
@@ -37,7 +38,8 @@ class ExpertAgent:
     def reset(self, noise_keys: Sequence[str], attempts: Sequence[int]) -> None:
         """Plan for the hazards that were told."""
         env_ids = torch.arange(self._num_envs, device=self._device)
-        nominal = ExpertPlan.nominal(self._num_envs, self._device)
+        task = get_task(self._scenarios[0].task)
+        nominal = ExpertPlan.nominal(self._num_envs, self._device, task)
         plan = informed_plan(self._scenarios, self._device) if self._informed else nominal
         self._expert.reset(env_ids, plan)
 

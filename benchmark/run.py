@@ -286,6 +286,7 @@ def _arm_settings(settings: BenchmarkSettings, latency: LatencyProfile) -> ArmSe
         seed=settings.seed,
         flow_ms=latency.flow_ms,
         retrieval_ms=latency.retrieval_ms,
+        detector=settings.detector,
     )
 
 

@@ -18,6 +18,10 @@ def test_overrides_reach_nested_settings():
     assert settings.arms == ("flow_only", "rag_only", "sequential", "parallel")
 
 
+def test_the_rules_notice_failures_unless_told_otherwise():
+    assert [compose_settings(o).detector for o in ([], ["detector=learned"])] == ["rules", "learned"]
+
+
 def test_flow_only_always_runs_first():
     assert compose_settings(["ablation='expert,parallel'"]).arms == ("flow_only", "expert", "parallel")
 
@@ -28,6 +32,7 @@ def test_flow_only_always_runs_first():
         ("ablation=parralel", "unknown arm 'parralel'; available: .*parallel"),
         ("task=Isaac-Lift", "unknown task 'Isaac-Lift'; available: pick_place .FlowRAG-PickPlace-Franka"),
         ("physics=bullet", "unknown physics 'bullet'; available: .*newton_mujoco"),
+        ("detector=oracles", "unknown detector 'oracles'; available: rules, learned"),
         ("num_envs=0", "num_envs is 0, expected at least 1"),
         ("num_env=5", "num_env"),
         ("num_envs=many", "many"),

@@ -1,0 +1,130 @@
+"""From recorded episodes to a calibrated detector: training rows, scores, thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from flow_rag_vla.agents.detection.baselines import RandomNetworkDistillation
+from flow_rag_vla.agents.detection.conformal import phase_maxima, phase_thresholds
+from flow_rag_vla.agents.detection.network import FailureDetector
+from flow_rag_vla.agents.detection.training import DetectorTrainingCfg, TrainingRows, train_detector
+from flow_rag_vla.agents.detection.window import WINDOW_STEPS
+from flow_rag_vla.benchmark.failure_set import FailureSet
+from flow_rag_vla.benchmark.seeds import require_split
+
+ROLES: dict[str, str] = {"fit": "train", "calibrate": "train", "choose": "development", "test": "development"}
+"""What recorded episodes are for, and the split that their layouts must be of."""
+
+_ROWS_AT_ONCE = 65536
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a detector makes of each row of a ``FailureSet``."""
+
+    score: torch.Tensor
+    """(rows,), higher where a failure is likelier."""
+    kind: torch.Tensor | None
+    """(rows,) int64 index into ``FAILURE_TYPES``; None where a detector tells no types."""
+
+
+def load_failures(folder: Path, role: str) -> FailureSet:
+    """All episodes in ``folder/*_<role>.safetensors``, checked to be of the split that ``role`` demands.
+
+    Raises:
+        ValueError: there are none, a file is damaged, or a layout belongs to another split.
+    """
+    files = sorted(folder.glob(f"*_{role}.safetensors"))
+    if not files:
+        raise ValueError(f"no {folder}/*_{role}.safetensors; record episodes with scripts/collect_failures.py")
+    loaded = FailureSet.concatenate([FailureSet.load(file) for file in files])
+    require_split(loaded.layout_seed.tolist(), ROLES[role])
+    return loaded
+
+
+def require_disjoint(sets: Sequence[FailureSet]) -> None:
+    """Refuse sets that share a layout.
+
+    Raises:
+        ValueError: naming a layout seed that two of them hold.
+    """
+    seen: set[int] = set()
+    for one in sets:
+        seeds = set(one.layout_seed.tolist())
+        if seen & seeds:
+            raise ValueError(f"layout seed {min(seen & seeds)} is in two sets that must not share one")
+        seen |= seeds
+
+
+def training_rows(data: FailureSet) -> TrainingRows:
+    """Rows with the truth; each episode's failed rows, and its others, count by the square root of their number.
+
+    Rows that see the last moments before a failure are left out: to alarm there is neither right nor wrong.
+    """
+    failed = data.has_failed()
+    lead = data.failure_step[data.episode] - data.step
+    imminent = data.failed[data.episode] & ~failed & (lead < WINDOW_STEPS)
+    group = 2 * data.episode + failed
+    count = torch.bincount(group, minlength=2 * data.num_episodes)[group]
+    weight = torch.where(imminent, 0.0, count.float().rsqrt())
+    kind = data.failure_type[data.episode]
+    return TrainingRows(data.before, data.after, data.action, failed, kind, weight)
+
+
+def fit_detector(
+    data: FailureSet, cfg: DetectorTrainingCfg, on_iteration: Callable[[int, float], None] | None = None
+) -> FailureDetector:
+    """A detector fitted to ``data``; errors as in ``train_detector``."""
+    return train_detector(training_rows(data), cfg, on_iteration)
+
+
+@torch.no_grad()
+def detector_scores(detector: FailureDetector, data: FailureSet) -> Scores:
+    """Logits of the learned detector, and the likeliest types."""
+    scores, kinds = [], []
+    for rows in torch.arange(len(data.step)).split(_ROWS_AT_ONCE):
+        failure, kind = detector.logits(*(part[rows].float() for part in (data.before, data.after, data.action)))
+        scores.append(failure)
+        kinds.append(kind.argmax(dim=1))
+    return Scores(torch.cat(scores), torch.cat(kinds))
+
+
+def _distillation_inputs(data: FailureSet) -> torch.Tensor:
+    return torch.cat([data.after, data.action], dim=1).float()
+
+
+def fit_distillation(data: FailureSet, seed: int) -> RandomNetworkDistillation:
+    """Random network distillation on the successes of ``data``."""
+    successes = ~data.failed[data.episode]
+    inputs = _distillation_inputs(data)[successes]
+    network = RandomNetworkDistillation(inputs.shape[1], seed=seed)
+    network.fit(inputs, torch.Generator().manual_seed(seed))
+    return network.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def distillation_scores(network: RandomNetworkDistillation, data: FailureSet) -> Scores:
+    """Prediction errors."""
+    return Scores(torch.cat([network(x) for x in _distillation_inputs(data).split(_ROWS_AT_ONCE)]), None)
+
+
+def chunk_scores(data: FailureSet, distance: int, cumulative: bool = False) -> Scores:
+    """Chunk distances (0 single, 1 energy), summed over the episode so far if ``cumulative``, as in STAC."""
+    score = torch.nan_to_num(data.chunk[:, distance].float())
+    if cumulative:
+        # Rows are sorted by episode; a decision is seen in more than one row, in all episodes alike.
+        total = score.double().cumsum(0)
+        first = torch.searchsorted(data.episode, torch.arange(data.num_episodes))
+        before = torch.cat([total.new_zeros(1), total])[first]
+        score = (total - before[data.episode]).float()
+    return Scores(score, None)
+
+
+def thresholds(scores: torch.Tensor, data: FailureSet, alpha: float) -> torch.Tensor:
+    """Conformal thresholds (phases,) from the successes of ``data``; ``scores`` (rows,)."""
+    maxima = phase_maxima(scores, data.phase, data.episode, data.num_episodes)
+    return phase_thresholds(maxima[~data.failed], alpha)

@@ -1,0 +1,121 @@
+"""Recorded episodes for failure detectors: rows of windows, and what is known of the episode that they belong to."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+FORMAT = "flow-rag-vla-failures"
+
+_ROWS = ("before", "after", "action", "phase", "chunk", "step", "episode")
+_NAMES = ("faults", "tasks")
+
+
+@dataclass(frozen=True)
+class FailureSet:
+    """``rows`` windows of ``n`` episodes; truth is in it to learn and judge by, never as an input."""
+
+    before: torch.Tensor
+    """(rows, NUM_STATE_FEATURES) float16."""
+    after: torch.Tensor
+    """(rows, NUM_STATE_FEATURES) float16."""
+    action: torch.Tensor
+    """(rows, 7) float16."""
+    phase: torch.Tensor
+    """(rows,) int64: sensed phase, an index into ``PHASES``."""
+    chunk: torch.Tensor
+    """(rows, 2): single and energy distance of the last two decisions; NaN where nothing plans chunks."""
+    step: torch.Tensor
+    """(rows,) int64: control step."""
+    episode: torch.Tensor
+    """(rows,) int64: index of the episode."""
+    failed: torch.Tensor
+    """(n,) bool."""
+    failure_type: torch.Tensor
+    """(n,) int64: truth, of the first causal event, -1 without one; a success may have recovered from one."""
+    failure_phase: torch.Tensor
+    failure_step: torch.Tensor
+    steps: torch.Tensor
+    """(n,) int64: control steps of the episode."""
+    rule_type: torch.Tensor
+    """(n,) int64: first alarm of the rule-based detector, -1 without one."""
+    rule_phase: torch.Tensor
+    rule_step: torch.Tensor
+    layout_seed: torch.Tensor
+    faults: tuple[str, ...]
+    """n fault names."""
+    tasks: tuple[str, ...]
+    """n gym ids."""
+
+    @property
+    def num_episodes(self) -> int:
+        """Episodes."""
+        return len(self.failed)
+
+    def has_failed(self) -> torch.Tensor:
+        """(rows,) bool: the causal event of an episode that fails has happened."""
+        return self.failed[self.episode] & (self.step >= self.failure_step[self.episode])
+
+    def select(self, episodes: torch.Tensor) -> Self:
+        """The ``episodes`` (n,) bool as a set of their own."""
+        new_index = episodes.long().cumsum(0) - 1
+        rows = episodes[self.episode]
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in _NAMES:
+                values[field.name] = tuple(v for v, keep in zip(value, episodes.tolist(), strict=True) if keep)
+            else:
+                values[field.name] = value[rows if field.name in _ROWS else episodes]
+        values["episode"] = new_index[values["episode"]]
+        return type(self)(**values)
+
+    def of_task(self, task: str) -> Self:
+        """The episodes of ``task`` (gym id) as a set of their own."""
+        return self.select(torch.tensor([name == task for name in self.tasks]))
+
+    @classmethod
+    def concatenate(cls, sets: Sequence[Self]) -> Self:
+        """All episodes of ``sets``, one set after the other."""
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):
+            parts = [getattr(s, field.name) for s in sets]
+            values[field.name] = sum(parts, ()) if field.name in _NAMES else torch.cat(parts)
+        offsets = torch.tensor([0, *[s.num_episodes for s in sets[:-1]]]).cumsum(0)
+        values["episode"] = torch.cat([s.episode + offset for s, offset in zip(sets, offsets, strict=True)])
+        return cls(**values)
+
+    def save(self, path: Path, origin: dict[str, Any]) -> None:
+        """Write to ``path`` whole; ``origin`` says which command made it."""
+        tensors = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _NAMES}
+        header = {"format": FORMAT, "origin": origin, "faults": self.faults, "tasks": self.tasks}
+        partial = path.with_name(path.name + ".partial")
+        save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata={"failures": json.dumps(header)})
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """What ``save`` wrote.
+
+        Raises:
+            ValueError: one line: the file is missing or is not such a file.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = json.loads((file.metadata() or {}).get("failures", "{}"))
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        except (OSError, SafetensorError) as error:
+            reason = "no such file" if isinstance(error, FileNotFoundError) else f"not readable ({error})"
+            raise ValueError(f"failures {path}: {reason}".replace("\n", " ")) from None
+        names = {f.name for f in dataclasses.fields(cls)} - set(_NAMES)
+        if header.get("format") != FORMAT or set(tensors) != names:
+            raise ValueError(f"failures {path}: not a file that scripts/collect_failures.py wrote")
+        return cls(**tensors, faults=tuple(header["faults"]), tasks=tuple(header["tasks"]))

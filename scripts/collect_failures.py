@@ -1,0 +1,56 @@
+"""Record failing and succeeding episodes for the failure detector.
+
+./isaaclab.sh -p scripts/collect_failures.py --split train --seed 11 --num_episodes 2048 --out failures/fit.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str]) -> int:
+    """Parse, record, print; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
+    parser.add_argument("--actor", default="flow_only", help="who acts: flow_only, nominal_expert, expert")
+    parser.add_argument("--checkpoint", default="default", help="policy of flow_only")
+    parser.add_argument("--split", default="train", choices=("train", "development"))
+    parser.add_argument("--seed", type=int, default=11, help="names a block of layouts and sites")
+    parser.add_argument("--num_episodes", type=int, default=2048)
+    parser.add_argument("--num_envs", type=int, default=1024)
+    parser.add_argument("--physics", default="auto")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, default=Path("failures/fit.safetensors"))
+    parser.add_argument("--log", type=Path, default=Path("outputs/collect_failures.log"))
+    arguments = parser.parse_args(argv)
+    for name in ("num_envs", "num_episodes"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name} is {getattr(arguments, name)}, expected at least 1")
+
+    from flow_rag_vla.benchmark.actors import EXPERTS
+    from flow_rag_vla.benchmark.collect_failures import CollectionRequest, collect_failures
+    from flow_rag_vla.tasks.physics.quiet import quiet_console
+
+    actors = ("flow_only", *EXPERTS)
+    if arguments.actor not in actors:
+        parser.error(f"--actor is {arguments.actor!r}; available: {', '.join(actors)}")
+    try:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"cannot write to --out {arguments.out}: {error.strerror}")
+    fields = CollectionRequest.__dataclass_fields__
+    request = CollectionRequest(**{name: getattr(arguments, name) for name in fields})
+    try:
+        with quiet_console(arguments.log) as console:
+            recorded = collect_failures(request, arguments.out, console)
+    except (ValueError, KeyError) as error:
+        parser.error(str(error.args[0]))
+    failed, rows = int(recorded.failed.sum()), len(recorded.episode)
+    print(f"{recorded.num_episodes} valid episodes ({failed} failed), {rows} windows in {arguments.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

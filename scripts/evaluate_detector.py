@@ -1,0 +1,56 @@
+"""Measure the failure detector and its baselines: in-suite, on held-out tasks and on held-out faults.
+
+./isaaclab.sh -p scripts/evaluate_detector.py --failures failures --json outputs/detector.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str]) -> int:
+    """Parse, measure, print; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--failures", type=Path, default=Path("failures"), help="what collect_failures.py recorded")
+    parser.add_argument("--checkpoint", default="default", help="of scripts/train_detector.py")
+    parser.add_argument("--role", default="test", choices=("test", "choose"), help="which recorded episodes")
+    parser.add_argument("--held_out", default=True, action=argparse.BooleanOptionalAction,
+                        help="also fit without each task and without groups of faults")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of the baselines and of the bootstrap")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--figures", type=Path, help="folder for ROC curves and delays as SVG")
+    arguments = parser.parse_args(argv)
+
+    import torch
+
+    from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
+    from flow_rag_vla.benchmark.detector_report import detector_report
+    from flow_rag_vla.benchmark.detector_tables import draw_figures, report_tables
+    from flow_rag_vla.benchmark.storage import write_json_atomic
+
+    torch.set_num_threads(arguments.threads)
+    path = DEFAULT_DETECTOR if arguments.checkpoint == "default" else Path(arguments.checkpoint)
+    try:
+        report = detector_report(
+            arguments.failures,
+            load_detector(path),
+            arguments.role,
+            arguments.held_out,
+            arguments.seed,
+            lambda note: print(note, file=sys.stderr, flush=True),
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    if arguments.json is not None:
+        write_json_atomic(arguments.json, report.values)
+    if arguments.figures is not None:
+        draw_figures(report, arguments.figures)
+    print(report_tables(report.values), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

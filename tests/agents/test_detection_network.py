@@ -1,0 +1,232 @@
+"""The learned detector: the guide's interface, a problem it must solve, its checkpoint, and its alarms."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from flow_rag_vla.agents.detection.checkpoint import DetectorCheckpoint, load_detector, save_detector
+from flow_rag_vla.agents.detection.monitor import LearnedDetector
+from flow_rag_vla.agents.detection.network import FailureDetector
+from flow_rag_vla.agents.detection.training import DetectorTrainingCfg, TrainingRows, train_detector
+from flow_rag_vla.agents.detection.window import NUM_STATE_FEATURES, SCORE_EVERY
+from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES
+
+
+def separable(n=600, state_dim=6):
+    """Rows that failed where the first number grew, with a type that the second number tells."""
+    rng = torch.Generator().manual_seed(3)
+    before, change = (torch.randn(n, state_dim, generator=rng) for _ in range(2))
+    kind = torch.randint(len(FAILURE_TYPES), (n,), generator=rng)
+    change[:, 1] = 3.0 * kind
+    failed = change[:, 0] > 0
+    return TrainingRows(before, before + change, torch.zeros(n, 7), failed, kind, torch.ones(n))
+
+
+def test_the_guides_interface_and_size():
+    detector = FailureDetector().eval()
+    before, after, action = torch.zeros(3, 512), torch.ones(3, 512), torch.zeros(3, 7)
+    probability = detector(before, after)
+    assert probability.shape == (3, 1)
+    assert bool(((probability > 0) & (probability < 1)).all())
+    assert detector.failure_types == ["grasp_failure", "collision", "drop", "misalignment", "timeout"]
+    assert all(kind in detector.failure_types for kind in detector.classify_failure(before, after, action))
+    assert [m.out_features for m in detector.trunk if isinstance(m, torch.nn.Linear)] == [256, 256, 64]
+
+
+def test_rows_of_a_batch_are_judged_alone():
+    detector = FailureDetector(4, 16).eval()
+    states = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
+    together = detector(states[0], states[1])
+    alone = torch.cat([detector(states[0, i : i + 1], states[1, i : i + 1]) for i in range(5)])
+    assert torch.allclose(together, alone, atol=1e-6)
+
+
+def test_training_finds_failures_and_types_that_are_there():
+    rows = separable()
+    cfg = DetectorTrainingCfg(hidden_dim=32, iterations=200, batch_size=64, learning_rate=5e-3)
+    detector = train_detector(rows, cfg)
+    failed = detector(rows.before, rows.after)[:, 0] > 0.5
+    assert float((failed == rows.failed).float().mean()) > 0.95
+    kinds = detector.classify_failure(rows.before, rows.after, rows.action)
+    hits = [FAILURE_TYPES[k] == found for k, found in zip(rows.failure_type[failed], [
+        kind for kind, yes in zip(kinds, failed.tolist(), strict=True) if yes], strict=True)]  # fmt: skip
+    assert sum(hits) / len(hits) > 0.9
+
+
+def test_training_twice_gives_the_same_weights():
+    cfg = DetectorTrainingCfg(hidden_dim=8, iterations=5, batch_size=16)
+    first, second = (train_detector(separable(), cfg).state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_rows_of_no_weight_are_not_learned_from():
+    rows = separable()
+    spoilt = torch.arange(len(rows.failed)) % 2 == 0
+    after = rows.after.clone()
+    after[spoilt] = torch.nan
+    masked = TrainingRows(rows.before, after, rows.action, rows.failed, rows.failure_type, (~spoilt).float())
+    detector = train_detector(masked, DetectorTrainingCfg(hidden_dim=8, iterations=5, batch_size=16))
+    assert all(bool(torch.isfinite(value).all()) for value in detector.state_dict().values())
+
+
+def test_training_needs_both_kinds_of_rows():
+    rows = separable()
+    none = TrainingRows(
+        rows.before, rows.after, rows.action, torch.zeros_like(rows.failed), rows.failure_type, rows.weight
+    )
+    with pytest.raises(ValueError, match="with and without a failure"):
+        train_detector(none, DetectorTrainingCfg(iterations=1))
+
+
+def constant_detector(logit: float, kind: int) -> FailureDetector:
+    """Says the same whatever it sees."""
+    detector = FailureDetector(NUM_STATE_FEATURES, 8).eval().requires_grad_(False)
+    for parameter in detector.parameters():
+        parameter.zero_()
+    detector.failure_head.bias.fill_(logit)
+    detector.type_head.bias[kind] = 1.0
+    return detector
+
+
+@pytest.fixture
+def saved(tmp_path):
+    limits = torch.tensor([1.0, 2.0, 3.0, math.inf, 5.0])
+    checkpoint = DetectorCheckpoint(constant_detector(2.5, 2), limits, 0.05, {"command": "scripts/train_detector.py"})
+    path = tmp_path / "detector.safetensors"
+    save_detector(path, checkpoint)
+    return path, checkpoint
+
+
+def test_a_detector_survives_saving_and_loading(saved):
+    path, checkpoint = saved
+    loaded = load_detector(path)
+    assert torch.equal(loaded.thresholds, checkpoint.thresholds)
+    assert (loaded.alpha, loaded.training) == (0.05, {"command": "scripts/train_detector.py"})
+    states = torch.randn(2, 3, NUM_STATE_FEATURES)
+    assert torch.equal(loaded.detector(*states), checkpoint.detector(*states))
+
+
+def refused(path, message):
+    with pytest.raises(ValueError, match=message) as error:
+        load_detector(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "other"}, "does not say format"),
+        ({"version": 9}, "version 9"),
+        ({"state_dim": 512}, "reads states of 512 numbers"),
+        ({"hidden_dim": 10**9}, "expected 1 to"),
+        ({"hidden_dim": 16}, "expected torch.float32"),
+        ({"alpha": 2.0}, "between 0 and 1"),
+    ],
+)
+def test_a_header_that_does_not_fit_gives_one_line(saved, changes, message):
+    path, _ = saved
+    with safe_open(path, "pt") as file:
+        header = json.loads(file.metadata()["detector"])
+    save_file(load_file(path), path, metadata={"detector": json.dumps(header | changes)})
+    refused(path, message)
+
+
+def test_broken_and_foreign_files_give_one_line_and_run_nothing(saved, tmp_path):
+    path, _ = saved
+    refused(tmp_path / "none.safetensors", "no such file")
+    path.write_bytes(path.read_bytes()[:200])
+    refused(path, "not a readable safetensors file")
+    save_file({"weights": torch.zeros(3)}, path)
+    refused(path, "no detector header")
+
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "executed"), "w"))
+
+    path.write_bytes(pickle.dumps(Bomb()))
+    refused(path, "not a readable safetensors file")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_thresholds_that_are_no_numbers_are_refused(saved):
+    path, _ = saved
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    tensors["thresholds"][0] = math.nan
+    save_file(tensors, path, metadata=metadata)
+    refused(path, "thresholds holds values that are not finite")
+
+
+def monitor(logit: float, kind: str, limits: list[float], num_envs: int = 1) -> LearnedDetector:
+    detector = constant_detector(logit, FAILURE_TYPES.index(kind))
+    return LearnedDetector(DetectorCheckpoint(detector, torch.tensor(limits), 0.05), num_envs)
+
+
+def test_an_alarm_is_raised_once_with_type_phase_and_step(observe):
+    watched = monitor(2.0, "collision", [1.0] * len(PHASES))
+    alarms = [watched.update(observe(link_force_b=[60.0, 0.0, 0.0])) for _ in range(3 * SCORE_EVERY)]
+    raised = [i + 1 for i, alarm in enumerate(alarms) if bool(alarm.mask)]
+    assert raised == [SCORE_EVERY]
+    first = watched.first
+    assert FAILURE_TYPES[int(first.failure_type)] == "collision"
+    assert (PHASES[int(first.phase)], int(first.step), bool(first.link_contact)) == ("approach", SCORE_EVERY, True)
+
+
+def test_the_threshold_is_that_of_the_sensed_phase(observe, carry):
+    limits = [math.inf] * len(PHASES)
+    limits[PHASES.index("carry")] = 1.0
+    watched = monitor(2.0, "drop", limits)
+    for _ in range(SCORE_EVERY):
+        assert not bool(watched.update(observe()).mask)
+    alarms = [watched.update(carry((0.5, 0.0, 0.2))) for _ in range(SCORE_EVERY)]
+    assert bool(alarms[-1].mask)
+    assert PHASES[int(watched.first.phase)] == "carry"
+
+
+def test_an_ended_episode_is_judged_by_its_end(observe):
+    limits = [1.0] * len(PHASES)
+    watched = monitor(2.0, "misalignment", limits, num_envs=2)
+    end = observe(2, object_pos_b=[0.5, 0.27, 0.025])
+    watched.update(end)
+    later = observe(2)
+    alarm = watched.first
+    for _ in range(SCORE_EVERY - 1):
+        alarm = watched.update(later, running=torch.tensor([False, True]))
+    assert alarm.step.tolist() == [1, SCORE_EVERY]
+    assert alarm.offset_y_m.tolist() == pytest.approx([0.05, -0.49])
+
+
+def test_what_no_update_comes_for_is_judged_in_conclusion_and_once(observe):
+    watched = monitor(2.0, "timeout", [1.0] * len(PHASES))
+    watched.update(observe())
+    assert not bool(watched.first.mask)
+    assert int(watched.conclude().step) == 1
+    assert not bool(watched.conclude().mask)
+    assert int(watched.first.step) == 1
+
+
+def test_a_grasp_that_never_held_is_a_missed_one_in_the_grasp_phase(observe):
+    watched = monitor(2.0, "grasp_failure", [1.0] * len(PHASES))
+    for _ in range(SCORE_EVERY):
+        watched.update(observe())
+    assert bool(watched.first.missed)
+    assert PHASES[int(watched.first.phase)] == "grasp"
+
+
+def test_a_reset_forgets_the_alarm_and_several_steps_at_once_are_refused(observe):
+    watched = monitor(2.0, "drop", [1.0] * len(PHASES))
+    for _ in range(SCORE_EVERY):
+        watched.update(observe())
+    watched.reset(torch.tensor([0]))
+    assert not bool(watched.first.mask)
+    assert not bool(watched.conclude().mask)
+    with pytest.raises(ValueError, match="after every control step, got 8"):
+        watched.update(observe(), 8)

@@ -1,0 +1,73 @@
+"""Recorded episodes: rows end with their episode, types are the simulator's, and watching changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT
+from flow_rag_vla.agents.checkpoint import load_checkpoint
+from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
+from flow_rag_vla.agents.detection.window import SCORE_EVERY
+from flow_rag_vla.benchmark.actors import default_arm_settings, make_policy_agent
+from flow_rag_vla.benchmark.detector_fit import detector_scores
+from flow_rag_vla.benchmark.detector_metrics import first_alarms
+from flow_rag_vla.benchmark.failure_plan import failure_scenarios, planned
+from flow_rag_vla.benchmark.failure_recording import ChunkProbe, RecordingAgent, record_wave
+from flow_rag_vla.benchmark.plan import Unit
+from flow_rag_vla.benchmark.rollout import run_wave
+from flow_rag_vla.benchmark.seeds import require_split
+
+pytestmark = pytest.mark.sim
+
+
+def test_a_recorded_wave_is_the_wave_that_runs_unwatched(fleet):
+    scenarios = failure_scenarios("pick_place", "train", 498, fleet.num_envs)
+    require_split([s.layout_seed for s in scenarios], "train")
+    episodes = planned(scenarios)
+    policy = load_checkpoint(DEFAULT_CHECKPOINT)
+    settings = default_arm_settings(DEFAULT_CHECKPOINT)
+    agent = make_policy_agent("flow_only", fleet, policy, settings)
+    unit = Unit("flow_only", 0, fleet.num_envs, tuple(episodes))
+    plain = run_wave(fleet, agent, unit, episodes, 0.0).records
+    probe = ChunkProbe(policy, settings.execute, 0, "cpu")
+    recorder = RecordingAgent(agent, fleet.num_envs, fleet.max_episode_length, "cpu", probe)
+    recorded = record_wave(fleet, recorder, unit, episodes)
+
+    valid = [r for r in plain if r.valid]
+    assert recorded.steps.tolist() == [r.steps for r in valid]
+    assert recorded.failed.tolist() == [r.failed for r in valid]
+    assert recorded.faults == tuple(r.fault for r in valid)
+    assert 0 < int(recorded.failed.sum()) < len(valid)
+    for i, record in enumerate(valid):
+        steps = recorded.step[recorded.episode == i]
+        grid = torch.arange(SCORE_EVERY, record.steps, SCORE_EVERY)
+        assert steps.tolist() == [*grid.tolist(), record.steps]
+        if record.failed:
+            assert recorded.failure_step[i] == record.failure_step
+    assert bool(torch.isfinite(recorded.after).all())
+    assert bool(torch.isfinite(recorded.chunk).all())
+    assert float(recorded.chunk.max()) > 0.0
+
+
+def test_the_detector_at_work_alarms_where_the_recorded_episodes_say(fleet):
+    episodes = planned(failure_scenarios("pick_place", "train", 498, fleet.num_envs))
+    settings = dataclasses.replace(default_arm_settings(DEFAULT_CHECKPOINT), detector="learned")
+    agent = make_policy_agent("flow_only", fleet, load_checkpoint(DEFAULT_CHECKPOINT), settings, remembers=True)
+    recorder = RecordingAgent(agent, fleet.num_envs, fleet.max_episode_length, "cpu", None)
+    recorded = record_wave(fleet, recorder, Unit("flow_only", 0, fleet.num_envs, tuple(episodes)), episodes)
+    assert recorded.num_episodes == fleet.num_envs
+    detector = load_detector(DEFAULT_DETECTOR)
+    expected = first_alarms(detector_scores(detector.detector, recorded), detector.thresholds, recorded)
+    notes = agent.notes()
+    # Recorded windows are rounded to float16: a score next to its threshold may fall on the other side.
+    same = (notes.failure_step == expected.alarm_step) & (notes.failure_type == expected.alarm_type)
+    assert int(same.sum()) >= fleet.num_envs - 2
+    assert int((expected.alarm_step >= 0).sum()) > 5
+    assert bool(torch.isnan(recorded.chunk).all())
+    # What is remembered was noticed, in episodes that ended without the object at its goal.
+    remembered = agent.failures()
+    assert remembered
+    assert all(int(notes.failure_step[i]) >= 0 and bool(agent.seems_failed()[i]) for i in remembered)
