@@ -1,4 +1,8 @@
-"""A beam over the carry path that the perception does not see."""
+"""A beam over the carry path that the perception does not see.
+
+No opposite of the post, though it wants a lower carry and the post a higher one: the arm reaches under it from behind,
+so that one end of it is open, and a high way round on that side clears both.
+"""
 
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.faults.fault import Fault, severity
@@ -16,7 +20,6 @@ FAULTS = (
         effect={"beam_bottom_m": severity},
         description="a beam that the perception does not see hangs over the nominal carry path",
         remedy="carry lower",
-        opposite="post",
         tasks=("pick_place",),
     ),
 )

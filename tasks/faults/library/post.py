@@ -16,7 +16,6 @@ FAULTS = (
         effect={"post_top_m": severity},
         description="a broad post that the perception does not see stands on the nominal carry path",
         remedy="carry higher",
-        opposite="beam",
         tasks=("pick_place", "stack"),
     ),
 )
