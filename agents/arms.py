@@ -23,6 +23,7 @@ from flow_rag_vla.tasks.contract import CONTROL_HZ
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.flow_rag_vla import ChunkPolicy
 
 CHECKPOINT_FOLDER = Path(__file__).resolve().parent / "checkpoints"
 DEFAULT_CHECKPOINT = CHECKPOINT_FOLDER / "franka.safetensors"
@@ -77,6 +78,7 @@ def build_model(
     *,
     device: str = "cpu",
     clock: Clock | None = None,
+    chunk_policy: ChunkPolicy | None = None,
 ) -> FlowRAGVLA:
     """The model of ``arm``.
 
@@ -87,12 +89,16 @@ def build_model(
         settings: Retrieval and latency.
         device: Where the model runs.
         clock: Real time for a probe; None stands for the virtual clock that ``settings`` describe.
+        chunk_policy: Makes the chunks of ``flow_only`` instead of ``policy``: the same policy in another runtime.
 
     Raises:
         KeyError: an unknown arm.
+        ValueError: a ``chunk_policy`` for an arm that steers the flow, or has chunks of its own.
     """
     if arm not in MODEL_ARMS:
         raise KeyError(f"unknown arm {arm!r}; available: {', '.join(MODEL_ARMS)}")
+    if chunk_policy is not None and arm != "flow_only":
+        raise ValueError(f"another runtime can make the chunks of flow_only alone, got arm {arm!r}")
     advisor = None
     if memory is not None and arm in MEMORY_ARMS:
         encoder = RetrievalEncoder(device=device)
@@ -105,14 +111,13 @@ def build_model(
         in_parallel = arm not in ("sequential", "rag_only")
         retrieval_ms = settings.retrieval_ms if in_parallel and advisor is not None else 0.0
         clock = VirtualClock(settings.flow_ms, retrieval_ms, 1000.0 * settings.execute / CONTROL_HZ)
-    bank = None
     if arm == "rag_only":
-        bank = DemonstrationBank.load(settings.bank, policy.encoder.instructions, device)
+        chunk_policy = DemonstrationBank.load(settings.bank, policy.encoder.instructions, device)
     return FlowRAGVLA(
         policy,
         advisor,
         steering=blend if arm == "parallel_blend" else warm_start,
-        chunk_policy=bank,
+        chunk_policy=chunk_policy,
         use_parallel=arm not in ("sequential", "rag_only"),
         clock=clock,
         constant_candidates=CAUTIOUS if arm == "always_cautious" else (),
@@ -129,10 +134,11 @@ def build_agent(
     max_steps: int,
     device: str = "cpu",
     remembers: bool = True,
+    chunk_policy: ChunkPolicy | None = None,
 ) -> Agent:
     """``arm`` for a fleet of ``num_envs``; errors as in ``build_model``."""
     return FleetAgent(
-        build_model(arm, policy, memory, settings, device=device),
+        build_model(arm, policy, memory, settings, device=device, chunk_policy=chunk_policy),
         RetrievalEncoder(device=device),
         num_envs=num_envs,
         max_steps=max_steps,

@@ -54,7 +54,7 @@ GRIP_STEP = 1.3
 DETOUR_M = 0.16
 OBJECT_OFFSET_M = 0.03
 GOAL_OFFSET_M = 0.05
-GRASP_OFFSET_M = 0.045
+GRASP_OFFSET_M = 0.05
 
 _FIRMER = tuple(CorrectionCandidate(f"grip_up_{k}", grip_scale=GRIP_STEP**k) for k in (1, 2, 3, 4))
 _SOFTER = tuple(CorrectionCandidate(f"grip_down_{k}", grip_scale=GRIP_STEP**-k) for k in (1, 2, 3))

@@ -35,6 +35,28 @@ def save_bank(path: Path, data: DemonstrationSet, horizon: int, size: int, seed:
     save_file({name: value.contiguous() for name, value in rows.items()}, path, metadata=metadata)
 
 
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            rows = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"demonstration bank {path}: {error}".replace("\n", " ")) from None
+    if set(rows) != {"features", "chunks", "task"} or rows["features"].shape[1:] != (NUM_POLICY_FEATURES,):
+        raise ValueError(f"demonstration bank {path}: made for other features; rebuild it with scripts/train.py")
+    return rows, json.loads(metadata.get("tasks", "[]"))
+
+
+def demonstrated_features(path: Path) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+    """The states in a bank: features (n, NUM_POLICY_FEATURES), task (n,) as an index, and the tasks' gym ids.
+
+    Raises:
+        ValueError: the file is missing, damaged or made for other features.
+    """
+    rows, tasks = _read(path)
+    return rows["features"].float(), rows["task"], tasks
+
+
 class DemonstrationBank:
     """Answers an observation with the chunk that the most similar demonstrated state of the same task was followed by.
 
@@ -76,15 +98,7 @@ class DemonstrationBank:
         Raises:
             ValueError: the file is missing, damaged or made for other features.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                rows = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        except (OSError, SafetensorError) as error:
-            raise ValueError(f"demonstration bank {path}: {error}".replace("\n", " ")) from None
-        if set(rows) != {"features", "chunks", "task"} or rows["features"].shape[1:] != (NUM_POLICY_FEATURES,):
-            raise ValueError(f"demonstration bank {path}: made for other features; rebuild it with scripts/train.py")
-        tasks = json.loads(metadata.get("tasks", "[]"))
+        rows, tasks = _read(path)
         return cls(rows["features"], rows["chunks"], rows["task"], tasks, instructions, device)
 
     @property

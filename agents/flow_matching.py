@@ -190,7 +190,8 @@ class FlowMatching(nn.Module):
             if generator is None:
                 raise ValueError("generate starts from noise: pass action_init or a generator to draw it")
             action_init = self.noise(len(state), generator)
-        if action_init.shape != (len(state), self.horizon, self.action_dim):
+        # shape[0], not len(): exporters would take the number of rows for a constant.
+        if action_init.shape != (state.shape[0], self.horizon, self.action_dim):
             raise ValueError(
                 f"action_init has shape {tuple(action_init.shape)}; "
                 f"expected {(len(state), self.horizon, self.action_dim)}"

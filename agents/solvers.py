@@ -98,7 +98,7 @@ def integrate(
         x: (batch, ...) the state at ``t0``.
         steps: Equal steps for every row, however late it starts: a late row has shorter ones.
         method: One of ``SOLVERS``.
-        t0: (batch,) start times in [0, 1]; 0 by default.
+        t0: (batch,) start times in [0, 1], or (1,) for one that all rows share; 0 by default.
         before_step: Sees, and may replace, the state before each step.
 
     Raises:
@@ -108,7 +108,7 @@ def integrate(
         raise ValueError(f"unknown solver {method!r}; available: {', '.join(SOLVERS)}")
     if steps < 1:
         raise ValueError(f"a solver needs at least 1 step, got {steps}")
-    start = (x.new_zeros(len(x)) if t0 is None else t0.to(x)).unsqueeze(1)
+    start = (x.new_zeros(x.shape[0]) if t0 is None else t0.to(x)).unsqueeze(1)
     dt = (1.0 - start) / steps
     for i in range(steps):
         t = start + i * dt

@@ -13,6 +13,7 @@ from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.flow_rag_vla import ChunkPolicy
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
     from flow_rag_vla.tasks.scenario import Scenario
@@ -56,8 +57,12 @@ def make_policy_agent(
     memory: FailureMemory | None = None,
     *,
     remembers: bool = False,
+    chunk_policy: ChunkPolicy | None = None,
 ) -> Agent:
-    """``arm`` for ``env``; it consults ``memory`` as it is now, and writes nothing to it."""
+    """``arm`` for ``env``; it consults ``memory`` as it is now, and writes nothing to it.
+
+    ``chunk_policy`` makes the chunks of ``flow_only`` instead of ``policy``; errors as in ``build_model``.
+    """
     return build_agent(
         arm,
         policy,
@@ -67,4 +72,5 @@ def make_policy_agent(
         max_steps=env.max_episode_length,
         device=str(env.device),
         remembers=remembers,
+        chunk_policy=chunk_policy,
     )

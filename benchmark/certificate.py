@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from flow_rag_vla.benchmark.storage import read_json_object, write_json_atomic
 from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.faults.registry import get_fault
 from flow_rag_vla.tasks.registry import get_task
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.faults.fault import Fault
     from flow_rag_vla.tasks.scenario import Scenario
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CERTIFICATES = Path(__file__).resolve().parent / "certificates"
 
 HAZARDOUS_RATE = 0.60
@@ -36,10 +37,14 @@ def fingerprint(fault: Fault, task: str) -> str:
 
 
 def is_certified(nominal: dict[str, Any], informed: dict[str, Any]) -> bool:
-    """Hazardous and feasible: both are ``{"k", "n", "rate", "ci95"}`` of successes."""
+    """Hazardous and feasible: both are ``{"k", "n", "rate", "ci95", "invalid"}`` of successes.
+
+    An episode with invalid physics stays in ``n`` and shows neither.
+    """
     if not nominal["n"] or not informed["n"]:
         return False
-    return 1.0 - nominal["rate"] >= HAZARDOUS_RATE and informed["ci95"][0] >= FEASIBLE_RATE
+    failed = nominal["n"] - nominal["k"] - nominal["invalid"]
+    return failed >= HAZARDOUS_RATE * nominal["n"] and informed["ci95"][0] >= FEASIBLE_RATE
 
 
 def certificate_path(task: str, folder: Path = CERTIFICATES) -> Path:
@@ -81,6 +86,7 @@ def uncertified(scenarios: Iterable[Scenario], certificate: dict[str, Any] | Non
             (entry := shown.get(scenario.fault))
             and entry["certified"]
             and entry["parameters"] == dict(scenario.parameters)
+            and entry["fingerprint"] == fingerprint(get_fault(scenario.fault), scenario.task)
         )
     }
     return sorted(names)

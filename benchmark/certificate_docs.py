@@ -10,21 +10,24 @@ import pandas as pd
 
 import flow_rag_vla.tasks
 from flow_rag_vla.benchmark.certificate import CERTIFICATES, CONSTANT_SHARE, load_certificate
+from flow_rag_vla.benchmark.statistics import proportion
 from flow_rag_vla.tasks.registry import all_tasks, get_task
 
 FIGURE = "figures/dose_response.svg"
 
 INTRODUCTION = """Written by the command below; development seeds only. A cell is certified where the nominal expert
 fails at least 60 % of the time and the expert told the truth succeeds with a lower 95 % bound of at least 0.90, on the
-same layouts, spread over many sites. *Failures by severity*: the nominal expert along the ladder, within 260 steps."""
+same layouts, spread over many sites; an episode with invalid physics stays in n and counts for neither.
+*Failures by severity*: the nominal expert along the ladder, within 260 steps."""
 
 
 def _share(row: dict[str, Any], failed: bool = False) -> str:
     if row["rate"] is None:
         return "-"
-    k = row["n"] - row["k"] if failed else row["k"]
-    low, high = (1 - row["ci95"][1], 1 - row["ci95"][0]) if failed else row["ci95"]
-    return f"{k}/{row['n']} [{100 * low:.1f}, {100 * high:.1f}]"
+    k = row["n"] - row["k"] - row["invalid"] if failed else row["k"]
+    low, high = proportion(k, row["n"]).ci95 or (0.0, 1.0)
+    note = f", {row['invalid']} invalid" if row["invalid"] else ""
+    return f"{k}/{row['n']} [{100 * low:.1f}, {100 * high:.1f}]{note}"
 
 
 def _p(value: float | None) -> str:
@@ -54,7 +57,7 @@ def table(certificate: dict[str, Any]) -> str:
 def verdict(certificate: dict[str, Any]) -> list[str]:
     """One line for everything that falls short; empty for a clean certificate."""
     slug = get_task(certificate["task"]).slug
-    lines = [f"{slug}: {name} is not certified" for name, e in certificate["faults"].items() if not e["certified"]]
+    lines = [f"{slug}: {name} is not certified" for name, e in certificate["faults"].items() if e["certified"] is False]
     lines += [f"{slug}: {name} is not graded" for name, e in certificate["faults"].items() if not e["graded"]]
     worst = certificate["worst_site"]
     if worst["share"] > CONSTANT_SHARE:

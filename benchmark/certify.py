@@ -134,14 +134,14 @@ def strategy_plan(strategies: Sequence[Strategy], task: Task, device: str = "cpu
 
 def run_trials(
     env: ManipulationEnv, trials: Sequence[Trial], on_trials: Callable[[int], None]
-) -> Iterator[tuple[Trial, bool]]:
-    """Yields each valid trial with whether it succeeded."""
+) -> Iterator[tuple[Trial, bool, bool]]:
+    """Yields each trial with whether its physics held, and whether it then succeeded."""
     for first in range(0, len(trials), env.num_envs):
         wave = list(trials[first : first + env.num_envs])
         truth = _run_wave(env, wave + [wave[0]] * (env.num_envs - len(wave)))
         for i, trial in enumerate(wave):
-            if not bool(truth.invalid[i]):
-                yield trial, bool(truth.success[i])
+            valid = not bool(truth.invalid[i])
+            yield trial, valid, valid and bool(truth.success[i])
         on_trials(first + len(wave))
 
 
@@ -165,16 +165,17 @@ def certify(
 ) -> dict[str, Any]:
     """The certificate of ``env``'s task, JSON-able, from what ``plan_trials`` planned with ``sizes`` as keywords."""
     task = env.task
-    successes, totals = Counter(), Counter()
-    for trial, succeeded in run_trials(env, trials, on_trials):
+    successes, totals, invalid = Counter(), Counter(), Counter()
+    for trial, valid, succeeded in run_trials(env, trials, on_trials):
         totals[trial.key] += 1
         successes[trial.key] += succeeded
+        invalid[trial.key] += not valid
     faults: dict[str, Any] = {}
     for fault in all_faults(task.slug):
         avoidable = fault.fault_class is FaultClass.AVOIDABLE
         keys = [("dose", fault.name, severity) for severity in fault.ladder]
         counts = [totals[key] for key in keys]
-        responded = [totals[key] - successes[key] for key in keys]
+        responded = [totals[key] - successes[key] - invalid[key] for key in keys]
         verdict = dose_response(responded, counts)
         entry: dict[str, Any] = {
             "fault_class": str(fault.fault_class),
@@ -183,8 +184,8 @@ def certify(
             "parameters": fault.parameters(fault.default_severity),
             "fingerprint": fingerprint(fault, task.name),
             "dose": [
-                {"severity": severity, **_row(k, total)}
-                for severity, k, total in zip(fault.ladder, responded, counts, strict=True)
+                {"severity": severity, **_row(k, total, invalid[key])}
+                for severity, key, k, total in zip(fault.ladder, keys, responded, counts, strict=True)
             ],
             "trend_p": verdict.trend_p,
             "reversal_p": verdict.reversal_p,
@@ -193,10 +194,8 @@ def certify(
         if avoidable:
             for actor in (str(NOMINAL), INFORMED):
                 key = ("cell", fault.name, actor)
-                entry["nominal" if actor != INFORMED else INFORMED] = _row(successes[key], totals[key])
-            entry["certified"] = is_certified(entry["nominal"], entry[INFORMED])
-        else:
-            entry["certified"] = True
+                entry["nominal" if actor != INFORMED else INFORMED] = _row(successes[key], totals[key], invalid[key])
+        entry["certified"] = is_certified(entry["nominal"], entry[INFORMED]) if avoidable else None
         faults[fault.name] = entry
     solved = solved_cells(successes, totals)
     return {
@@ -210,8 +209,9 @@ def certify(
     }
 
 
-def _row(k: int, n: int) -> dict[str, Any]:
-    return dataclasses.asdict(proportion(k, n))
+def _row(k: int, n: int, invalid: int) -> dict[str, Any]:
+    """Counts of all ``n`` episodes; those with invalid physics count as neither success nor failure."""
+    return {**dataclasses.asdict(proportion(k, n)), "invalid": invalid}
 
 
 def solved_cells(successes: Counter, totals: Counter) -> dict[Strategy, set[str]]:

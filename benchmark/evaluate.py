@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from flow_rag_vla.agents.checkpoint import load_checkpoint
 from flow_rag_vla.benchmark.actors import EXPERTS, checkpoint_path, default_arm_settings, make_expert, make_policy_agent
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from flow_rag_vla.agents.agent import Agent
+    from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.flow_rag_vla import ChunkPolicy
     from flow_rag_vla.benchmark.records import EpisodeRecord
     from flow_rag_vla.tasks.faults.fault import Fault
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
@@ -52,31 +58,35 @@ class EvaluationRequest:
     device: str
     wording: str = "own"
     """One of ``WORDINGS``."""
+    runtime: str = "torch"
+    """One of ``runtimes.RUNTIMES``."""
 
 
 def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     """Task, n and success with its Wilson interval, as JSON-able values.
 
     Raises:
-        ValueError: an unknown preset or checkpoint, or a checkpoint for other tasks.
+        ValueError: an unknown preset, checkpoint or runtime, or a checkpoint for other tasks.
         KeyError: an unknown task or fault.
     """
     fault = None if request.fault == "none" else get_fault(request.fault)
     episodes = planned_episodes(request.task, request.split, request.seed, request.num_envs, fault)
     scenarios = [episode.scenario for episode in episodes]
-    policy = None
+    policy = chunks = None
     path = checkpoint_path(request.checkpoint)
     if request.arm not in EXPERTS:
         policy = load_checkpoint(path, resolve_device(request.device))
         policy.require_task(scenarios[0].task, path)
         policy.flow.cfg.ode_steps = request.ode_steps
+        chunks = _other_runtime(request, policy, console)
     env = make_fleet(
         request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS
     )
     if policy is None:
         agent = make_expert(request.arm, env, scenarios)
     else:
-        agent = make_policy_agent(request.arm, env, policy, default_arm_settings(path, request.execute))
+        settings = default_arm_settings(path, request.execute)
+        agent = make_policy_agent(request.arm, env, policy, settings, chunk_policy=chunks)
         if request.wording != "own":
             agent = RewordedAgent(agent, spoken_instead(request.task, request.wording), request.num_envs)
     return _run(env, agent, request, episodes, console)
@@ -107,6 +117,22 @@ def planned_episodes(
     return [PlannedEpisode(E1, s, s.id, 0) for s in scenarios]
 
 
+def _other_runtime(request: EvaluationRequest, policy: PolicyCheckpoint, console: TextIO) -> ChunkPolicy | None:
+    """``policy`` by ``request.runtime``; None for the policy as it is."""
+    if request.runtime == "torch":
+        return None
+    # Imported late: ONNX takes a second that few evaluations need.
+    from flow_rag_vla.agents.deployment.runtimes import OnnxFiles, build_runtime, chunk_policy
+
+    with tempfile.TemporaryDirectory() as folder:
+        threads, rows = torch.get_num_threads(), request.num_envs
+        files = OnnxFiles(policy, Path(folder))
+        runtime = build_runtime(request.runtime, policy, files, threads=threads, batch=rows)
+    if runtime.note:
+        print(runtime.note, file=console, flush=True)
+    return chunk_policy(policy, runtime.run)
+
+
 def _run(
     env: ManipulationEnv,
     agent: Agent,
@@ -126,7 +152,9 @@ def _run(
         "wording": request.wording,
         "split": request.split,
         "seed": request.seed,
+        "runtime": request.runtime,
         **outcome(wave.records),
+        "failed_layouts": [i for i, r in enumerate(wave.records) if r.valid and r.failed],
     }
 
 

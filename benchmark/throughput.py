@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.rollout import ChunkExecutor
 from flow_rag_vla.benchmark.seeds import seed_block
 from flow_rag_vla.memory.case import FailureCase
+from flow_rag_vla.tasks.faults.registry import all_faults
 from flow_rag_vla.tasks.make import make_fleet
 from flow_rag_vla.tasks.sites import make_site
 
@@ -28,13 +30,20 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.contract import Observation
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
 
+RAW, RAW_FAULTS = "raw", "raw_faults"
+RAW_ARMS: tuple[str, ...] = (RAW, RAW_FAULTS)
+"""The environment alone, on clean scenarios and with faults."""
+
 WARM_UP_STEPS = 16
 KEYS_PER_CASE = 2
 
 
 @dataclass(frozen=True)
 class ThroughputRow:
-    """One measurement; ``raw`` steps the environment with the expert's actions, which it also computes."""
+    """One measurement; ``raw`` steps the environment with the expert's actions, which it also computes.
+
+    ``raw_faults`` does the same with every fault of the task spread over the fleet.
+    """
 
     physics: str
     num_envs: int
@@ -59,7 +68,7 @@ def measure(
         task: Gym id.
         physics: Preset.
         num_envs: Fleet size.
-        arms: ``raw`` or arms of the benchmark.
+        arms: Of ``RAW_ARMS``, or arms of the benchmark.
         num_steps: Control steps timed, after ``WARM_UP_STEPS``.
         memory_entries: Index rows that memory arms search.
         settings: Retrieval settings.
@@ -67,9 +76,13 @@ def measure(
     """
     env = make_fleet(task, num_envs, physics=physics, max_steps=260)
     site = make_site(0, task)
-    scenarios = [site.scenario(seed) for seed in seed_block("development", 0, num_envs)]
+    seeds = seed_block("development", 0, num_envs)
+    faults = itertools.cycle(all_faults(site.task.slug))
+    clean = [site.scenario(seed) for seed in seeds]
+    faulty = [site.scenario(seed, fault) for seed, fault in zip(seeds, faults, strict=False)]
     rows = []
     for arm in arms:
+        scenarios = faulty if arm == RAW_FAULTS else clean
         observation = env.load(scenarios, [0] * num_envs)
         agent = _agent(arm, env, observation, memory_entries, settings)
         if isinstance(agent, ExpertAgent):
@@ -104,7 +117,7 @@ def _agent(
     arm: str, env: ManipulationEnv, observation: Observation, memory_entries: int, settings: AgentSettings
 ) -> Agent:
     device = str(env.device)
-    if arm in ("raw", "expert"):
+    if arm in RAW_ARMS:
         return ExpertAgent(env.num_envs, device)
     policy = load_checkpoint(DEFAULT_CHECKPOINT, device)
     policy.flow.cfg.ode_steps = settings.ode_steps

@@ -31,6 +31,9 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--ode_steps", type=int, default=2)
     parser.add_argument("--execute", type=int, default=8)
+    parser.add_argument(
+        "--runtime", default="torch", choices=("torch", "compile", "onnx", "int8"), help="what runs the policy"
+    )
     parser.add_argument("--physics", default="auto")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path)
@@ -39,6 +42,8 @@ def main(argv: list[str]) -> int:
     if arguments.num_envs < 1:
         parser.error(f"--num_envs is {arguments.num_envs}, expected at least 1")
 
+    if arguments.runtime != "torch" and arguments.arm != "flow_only":
+        parser.error(f"--runtime {arguments.runtime} runs the policy of flow_only, got --arm {arguments.arm}")
     if arguments.split == "evaluation" and arguments.fault != "none":
         parser.error("evaluation layouts with faults are the benchmark's; use --split development")
 
@@ -64,6 +69,7 @@ def main(argv: list[str]) -> int:
                     physics=arguments.physics,
                     device=arguments.device,
                     wording=arguments.wording,
+                    runtime=arguments.runtime,
                 )
                 results.append(evaluate(request, console))
                 console.write(json.dumps(results[-1], sort_keys=True) + "\n")

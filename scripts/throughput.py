@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _line(row: ThroughputRow) -> str:
-    return f"{row.physics:<14} {row.num_envs:>5} {row.arm:<10} {row.env_steps_per_s:>9.0f} env-steps/s"
+    return f"{row.physics:<14} {row.num_envs:>5} {row.arm:<12} {row.env_steps_per_s:>9.0f} env-steps/s"
 
 
 def main(argv: list[str]) -> int:
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
     parser.add_argument("--physics", default="newton_mujoco,newton_mjwarp", help="comma list of presets")
     parser.add_argument("--num_envs", default="1024", help="comma list of fleet sizes")
-    parser.add_argument("--arms", default="raw,flow_only,parallel", help="comma list; raw is the environment alone")
+    parser.add_argument("--arms", default="raw,flow_only,parallel", help="arms, raw (the simulation alone), raw_faults")
     parser.add_argument("--steps", type=int, default=96, help="control steps timed")
     parser.add_argument("--memory_entries", type=int, default=2000)
     parser.add_argument("--json", type=Path)
@@ -34,13 +34,13 @@ def main(argv: list[str]) -> int:
 
     from flow_rag_vla.agents.arms import MODEL_ARMS
     from flow_rag_vla.benchmark.config import AgentSettings
-    from flow_rag_vla.benchmark.throughput import measure
+    from flow_rag_vla.benchmark.throughput import RAW_ARMS, measure
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 
     arms = arguments.arms.split(",")
     for arm in arms:
-        if arm not in ("raw", *MODEL_ARMS):
-            parser.error(f"unknown arm {arm!r}; available: raw, {', '.join(MODEL_ARMS)}")
+        if arm not in (*RAW_ARMS, *MODEL_ARMS):
+            parser.error(f"unknown arm {arm!r}; available: {', '.join((*RAW_ARMS, *MODEL_ARMS))}")
     try:
         sizes = [int(n) for n in arguments.num_envs.split(",")]
     except ValueError:

@@ -62,7 +62,7 @@ def test_an_object_far_below_its_goal_has_not_been_put_down(observe):
     assert shifts("object_plus", above)[0] == pytest.approx([0.0, 0.03, 0.0], abs=1e-6)
 
 
-@pytest.mark.parametrize(("name", "d"), [("grasp_plus", 0.045), ("grasp_minus", -0.045)])
+@pytest.mark.parametrize(("name", "d"), [("grasp_plus", 0.05), ("grasp_minus", -0.05)])
 def test_a_grasp_offset_moves_object_and_goal_along_the_long_axis(observe, name, d):
     moved, goal = shifts(name, observe(object_size_m=BAR, object_quat_b=turned(30)))
     along = [d * math.cos(math.radians(30)), d * math.sin(math.radians(30)), 0.0]
@@ -71,7 +71,7 @@ def test_a_grasp_offset_moves_object_and_goal_along_the_long_axis(observe, name,
 
 
 def test_bringing_the_grasped_spot_to_the_moved_goal_leaves_the_centre_on_the_true_goal(carry):
-    grasp = torch.tensor([0.0, 0.045, 0.0])  # a quarter turn: the long axis is the base's y axis
+    grasp = torch.tensor([0.0, 0.05, 0.0])  # a quarter turn: the long axis is the base's y axis
     centre = torch.tensor([0.5, 0.1, 0.145])
     o = carry(tuple(centre.tolist()), object_size_m=BAR, object_quat_b=turned(90), ee_pos_b=(centre + grasp).tolist())
     seen = apply_observation_correction(index("grasp_plus"), o)

@@ -41,8 +41,8 @@ from flow_rag_vla.tasks.sites import make_site
 TASK = "FlowRAG-PickPlace-Franka"
 
 
-def counts(k: int, n: int) -> dict[str, Any]:
-    return dataclasses.asdict(proportion(k, n))
+def counts(k: int, n: int, invalid: int = 0) -> dict[str, Any]:
+    return {**dataclasses.asdict(proportion(k, n)), "invalid": invalid}
 
 
 def entry(fault: str, nominal: int, informed: int, n: int = 256) -> dict[str, Any]:
@@ -78,13 +78,24 @@ def test_a_cell_is_certified_where_60_percent_fail_and_90_percent_can_succeed(no
     assert is_certified(counts(nominal, 256), counts(informed, 256)) is certified
 
 
+def test_episodes_with_invalid_physics_show_neither_hazard_nor_feasibility():
+    assert is_certified(counts(0, 256, invalid=102), counts(256, 256))
+    assert not is_certified(counts(0, 256, invalid=103), counts(256, 256))
+    assert not is_certified(counts(0, 256), counts(239, 256, invalid=17))
+
+
+def test_a_fault_whose_definition_changed_is_uncertified_though_its_parameters_are_the_same(certificate):
+    certificate["faults"]["post"]["fingerprint"] = "0" * 16
+    assert uncertified([make_site(0, TASK).scenario(1, get_fault("post"))], certificate) == ["post"]
+
+
 def test_no_episodes_certify_nothing():
     assert not is_certified(counts(0, 0), counts(0, 0))
 
 
 def test_a_changed_effect_voids_the_fingerprint():
     post = get_fault("post")
-    higher = dataclasses.replace(post, default_severity=0.19)
+    higher = dataclasses.replace(post, default_severity=0.14)
     assert fingerprint(post, TASK) == fingerprint(post, "pick_place")
     assert fingerprint(higher, TASK) != fingerprint(post, TASK)
     assert fingerprint(post, "stack") != fingerprint(post, TASK)
@@ -93,7 +104,7 @@ def test_a_changed_effect_voids_the_fingerprint():
 def test_what_is_absent_failed_or_changed_is_uncertified(certificate):
     site = make_site(0, TASK)
     post, beam, push = (site.scenario(1, get_fault(name)) for name in ("post", "beam", "push"))
-    higher = site.scenario(1, get_fault("post"), severity=0.19)
+    higher = site.scenario(1, get_fault("post"), severity=0.14)
     harmless = [site.scenario(1), site.scenario(1, get_fault("beam"), FaultClass.CONTROL)]
     assert uncertified([post, beam, push, *harmless], certificate) == ["beam", "push"]
     assert uncertified([higher], certificate) == ["post"]
@@ -111,7 +122,7 @@ def test_a_certificate_survives_its_file_and_another_schema_is_refused(certifica
         assert loaded["faults"][name]["informed"]["ci95"] == pytest.approx(row["informed"]["ci95"], abs=1e-9)
     assert load_certificate("lift", tmp_path) is None
     write_certificate({**certificate, "schema_version": 0}, tmp_path)
-    with pytest.raises(ValueError, match="schema_version is 0, expected 1"):
+    with pytest.raises(ValueError, match="schema_version is 0, expected 2"):
         load_certificate(TASK, tmp_path)
 
 

@@ -253,7 +253,7 @@ def box(**parameters: float) -> tuple[list[float], list[float]]:
     """Lower and upper corner of the obstacle in the lane whose middle is 0.53 m, base frame, m."""
     from flow_rag_vla.tasks.hazards.obstacles import MAX_HALF_EXTENTS_M, obstacle_boxes
 
-    centre, half = obstacle_boxes(loaded(parameters).value, torch.tensor([0.53]))
+    centre, half = obstacle_boxes(loaded(parameters).value, torch.tensor([0.53]), torch.tensor([0.30]))
     # Shapes can only be shrunk at run time.
     assert all(h <= most + 1e-6 for h, most in zip(half[0].tolist(), MAX_HALF_EXTENTS_M, strict=True))
     low, high = (centre - half)[0].tolist(), (centre + half)[0].tolist()
@@ -270,8 +270,8 @@ def test_without_an_obstacle_the_box_is_out_of_reach_below_the_table():
 @pytest.mark.parametrize("top_m", [0.04, 0.13, 0.19])
 def test_a_post_stands_on_the_table_in_the_middle_of_the_lane_up_to_its_top(top_m: float):
     low, high = box(post_top_m=top_m)
-    assert low == pytest.approx([0.43, -0.05, 0.001])
-    assert high == pytest.approx([0.63, -0.01, top_m])
+    assert low == pytest.approx([0.33, -0.05, 0.001])
+    assert high == pytest.approx([0.73, -0.01, top_m])
 
 
 def test_a_beam_hangs_above_its_underside_and_reaches_from_the_hand_outwards():
@@ -283,10 +283,10 @@ def test_a_beam_hangs_above_its_underside_and_reaches_from_the_hand_outwards():
 def test_walls_reach_past_the_middle_of_the_lane_from_either_side():
     low, high = box(wall_left_edge_m=0.02)
     assert low == pytest.approx([0.33, -0.05, 0.001])
-    assert high == pytest.approx([0.55, -0.01, 0.301])
+    assert high == pytest.approx([0.55, -0.01, 0.30])
     low, high = box(wall_right_edge_m=0.02)
     assert low == pytest.approx([0.51, -0.05, 0.001])
-    assert high == pytest.approx([0.73, -0.01, 0.301])
+    assert high == pytest.approx([0.73, -0.01, 0.30])
 
 
 def test_a_wall_of_negative_reach_stops_short_of_the_middle():

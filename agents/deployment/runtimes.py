@@ -1,0 +1,113 @@
+"""The policy by the name of a runtime, for evaluation and timing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from flow_rag_vla.agents.deployment.compiled import compile_policy
+from flow_rag_vla.agents.deployment.onnx_export import export_onnx
+from flow_rag_vla.agents.deployment.onnx_policy import OnnxPolicy
+from flow_rag_vla.agents.deployment.optimize import ONNX_FILE
+from flow_rag_vla.agents.deployment.policy_module import PolicyModule
+from flow_rag_vla.agents.deployment.quantization import INT8_FILE, quantize_rag_module
+from flow_rag_vla.agents.features import policy_features
+
+if TYPE_CHECKING:
+    from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.deployment.policy_module import ChunkFunction
+    from flow_rag_vla.agents.flow_rag_vla import ChunkPolicy
+    from flow_rag_vla.tasks.contract import Observation
+
+RUNTIMES: tuple[str, ...] = ("torch", "compile", "onnx", "int8")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A way to run the policy."""
+
+    name: str
+    run: ChunkFunction
+    model_bytes: int
+    """Of the file, or of the weights in memory."""
+    note: str = ""
+    """A line for the user, where something is not as asked."""
+
+
+class OnnxFiles:
+    """The ONNX files of one policy, each written to ``folder`` when it is first asked for."""
+
+    def __init__(self, policy: PolicyCheckpoint, folder: Path, full: Path | None = None) -> None:
+        """Nothing is written yet; what an earlier policy left in ``folder`` will be replaced.
+
+        Args:
+            policy: Encoder and flow.
+            folder: Where the files go.
+            full: The policy's float32 file, where it has been written already.
+        """
+        self._policy, self._folder, self._full = policy, folder, full
+
+    @cached_property
+    def full(self) -> Path:
+        """In float32."""
+        if self._full is not None:
+            return self._full
+        export_onnx(PolicyModule(self._policy), self._folder / ONNX_FILE)
+        return self._folder / ONNX_FILE
+
+    @cached_property
+    def int8(self) -> Path:
+        """With linear layers in int8."""
+        quantize_rag_module(self.full, self._folder / INT8_FILE)
+        return self._folder / INT8_FILE
+
+
+def build_runtime(name: str, policy: PolicyCheckpoint, files: OnnxFiles, *, threads: int, batch: int) -> Runtime:
+    """``policy`` by the runtime ``name``.
+
+    Args:
+        name: One of ``RUNTIMES``; ``torch`` is the policy as every other script runs it.
+        policy: Encoder and flow, with the solver steps that it is to take.
+        files: The ONNX files of the same policy.
+        threads: Of ONNX Runtime; torch has its own setting.
+        batch: Rows that a call will have; others work too, but ``compile`` would compile again.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if name not in RUNTIMES:
+        raise ValueError(f"unknown runtime {name!r}; available: {', '.join(RUNTIMES)}")
+    if name in ("torch", "compile"):
+        weights = [*policy.encoder.parameters(), *policy.flow.parameters()]
+        model_bytes = sum(weight.numel() * weight.element_size() for weight in weights)
+        if name == "torch":
+            return Runtime(name, _eager(policy), model_bytes)
+        run, note = compile_policy(PolicyModule(policy), batch)
+        return Runtime(name, run, model_bytes, note)
+    file = files.int8 if name == "int8" else files.full
+    return Runtime(name, OnnxPolicy(file, threads), file.stat().st_size)
+
+
+def _eager(policy: PolicyCheckpoint) -> ChunkFunction:
+    @torch.no_grad()
+    def run(features: torch.Tensor, instruction: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        return policy.flow.generate(policy.encoder(features, instruction), noise)
+
+    return run
+
+
+def chunk_policy(policy: PolicyCheckpoint, run: Callable[..., torch.Tensor]) -> ChunkPolicy:
+    """``run`` as what ``FlowRAGVLA`` takes its chunks from; for agents without corrections, which need the flow."""
+
+    @torch.no_grad()
+    def decide(observation: Observation, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = policy_features(observation)
+        embeddings, rows = policy.encoder.instructions.look_up(observation.instruction)
+        return features, run(features, embeddings[rows].to(features), noise)
+
+    return decide

@@ -1,0 +1,44 @@
+"""Encoder and flow with int8 linear layers, as an ONNX file; compared with torch and timed.
+
+./isaaclab.sh -p scripts/quantize_model.py --json outputs/quantize.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str]) -> int:
+    """Parse, quantise, print; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", default="default")
+    parser.add_argument("--out", type=Path, default=Path("outputs/deployment"), help="folder for the files")
+    parser.add_argument("--ode_steps", type=int, help="solver steps (default: the checkpoint's)")
+    parser.add_argument("--fleet", type=int, default=1024, help="rows of the large batch")
+    parser.add_argument("--threads", type=int, default=2, help="of the large batch; single rows have one")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args(argv)
+    if arguments.threads < 1:
+        parser.error(f"--threads is {arguments.threads}, expected at least 1")
+
+    import torch
+
+    from flow_rag_vla.benchmark.deploy import DeploymentRequest, quantize
+
+    torch.set_num_threads(arguments.threads)
+    request = DeploymentRequest(arguments.checkpoint, arguments.out, arguments.ode_steps, arguments.fleet)
+    try:
+        result = quantize(request, sys.stdout)
+    except ValueError as error:
+        parser.error(str(error))
+    if arguments.json is not None:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
