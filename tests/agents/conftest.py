@@ -33,7 +33,7 @@ def observe() -> Callable[..., Observation]:
     Every field takes a row for all environments or one row each.
     """
 
-    def make(num_envs: int = 1, **changes: object) -> Observation:
+    def make(num_envs: int = 1, instruction: tuple[str, ...] | None = None, **changes: object) -> Observation:
         rows: dict[str, object] = {
             "joint_pos": [0.0] * 7,
             "joint_vel": [0.0] * 7,
@@ -51,12 +51,11 @@ def observe() -> Callable[..., Observation]:
             "object_rgb": [0.85, 0.15, 0.15],
             "goal_pos_b": list(GOAL),
         } | changes
-        instruction = rows.pop("instruction", (INSTRUCTION,) * num_envs)
         rows.setdefault("ee_target_pos_b", rows["ee_pos_b"])
         tensors = {
             name: torch.as_tensor(row, dtype=torch.float32).expand(num_envs, -1).clone() for name, row in rows.items()
         }
-        return Observation(**tensors, instruction=instruction)
+        return Observation(**tensors, instruction=instruction or (INSTRUCTION,) * num_envs)
 
     return make
 
