@@ -21,7 +21,7 @@ from flow_rag_vla.benchmark.statistics import proportion
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.faults.registry import get_fault
 from flow_rag_vla.tasks.make import make_fleet, resolve_device
-from flow_rag_vla.tasks.registry import get_task
+from flow_rag_vla.tasks.registry import all_tasks, get_task
 from flow_rag_vla.tasks.sites import make_site
 
 if TYPE_CHECKING:
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 260
 
-WORDINGS: tuple[str, ...] = ("own", "held_out")
-"""The instruction of each episode, or texts that the policy was not trained on."""
+WORDINGS: tuple[str, ...] = ("own", "held_out", "other_task")
+"""The instruction of each episode; texts that the policy was not trained on; or, as a control, what the next task's
+episodes are told: a policy that listens then does something else."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,25 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     else:
         settings = default_arm_settings(path, request.execute)
         agent = make_policy_agent(request.arm, env, policy, settings, chunk_policy=chunks)
-        if request.wording == "held_out":
-            agent = RewordedAgent(agent, get_task(request.task).held_out_instructions, request.num_envs)
+        if request.wording != "own":
+            agent = RewordedAgent(agent, spoken_instead(request.task, request.wording), request.num_envs)
     return _run(env, agent, request, episodes, console)
+
+
+def spoken_instead(task: str, wording: str) -> tuple[str, ...]:
+    """Texts that replace the episodes' own.
+
+    Raises:
+        KeyError: an unknown task.
+        ValueError: ``wording`` is not one that replaces.
+    """
+    spec = get_task(task)
+    if wording == "held_out":
+        return spec.held_out_instructions
+    if wording != "other_task":
+        raise ValueError(f"wording {wording!r} replaces nothing; available: held_out, other_task")
+    tasks = all_tasks()
+    return tasks[(tasks.index(spec) + 1) % len(tasks)].instructions
 
 
 def planned_episodes(

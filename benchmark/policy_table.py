@@ -140,7 +140,7 @@ def _timings(
         for evaluations in (5,) if guide else request.evaluations:
             policy.flow.cfg.ode_steps = evaluations
             one = decision_ms(policy, single, 1, 30 if guide else 300)
-            many = decision_ms(policy, fleet, request.threads, 2 if guide else 20)
+            many = decision_ms(policy, fleet, request.threads, *((2, 1) if guide else (20, 10)))
             console.write(f"{name}, {evaluations} evaluations: {one.p95:.1f} ms (p95), {many.p50:.0f} ms\n")
             yield {
                 "network": name,

@@ -14,21 +14,24 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
     from flow_rag_vla.tasks.contract import Observation
 
-WARM_UP = 10
 
+def decision_ms(
+    policy: PolicyCheckpoint, observation: Observation, threads: int, repetitions: int, warm_up: int = 10
+) -> Percentiles:
+    """Milliseconds from ``observation`` to chunks for all its rows, on ``threads`` torch threads.
 
-def decision_ms(policy: PolicyCheckpoint, observation: Observation, threads: int, repetitions: int) -> Percentiles:
-    """Milliseconds from ``observation`` to chunks for all its rows, on ``threads`` torch threads."""
+    The first ``warm_up`` decisions do not count.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     rng = torch.Generator().manual_seed(0)
     taken = []
     try:
-        for i in range(WARM_UP + repetitions):
+        for i in range(warm_up + repetitions):
             noise = policy.flow.noise(observation.num_envs, rng)
             start = time.perf_counter()
             policy.flow.generate(policy.encoder.encode(observation), noise)
-            if i >= WARM_UP:
+            if i >= warm_up:
                 taken.append(1000.0 * (time.perf_counter() - start))
     finally:
         torch.set_num_threads(before)

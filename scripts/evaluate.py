@@ -24,7 +24,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--arm", default="flow_only", choices=("flow_only", "expert", "nominal_expert"))
     parser.add_argument("--fault", default="none", help="a fault of tasks/README.md, at its default severity")
     parser.add_argument(
-        "--wording", default="own", choices=("own", "held_out"), help="held_out: texts that no demonstration used"
+        "--wording",
+        default="own",
+        choices=("own", "held_out", "other_task"),
+        help="held_out: texts that no demonstration used",
     )
     parser.add_argument("--ode_steps", type=int, default=2)
     parser.add_argument("--execute", type=int, default=8)

@@ -33,7 +33,7 @@ def observe() -> Callable[..., Observation]:
     Every field takes a row for all environments or one row each.
     """
 
-    def make(num_envs: int = 1, instruction: tuple[str, ...] = (), **changes: object) -> Observation:
+    def make(num_envs: int = 1, instruction: tuple[str, ...] | None = None, **changes: object) -> Observation:
         rows: dict[str, object] = {
             "joint_pos": [0.0] * 7,
             "joint_vel": [0.0] * 7,
