@@ -92,7 +92,7 @@ class FaultClass(StrEnum):
 class Observation:
     """What a real robot could sense, one row per environment; nothing privileged.
 
-    Tensors are float32 on the simulation device.  Poses of object and goal are *perceived* poses, which a fault may
+    Tensors but ``rgb`` are float32 on the simulation device.  Poses of object and goal are *perceived* poses, which a fault may
     bias.  Forces are totals over contacts with anything, with sensor noise; they never name an obstacle.
     """
 
@@ -130,6 +130,8 @@ class Observation:
     """(num_envs, 3) perceived goal for the object centre, m."""
     instruction: tuple[str, ...]
     """num_envs instruction texts."""
+    rgb: torch.Tensor | None = None
+    """(num_envs, height, width, 3) uint8, the camera's pictures; None where none were taken."""
 
     @property
     def num_envs(self) -> int:
@@ -138,7 +140,8 @@ class Observation:
 
     def _map(self, tensor_fn: Callable[[torch.Tensor], torch.Tensor], instruction: tuple[str, ...]) -> Self:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "instruction"}
-        return type(self)(**{name: tensor_fn(v) for name, v in values.items()}, instruction=instruction)
+        mapped = {name: None if v is None else tensor_fn(v) for name, v in values.items()}
+        return type(self)(**mapped, instruction=instruction)
 
     def clone(self) -> Self:
         """A copy that later simulation steps cannot change."""
