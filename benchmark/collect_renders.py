@@ -98,4 +98,5 @@ def _look(
     values["object_rgb"] = appearance.object_rgb
     values["rgb"] = seen.rgb
     values["layout_seed"] = layout_seeds
+    values["goal_shown"] = torch.full_like(rows, not env.task.area.goal_above_object)
     return {name: value[rows].clone() for name, value in values.items()}

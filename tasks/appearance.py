@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from flow_rag_vla.tasks.camera import LIGHT_DIRECTION, TABLE_RGB, Appearance
+from flow_rag_vla.tasks.camera import BACKGROUND_RGB, LIGHT_DIRECTION, TABLE_RGB, Appearance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,10 @@ AIM_JITTER_M = 0.004
 OWN_COLOUR_SHARE, COLOUR_STD = 0.75, 0.04
 """Share of objects that keep their palette colour but for a deviation; the others get any colour."""
 
-TABLE_STD, LIGHT_STD = 0.12, 0.35
+PLAIN_SHARE = 0.4
+"""Share of pictures whose table and background keep nearly their own colours."""
+
+TABLE_STD, PLAIN_STD, LIGHT_STD = 0.12, 0.02, 0.35
 
 
 def random_appearance(rng: np.random.Generator, object_rgb: torch.Tensor) -> Appearance:
@@ -41,13 +44,16 @@ def random_appearance(rng: np.random.Generator, object_rgb: torch.Tensor) -> App
     reach = np.where(displaced, DISPLACED_M, JITTER_M)
     own = object_rgb.cpu().numpy() + COLOUR_STD * rng.standard_normal((n, 3))
     colour = np.where(rng.random((n, 1)) < OWN_COLOUR_SHARE, own, rng.random((n, 3)))
+    plain = rng.random((n, 1)) < PLAIN_SHARE
     table = np.array(TABLE_RGB) * rng.uniform(0.5, 1.2, (n, 1)) + TABLE_STD * rng.standard_normal((n, 3))
+    table = np.where(plain, np.array(TABLE_RGB) + PLAIN_STD * rng.standard_normal((n, 3)), table)
+    background = np.where(plain, np.array(BACKGROUND_RGB), rng.random((n, 3)))
     return Appearance(
         camera_shift_m=rows(rng.uniform(-1.0, 1.0, (n, 3)) * reach),
         target_shift_m=rows(rng.uniform(-AIM_JITTER_M, AIM_JITTER_M, (n, 3))),
         object_rgb=rows(colour.clip(0.02, 0.98)),
         table_rgb=rows(table.clip(0.05, 0.98)),
-        background_rgb=rows(rng.random((n, 3))),
+        background_rgb=rows(background),
         light_direction=_triple(np.array(LIGHT_DIRECTION) + LIGHT_STD * rng.standard_normal(3)),
     )
 

@@ -92,8 +92,8 @@ class FaultClass(StrEnum):
 class Observation:
     """What a real robot could sense, one row per environment; nothing privileged.
 
-    Tensors but ``rgb`` are float32 on the simulation device.  Poses of object and goal are *perceived* poses, which a fault may
-    bias.  Forces are totals over contacts with anything, with sensor noise; they never name an obstacle.
+    Tensors but ``rgb`` are float32 on the simulation device.  Poses of object and goal are *perceived* poses, which a
+    fault may bias.  Forces are totals over contacts with anything, with sensor noise; they never name an obstacle.
     """
 
     joint_pos: torch.Tensor
