@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MODEL_ARMS, ArmSettings, bank_of, build_agent
+from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION, load_vision
+from flow_rag_vla.agents.vision.percept import VisualPercept
+from flow_rag_vla.agents.vision.sighted_agent import SightedAgent
 from flow_rag_vla.benchmark.config import AgentSettings
 from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.vision.cnn import CnnEncoder
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
     from flow_rag_vla.tasks.scenario import Scenario
@@ -41,6 +45,17 @@ def default_arm_settings(checkpoint: Path, execute: int | None = None) -> ArmSet
     )
 
 
+def vision_encoder(obs: str, vision: str, device: str = "cpu") -> CnnEncoder | None:
+    """The network that agents see with where ``obs`` is ``rgb``; ``default`` is the one that ships with the project.
+
+    Raises:
+        ValueError: the checkpoint is not readable.
+    """
+    if obs != "rgb":
+        return None
+    return load_vision(DEFAULT_VISION if vision == "default" else Path(vision), device).encoder
+
+
 def make_expert(arm: str, env: ManipulationEnv, scenarios: Sequence[Scenario]) -> ExpertAgent:
     """The expert ``arm`` for one wave of ``scenarios``."""
     expert = ExpertAgent(env.num_envs, str(env.device), informed=arm == "expert")
@@ -56,9 +71,10 @@ def make_policy_agent(
     memory: FailureMemory | None = None,
     *,
     remembers: bool = False,
+    vision: CnnEncoder | None = None,
 ) -> Agent:
-    """``arm`` for ``env``; it consults ``memory`` as it is now, and writes nothing to it."""
-    return build_agent(
+    """``arm`` for ``env``, seeing through ``vision``; it consults ``memory`` as it is now, and writes nothing to it."""
+    agent = build_agent(
         arm,
         policy,
         None if memory is None else memory.frozen(),
@@ -68,3 +84,6 @@ def make_policy_agent(
         device=str(env.device),
         remembers=remembers,
     )
+    if vision is None:
+        return agent
+    return SightedAgent(agent, VisualPercept(vision, env.num_envs, str(env.device)))

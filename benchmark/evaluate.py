@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flow_rag_vla.agents.checkpoint import load_checkpoint
-from flow_rag_vla.benchmark.actors import EXPERTS, checkpoint_path, default_arm_settings, make_expert, make_policy_agent
+from flow_rag_vla.benchmark.actors import (
+    EXPERTS,
+    checkpoint_path,
+    default_arm_settings,
+    make_expert,
+    make_policy_agent,
+    vision_encoder,
+)
 from flow_rag_vla.benchmark.plan import E1, PlannedEpisode, Unit
 from flow_rag_vla.benchmark.progress import Progress
 from flow_rag_vla.benchmark.rollout import run_wave
@@ -41,15 +48,21 @@ class EvaluationRequest:
     execute: int
     physics: str
     device: str
+    obs: str = "state"
+    vision: str = "default"
+    """Vision checkpoint, where ``obs`` is ``rgb``."""
 
 
 def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     """Task, n and success with its Wilson interval, as JSON-able values.
 
     Raises:
-        ValueError: an unknown task, preset or checkpoint.
+        ValueError: an unknown task, preset or checkpoint, or an expert that is to see pictures.
         KeyError: an unknown fault.
     """
+    if request.obs == "rgb" and request.arm in EXPERTS:
+        raise ValueError(f"arm {request.arm!r} is told the state and looks at no pictures; use --obs state")
+    vision = vision_encoder(request.obs, request.vision, resolve_device(request.device))
     fault = None if request.fault == "none" else get_fault(request.fault)
     site = make_site(SPLITS[request.split].start + request.seed * MAX_SITES, request.task)
     scenarios = [site.scenario(seed, fault) for seed in seed_block(request.split, request.seed, request.num_envs)]
@@ -59,12 +72,17 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
         policy = load_checkpoint(path, resolve_device(request.device))
         policy.flow.cfg.ode_steps = request.ode_steps
     env = make_fleet(
-        request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS
+        request.task,
+        request.num_envs,
+        physics=request.physics,
+        device=request.device,
+        max_steps=MAX_STEPS,
+        camera=vision is not None,
     )
     if policy is None:
         agent = make_expert(request.arm, env, scenarios)
     else:
-        agent = make_policy_agent(request.arm, env, policy, default_arm_settings(path, request.execute))
+        agent = make_policy_agent(request.arm, env, policy, default_arm_settings(path, request.execute), vision=vision)
     return _run(env, agent, request, [PlannedEpisode(E1, s, s.id, 0) for s in scenarios], console)
 
 
@@ -77,7 +95,7 @@ def _run(
 ) -> dict[str, Any]:
     unit = Unit(request.arm, 0, request.num_envs, tuple(episodes))
     with Progress(request.num_envs, "episodes", console) as progress:
-        wave = run_wave(env, agent, unit, episodes, 0.0, progress.update)
+        wave = run_wave(env, agent, unit, episodes, 0.0, progress.update, images=request.obs == "rgb")
     env.close()
     valid = [r for r in wave.records if r.valid]
     success = proportion(sum(r.succeeded for r in valid), len(valid))
@@ -86,6 +104,7 @@ def _run(
     return {
         "task": request.task,
         "arm": request.arm,
+        "obs": request.obs,
         "fault": request.fault,
         "fault_class": str(FaultClass.CLEAN if request.fault == "none" else get_fault(request.fault).fault_class),
         "split": request.split,

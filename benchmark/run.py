@@ -23,6 +23,7 @@ from flow_rag_vla.agents.arms import (
 )
 from flow_rag_vla.agents.checkpoint import PolicyCheckpoint, load_checkpoint
 from flow_rag_vla.agents.demonstration_bank import DemonstrationBank
+from flow_rag_vla.benchmark.actors import vision_encoder
 from flow_rag_vla.benchmark.certificate import load_certificate, uncertified
 from flow_rag_vla.benchmark.config import BenchmarkSettings
 from flow_rag_vla.benchmark.errors import UsageError
@@ -120,6 +121,7 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
     """
     settings = resolve_settings(settings)
     policy = _load_policy(settings)
+    vision_encoder(settings.obs, settings.vision)
     scenario_file = _scenario_file(settings)
     plan = plan_run(settings, scenario_file)
     parse_latency(settings.latency, settings.arms, {})
@@ -230,14 +232,16 @@ def _run_units(
         physics=settings.physics,
         device=settings.device,
         max_steps=settings.max_steps,
+        camera=settings.obs == "rgb",
     )
+    vision = vision_encoder(settings.obs, settings.vision, settings.device)
     probe = _Probe(settings, policy, plan, directory, env)
     total = sum(len(unit.episodes) for unit in waiting)
     finished = 0
     with Progress(total, "episodes", console) as progress:
         for unit in waiting:
             latency = _latency(directory, settings, unit, probe, console)
-            context = UnitContext(directory, plan, env, policy, _arm_settings(settings, latency), latency)
+            context = UnitContext(directory, plan, env, policy, _arm_settings(settings, latency), latency, vision)
             note = f"{unit.arm} round {unit.round}"
             run_unit(context, unit, lambda n, d=finished, t=note: progress.update(d + n, t))
             finished += len(unit.episodes)

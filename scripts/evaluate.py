@@ -21,6 +21,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--split", default="development", choices=("development", "evaluation"))
     parser.add_argument("--arm", default="flow_only", choices=("flow_only", "expert", "nominal_expert"))
     parser.add_argument("--fault", default="none", help="a fault of tasks/README.md, at its default severity")
+    parser.add_argument("--obs", default="state", choices=("state", "rgb"), help="what objects are perceived from")
+    parser.add_argument("--vision", default="default", help="vision checkpoint, for --obs rgb")
     parser.add_argument("--ode_steps", type=int, default=2)
     parser.add_argument("--execute", type=int, default=8)
     parser.add_argument("--physics", default="auto")
@@ -49,6 +51,8 @@ def main(argv: list[str]) -> int:
         execute=arguments.execute,
         physics=arguments.physics,
         device=arguments.device,
+        obs=arguments.obs,
+        vision=arguments.vision,
     )
     try:
         with quiet_console(arguments.log) as console:

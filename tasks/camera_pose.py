@@ -23,9 +23,7 @@ def _quat_of_matrix(rotation: torch.Tensor) -> torch.Tensor:
     m = rotation
     trace = m[:, 0, 0] + m[:, 1, 1] + m[:, 2, 2]
     # 4 q q^T, whose columns are all multiples of q; the one with the largest diagonal is the safest.
-    off = torch.stack(
-        [m[:, 2, 1] - m[:, 1, 2], m[:, 0, 2] - m[:, 2, 0], m[:, 1, 0] - m[:, 0, 1]], dim=1
-    )
+    off = torch.stack([m[:, 2, 1] - m[:, 1, 2], m[:, 0, 2] - m[:, 2, 0], m[:, 1, 0] - m[:, 0, 1]], dim=1)
     outer = torch.zeros(len(m), 4, 4, dtype=m.dtype, device=m.device)
     eye = torch.eye(3, dtype=m.dtype, device=m.device)
     outer[:, :3, :3] = m + m.transpose(1, 2) + (1.0 - trace).reshape(-1, 1, 1) * eye

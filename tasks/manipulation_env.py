@@ -173,14 +173,10 @@ class ManipulationEnv(DirectRLEnv):
         return self._goal_pos_b
 
     def observe(self, *, images: bool = False, appearance: Appearance | None = None) -> Observation:
-        """What the robots sense now (computed once per control step).
+        """What the robots sense now (computed once per control step), with ``images`` the camera's pictures too.
 
-        Args:
-            images: Take the camera's pictures as well; costs more than a control step.
-            appearance: Randomises how the pictures look.
-
-        Raises:
-            ValueError: pictures are asked for and there is no camera.
+        Pictures cost more than a control step; ``appearance`` randomises their looks.  Raises ``ValueError`` where
+        there is no camera.
         """
         if not images:
             return self._observation
@@ -191,9 +187,8 @@ class ManipulationEnv(DirectRLEnv):
     def _visible(self) -> Visible:
         object_pos, _ = self._object_pose_b()
         error = perceived_object(object_pos, self._events.held, self._hazards) - object_pos
-        marked = self._base is None and not self.task.area.goal_above_object
-        below = self._goal_pos_b - self._goal_pos_b.new_tensor([0.0, 0.0, 0.5]) * self._size
-        return Visible(self._colour, below if marked else torch.full_like(below, torch.nan), camera_shift_b=-error)
+        underside = self._goal_pos_b - self._size * self._size.new_tensor([0.0, 0.0, 0.5])
+        return Visible(self._colour, underside if self.task.marks_goal else underside * torch.nan, -error)
 
     def _sense(self) -> Observation:
         tcp_pos, quat = self._ee.tcp_pose_b()
