@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -77,7 +77,7 @@ class AsynchronousEncoder:
             future = self._worker.submit(self._encoder.encode, observation.clone())
             self._under_way = _Request(future, self._clock(), self._calls)
         if self._newest is None:
-            self._under_way.future.result()
+            wait([self._under_way.future])
             self._collect()
         if self._newest is None:
             raise RuntimeError("the worker has finished and left no result")

@@ -24,8 +24,8 @@ MOVED_M = 0.02
 
 MOVED_SPREADS = 4.0
 
-MAX_WEIGHT_LOOKS = 6.0
-"""The past counts at most as much as this many sightings as sure as the present one."""
+MAX_WEIGHT = 6.0 / 0.003**2
+"""The past counts at most as much as six sightings with an expected error of 3 mm."""
 
 IN_HAND_GAIN = 0.25
 """How far one picture moves the belief of where in the hand an object is."""
@@ -109,7 +109,7 @@ class VisualPercept:
         self._in_hand = torch.where(
             self._held.unsqueeze(1), self._in_hand + gain * (offset - self._in_hand), self._in_hand
         )
-        past = torch.where(moved | (self._weight == 0), 0.0, self._weight.minimum(MAX_WEIGHT_LOOKS * weight))
+        past = torch.where(moved | (self._weight == 0), 0.0, self._weight.clamp(max=MAX_WEIGHT))
         self._pos = _blend(self._pos, past, seen.object_pos_b, weight)
         self._yaw_4 = _blend(self._yaw_4, past, seen.yaw_4, weight)
         self._yaw_2 = _blend(self._yaw_2, past, seen.yaw_2, weight)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 
 from flow_rag_vla.agents.features import ELONGATED_RATIO, POSITION_SCALE_M, SIZE_SCALE_M, WORKSPACE_CENTRE_M
 
@@ -13,9 +14,19 @@ HEADS: tuple[tuple[str, int], ...] = (
     ("object_pos", 3), ("object_spread", 3), ("yaw_4", 2), ("yaw_2", 2), ("pitch", 1), ("size", 3), ("rgb", 3),
     ("goal_xy", 2), ("goal_spread", 2),
 )  # fmt: skip
-"""Name and width of each output, in order; spreads are logarithms of mean absolute errors."""
+"""Name and width of each output, in order; ``log_spread`` makes logarithms of mean absolute errors of spreads."""
 
 NUM_OUTPUTS = sum(width for _, width in HEADS)
+
+
+MIN_SPREAD = math.log(0.0005 / POSITION_SCALE_M)
+"""The network never claims to be surer than half a millimetre."""
+
+
+def log_spread(output: torch.Tensor) -> torch.Tensor:
+    """Logarithm of an expected error from what the network puts out: softly above ``MIN_SPREAD``."""
+    # A hard limit would have no gradient below it: a network that was too sure once would stay so.
+    return MIN_SPREAD + functional.softplus(output - MIN_SPREAD)
 
 
 @dataclass(frozen=True)
@@ -48,14 +59,14 @@ def sighting(outputs: torch.Tensor) -> Sighting:
     centre = outputs.new_tensor(WORKSPACE_CENTRE_M)
     return Sighting(
         object_pos_b=centre + POSITION_SCALE_M * part["object_pos"],
-        object_spread_m=POSITION_SCALE_M * part["object_spread"].exp(),
+        object_spread_m=POSITION_SCALE_M * log_spread(part["object_spread"]).exp(),
         yaw_4=part["yaw_4"],
         yaw_2=part["yaw_2"],
         pitch=part["pitch"].clamp(-1.0, 1.0),
         object_size_m=(SIZE_SCALE_M * (1.0 + part["size"])).clamp(min=0.005),
         object_rgb=part["rgb"].clamp(0.0, 1.0),
         goal_xy_b=centre[:2] + POSITION_SCALE_M * part["goal_xy"],
-        goal_spread_m=POSITION_SCALE_M * part["goal_spread"].exp(),
+        goal_spread_m=POSITION_SCALE_M * log_spread(part["goal_spread"]).exp(),
     )
 
 
@@ -73,7 +84,3 @@ def quat_of(yaw: torch.Tensor, pitch: torch.Tensor) -> torch.Tensor:
     about_y = -torch.asin(pitch.clamp(-1.0, 1.0)) / 2
     sy, cy, sz, cz = torch.sin(about_y), torch.cos(about_y), torch.sin(yaw / 2), torch.cos(yaw / 2)
     return torch.stack([-sz * sy, cz * sy, sz * cy, cz * cy], dim=1)
-
-
-MIN_SPREAD = math.log(0.0005 / POSITION_SCALE_M)
-"""The network never claims to be surer than half a millimetre."""

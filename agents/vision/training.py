@@ -22,7 +22,7 @@ from flow_rag_vla.agents.features import (
 )
 from flow_rag_vla.agents.vision.cnn import CnnEncoder, CnnEncoderCfg, normalised
 from flow_rag_vla.agents.vision.proprioception import proprioception
-from flow_rag_vla.agents.vision.sighting import HEADS, MIN_SPREAD
+from flow_rag_vla.agents.vision.sighting import HEADS, log_spread
 
 UPRIGHT = 0.95
 """Cosine of the tilt above which yaw means anything."""
@@ -35,6 +35,8 @@ BRIGHTNESS, CONTRAST, CHANNEL_GAIN, NOISE_STD = 0.10, 0.20, 0.06, 0.02
 
 
 NOISE_PATTERNS = 8
+
+BETA = 0.5
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class LabelledPictures:
 
 LABELS: tuple[str, ...] = ("object_pos", "yaw_4", "yaw_2", "pitch", "size", "rgb", "goal_xy")
 _WIDTH = dict(HEADS)
-_WEIGHT = {"object_pos": 1.0, "yaw_4": 0.5, "yaw_2": 0.5, "pitch": 0.2, "size": 0.5, "rgb": 0.5, "goal_xy": 0.3}
+_WEIGHT = {"object_pos": 2.0, "yaw_4": 0.5, "yaw_2": 0.5, "pitch": 0.2, "size": 0.5, "rgb": 0.5, "goal_xy": 0.3}
 
 
 @dataclass
@@ -139,8 +141,10 @@ def vision_loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         if spread_name is None:
             term = functional.smooth_l1_loss(said[name], target, beta=0.02, reduction="none")
         else:
-            spread = said[spread_name].clamp(min=MIN_SPREAD)
+            spread = log_spread(said[spread_name])
             term = (said[name] - target).abs() * torch.exp(-spread) + spread
+            # beta-NLL (Seitzer et al. 2022): otherwise what is easy to see drowns what is hard.
+            term = term * torch.exp(BETA * spread.detach())
         total = total + _WEIGHT[name] * (term * known).sum() / known.sum().clamp(min=1)
     return total
 
