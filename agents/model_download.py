@@ -45,9 +45,9 @@ def fetch(model: str) -> str:
 def _download(model: str, folder: Path) -> str:
     """Fetch what is missing; returns the commit that the hub says it is."""
     # Imported late: it costs a second and nothing else needs it.
+    from httpx import HTTPError
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-    from httpx import HTTPError
 
     entry = MODELS[model]
     missing = missing_files(model)

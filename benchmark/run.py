@@ -331,6 +331,7 @@ class _Probe:
                     settings,
                     self._observations(),
                     lambda done: progress.update(done, "latency probe"),
+                    vision_encoder(self._settings.obs, self._settings.vision, self._settings.device),
                 )
         return self._timings
 
@@ -342,7 +343,8 @@ class _Probe:
     def _observations(self) -> list[Observation]:
         scenarios = [e.scenario for e in self._plan.units[0].episodes][: self._env.num_envs]
         padded = scenarios + [scenarios[0]] * (self._env.num_envs - len(scenarios))
-        observation = self._env.load(padded, [0] * self._env.num_envs)
+        self._env.load(padded, [0] * self._env.num_envs)
+        observation = self._env.observe(images=self._settings.obs == "rgb")
         count = min(PROBE_OBSERVATIONS, self._env.num_envs)
         return [observation.select(torch.tensor([i], device=self._env.device)) for i in range(count)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flow_rag_vla.agents.features import NUM_POLICY_FEATURES
 from flow_rag_vla.agents.demonstration_set import DemonstrationSet, load_demonstrations
+from flow_rag_vla.agents.features import NUM_POLICY_FEATURES
 from flow_rag_vla.agents.training import TrainingCfg, train_policy
 
 

@@ -65,7 +65,7 @@ def test_without_weights_the_message_says_which_files_belong_where(tmp_path, mon
         load_dinov2()
     message = str(caught.value)
     assert "\n" not in message
-    assert f"put config.json and model.safetensors of https://huggingface.co/facebook/dinov2-small into " in message
+    assert "put config.json and model.safetensors of https://huggingface.co/facebook/dinov2-small into " in message
     assert str(tmp_path / "models" / "dinov2-small") in message
 
 
