@@ -5,6 +5,9 @@ picture costs more than a control step.  What perception may not see is left out
 (``HIDDEN_PRIMS``), not painted over: no hidden obstacle can occlude anything, or throw a shadow.
 """
 
+# Newton's model holds optional arrays, and Warp's types do not describe themselves.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import math

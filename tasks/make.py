@@ -83,7 +83,7 @@ def _with_camera(env_type: type[ManipulationEnv], cfg: ManipulationEnvCfg) -> Ma
     from flow_rag_vla.tasks.camera import FleetCamera, add_goal_marker
 
     # Meshes that collide with nothing are not even loaded where nobody looks.
-    cfg.sim.physics.load_visual_shapes = True
+    cfg.sim.physics.load_visual_shapes = True  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
     add_goal_marker(cfg.scene)
     env = env_type(cfg)
     env.camera = FleetCamera(env.scene.env_origins)

@@ -74,7 +74,7 @@ class DinoV2Encoder(nn.Module):
             ValueError: ``side_px`` is no multiple of the patches' edge.
         """
         super().__init__()
-        patch = backbone.config.patch_size
+        patch = int(backbone.config.patch_size)  # pyright: ignore[reportArgumentType] (a pair in no DINOv2)
         if side_px < patch or side_px % patch:
             raise ValueError(f"side_px is {side_px}, expected a multiple of the patch size {patch}")
         self.backbone, self.side_px = backbone, side_px
@@ -82,8 +82,6 @@ class DinoV2Encoder(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.projection = nn.Sequential(nn.Linear(width, EMBEDDING_DIM), nn.LayerNorm(EMBEDDING_DIM))
-        self.register_buffer("_mean", torch.tensor(IMAGE_MEAN).reshape(1, 3, 1, 1), persistent=False)
-        self.register_buffer("_std", torch.tensor(IMAGE_STD).reshape(1, 3, 1, 1), persistent=False)
 
     @property
     def embedding_dim(self) -> int:
@@ -94,7 +92,8 @@ class DinoV2Encoder(nn.Module):
         """State embeddings (n, 512) of pictures (n, height, width, 3), uint8, and proprioception (n, k)."""
         image = rgb.permute(0, 3, 1, 2).float() / 255.0
         image = functional.interpolate(image, (self.side_px, self.side_px), mode="bilinear", antialias=True)
-        token = self.backbone(pixel_values=(image - self._mean) / self._std).pooler_output
+        mean, std = (image.new_tensor(values).reshape(1, 3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
+        token = self.backbone(pixel_values=(image - mean) / std).pooler_output
         return self.projection(torch.cat([token, felt], dim=1))
 
     @torch.no_grad()

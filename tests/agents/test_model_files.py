@@ -47,7 +47,7 @@ def test_unknown_files_are_trusted_once_and_then_held_to_it(folder):
     assert lock["sha256"]["model.safetensors"] == hashlib.sha256(b"weights").hexdigest()
     assert "have their recorded sha256" in fetch("dinov2-small")
     (folder / "model.safetensors").write_bytes(b"other weights")
-    with pytest.raises(ValueError, match="model.safetensors has sha256 .*, expected"):
+    with pytest.raises(ValueError, match=r"model\.safetensors has sha256 .*, expected"):
         fetch("dinov2-small")
 
 
@@ -63,7 +63,7 @@ def test_files_that_are_missing_cannot_be_verified_or_recorded(folder):
     (folder / "config.json").write_text("{}")
     assert missing_files("dinov2-small") == ["model.safetensors"]
     for act in (verify, lambda model: record(model, "none")):
-        with pytest.raises(ValueError, match="lacks model.safetensors"):
+        with pytest.raises(ValueError, match=r"lacks model\.safetensors"):
             act("dinov2-small")
 
 

@@ -88,7 +88,7 @@ def test_hidden_obstacles_would_be_seen_if_they_were_not_left_out(seeing, faults
     assert len(obstacles) >= 3
     hidden = pictures(seeing, twins(faults))
     model = NewtonManager.get_model()
-    flags = wp.to_torch(model.shape_flags)
+    flags = wp.to_torch(model.shape_flags)  # pyright: ignore[reportArgumentType]
     rows = [i for i, label in enumerate(model.shape_label) if "/Obstacle/" in label]
     flags[rows] |= int(ShapeFlags.VISIBLE)
     model.bvh_build_shapes(NewtonManager.get_state_0())

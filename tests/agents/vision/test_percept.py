@@ -162,11 +162,15 @@ class Recorder:
         self.given.append(observation)
 
 
-def test_a_sighted_agent_never_reads_the_state_that_the_simulator_perceives(percept, eyes, observe):
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+def test_a_sighted_agent_never_reads_the_state_that_the_simulator_perceives(percept, eyes, observe, recorder):
     """The object fields of the observation are NaN: nothing that the agent is given may depend on them."""
     nan = {name: [math.nan] * n for name, n in {"object_pos_b": 3, "object_quat_b": 4, "object_size_m": 3}.items()}
     blind = observe(**nan, object_rgb=[math.nan] * 3)
-    recorder = Recorder()
     agent = SightedAgent(recorder, percept)
     agent.reset(["a"], [0])
     eyes.next = seeing((0.5, -0.25, 0.03))
@@ -181,8 +185,7 @@ def test_a_sighted_agent_never_reads_the_state_that_the_simulator_perceives(perc
                 assert value.isfinite().all(), item.name
 
 
-def test_a_sighted_agent_is_told_its_goal(percept, eyes, observe):
-    recorder = Recorder()
+def test_a_sighted_agent_is_told_its_goal(percept, eyes, observe, recorder):
     agent = SightedAgent(recorder, percept)
     agent.reset(["a"], [0])
     eyes.next = seeing((0.5, -0.25, 0.03))
