@@ -10,7 +10,6 @@ picture costs more than a control step.  What perception may not see is left out
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from newton import ShapeFlags
 from newton.sensors import SensorTiledCamera
 
 from flow_rag_vla.tasks.camera_pose import quat_of_view
+from flow_rag_vla.tasks.contract import FRONT_VIEW, CameraView
 
 if TYPE_CHECKING:
     from isaaclab.scene import InteractiveSceneCfg
@@ -41,21 +41,6 @@ LIGHT_DIRECTION = (-0.577, 0.577, -0.577)
 
 _TRANSPARENT = SensorTiledCamera.ClearData(clear_color=0)
 """Where no ray hits anything.  Constant, since the renderer compiles a kernel for each clear colour."""
-
-
-@dataclass(frozen=True)
-class CameraView:
-    """Where a camera stands, what it looks at, and its pixels; metres in the robot-base frame."""
-
-    eye_m: tuple[float, float, float]
-    target_m: tuple[float, float, float]
-    fov_y_rad: float
-    width: int
-    height: int
-
-
-FRONT_VIEW = CameraView((1.24, -0.02, 0.86), (0.51, -0.02, 0.08), math.radians(30.0), 128, 80)
-"""Across the table from the robot: the whole workspace, a pixel about 6 mm wide."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Suffixes: ``_b`` robot-base frame (the base stands at the origin of its environm
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
@@ -86,6 +87,22 @@ class FaultClass(StrEnum):
     AVOIDABLE = "avoidable"
     EXOGENOUS = "exogenous"
     CONTROL = "control"
+
+
+@dataclass(frozen=True)
+class CameraView:
+    """A camera as its calibration has it: where it stands, what it looks at; metres in the robot-base frame."""
+
+    eye_m: tuple[float, float, float]
+    target_m: tuple[float, float, float]
+    fov_y_rad: float
+    width: int
+    """Pixels."""
+    height: int
+
+
+FRONT_VIEW = CameraView((1.24, -0.02, 0.86), (0.51, -0.02, 0.08), math.radians(30.0), 128, 80)
+"""Across the table from the robot: the whole workspace, a pixel about 6 mm wide."""
 
 
 @dataclass(frozen=True)

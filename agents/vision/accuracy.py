@@ -25,7 +25,7 @@ def accuracy(net: CnnEncoder, folder: Path) -> list[str]:
     data = load_pictures(folder)
     with torch.no_grad():
         parts = zip(data.rgb.split(128), data.felt.split(128), strict=True)
-        outputs = torch.cat([net.head(net(normalised(rgb), felt)) for rgb, felt in parts])
+        outputs = torch.cat([net.outputs(net(normalised(rgb), felt)) for rgb, felt in parts])
     width = dict(HEADS)
     said = dict(zip((n for n, _ in HEADS), outputs.split([w for _, w in HEADS], dim=1), strict=True))
     true = dict(zip(LABELS, data.labels.split([width[n] for n in LABELS], dim=1), strict=True))

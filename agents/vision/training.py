@@ -20,7 +20,8 @@ from flow_rag_vla.agents.features import (
     observation_from_fields,
     rotation_matrix,
 )
-from flow_rag_vla.agents.vision.cnn import CnnEncoder, CnnEncoderCfg, normalised
+from flow_rag_vla.agents.vision.cnn import GOAL, OBJECT, CnnEncoder, CnnEncoderCfg, normalised
+from flow_rag_vla.agents.vision.projection import Projection
 from flow_rag_vla.agents.vision.proprioception import proprioception
 from flow_rag_vla.agents.vision.sighting import HEADS, log_spread
 
@@ -38,6 +39,9 @@ NOISE_PATTERNS = 8
 
 BETA = 0.5
 
+WINDOW_JITTER_PX = 5.0
+HEAT_WEIGHT = 0.3
+
 
 @dataclass(frozen=True)
 class LabelledPictures:
@@ -54,7 +58,7 @@ class LabelledPictures:
 
 LABELS: tuple[str, ...] = ("object_pos", "yaw_4", "yaw_2", "pitch", "size", "rgb", "goal_xy")
 _WIDTH = dict(HEADS)
-_WEIGHT = {"object_pos": 2.0, "yaw_4": 0.5, "yaw_2": 0.5, "pitch": 0.2, "size": 0.5, "rgb": 0.5, "goal_xy": 0.3}
+_WEIGHT = {"object_pos": 2.0, "yaw_4": 0.5, "yaw_2": 0.5, "pitch": 0.2, "size": 2.0, "rgb": 2.0, "goal_xy": 0.3}
 
 
 @dataclass
@@ -62,11 +66,11 @@ class VisionTrainingCfg:
     """Settings of ``train_vision``."""
 
     epochs: int = 8
-    batch_size: int = 128
+    batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
     warm_up: int = 100
-    channels: int = 48
+    channels: int = 24
     seed: int = 0
 
 
@@ -139,7 +143,7 @@ def vision_loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         target = torch.where(known, true[name], said[name].detach())
         spread_name = {"object_pos": "object_spread", "goal_xy": "goal_spread"}.get(name)
         if spread_name is None:
-            term = functional.smooth_l1_loss(said[name], target, beta=0.02, reduction="none")
+            term = functional.smooth_l1_loss(said[name], target, beta=0.1, reduction="none")
         else:
             spread = log_spread(said[spread_name])
             term = (said[name] - target).abs() * torch.exp(-spread) + spread
@@ -147,6 +151,34 @@ def vision_loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             term = term * torch.exp(BETA * spread.detach())
         total = total + _WEIGHT[name] * (term * known).sum() / known.sum().clamp(min=1)
     return total
+
+
+def heat_loss(heat: torch.Tensor, seen_at: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of one heat map (n, h, w), logits, with places ``seen_at`` (n, 2), shared among four cells.
+
+    Places that are NaN or outside the picture do not count.
+    """
+    h, w = heat.shape[1:]
+    size = heat.new_tensor([w, h])
+    inside = (seen_at.abs() < 1.0).all(dim=1)
+    cell = ((torch.where(inside.unsqueeze(1), seen_at, 0.0) + 1.0) / 2.0 * size - 0.5).clamp(min=0.0)
+    cell = cell.minimum(size - 1.001)
+    low, share = cell.floor().long(), cell - cell.floor()
+    log_p = functional.log_softmax(heat.flatten(1), dim=1)
+    total = heat.new_zeros(len(heat))
+    for dx in (0, 1):
+        for dy in (0, 1):
+            weight = (share[:, 0] if dx else 1 - share[:, 0]) * (share[:, 1] if dy else 1 - share[:, 1])
+            index = (low[:, 1] + dy) * w + low[:, 0] + dx
+            total = total - weight * log_p.gather(1, index.unsqueeze(1))[:, 0]
+    return (total * inside).sum() / inside.sum().clamp(min=1)
+
+
+def seen_at(labels: torch.Tensor, projection: Projection) -> tuple[torch.Tensor, torch.Tensor]:
+    """Picture coordinates (n, 2) of the middle of the object, and of the goal on the table (NaN: not shown)."""
+    centre = labels.new_tensor(WORKSPACE_CENTRE_M)
+    goal = torch.cat([centre[:2] + POSITION_SCALE_M * labels[:, -2:], torch.zeros_like(labels[:, :1])], dim=1)
+    return projection.to_picture(centre + POSITION_SCALE_M * labels[:, :3]), projection.to_picture(goal)
 
 
 def augmented(image: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
@@ -199,7 +231,7 @@ def train_vision(
     for _ in range(cfg.epochs):
         for rows in _batches(len(data.rgb), cfg.batch_size, rng):
             image = augmented(normalised(data.rgb[rows]), generator).contiguous(memory_format=torch.channels_last)
-            loss = vision_loss(net.head(net(image, data.felt[rows])), data.labels[rows])
+            loss = _loss(net, image, data.felt[rows], data.labels[rows], generator)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
@@ -210,6 +242,21 @@ def train_vision(
             if on_step is not None:
                 on_step(done, mean)
     return net.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)  # pyright: ignore[reportCallIssue]
+
+
+def _loss(
+    net: CnnEncoder, image: torch.Tensor, felt: torch.Tensor, labels: torch.Tensor, rng: torch.Generator
+) -> torch.Tensor:
+    """The fine look is taught around where the object is, give or take: where a coarse look may have sent it."""
+    at, goal_at = seen_at(labels, net.projection)
+    off = 2.0 * torch.rand(at.shape, generator=rng) - 1.0
+    size = at.new_tensor([net.cfg.width, net.cfg.height])
+    look = net(image, felt, at + off * 2.0 * WINDOW_JITTER_PX / size)
+    return (
+        vision_loss(net.outputs(look), labels)
+        + HEAT_WEIGHT * heat_loss(look.heat[:, OBJECT], at)
+        + HEAT_WEIGHT * heat_loss(look.heat[:, GOAL], goal_at)
+    )
 
 
 def num_steps(num_pictures: int, cfg: VisionTrainingCfg) -> int:

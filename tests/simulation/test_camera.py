@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from flow_rag_vla.tasks.contract import FRONT_VIEW
 from flow_rag_vla.tasks.faults.registry import all_faults
 from flow_rag_vla.tasks.sites import make_site
 
@@ -33,7 +34,7 @@ def faults() -> tuple[Fault, ...]:
 @pytest.fixture(scope="module")
 def seeing(faults: tuple[Fault, ...]) -> Iterator[ManipulationEnv]:
     """A fleet with small cameras, two environments for each fault."""
-    from flow_rag_vla.tasks.camera import FRONT_VIEW, FleetCamera
+    from flow_rag_vla.tasks.camera import FleetCamera
     from flow_rag_vla.tasks.make import make_fleet
 
     env = make_fleet(TASK, 2 * len(faults), physics="newton_mujoco", device="cpu", max_steps=260, camera=True)

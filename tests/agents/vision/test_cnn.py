@@ -2,18 +2,29 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pickle
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from flow_rag_vla.agents.features import POSITION_SCALE_M, WORKSPACE_CENTRE_M
 from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION, VisionCheckpoint, load_vision, save_vision
-from flow_rag_vla.agents.vision.cnn import CnnEncoder, CnnEncoderCfg, SpatialSoftmax, normalised
+from flow_rag_vla.agents.vision.cnn import CnnEncoder, CnnEncoderCfg, normalised
+from flow_rag_vla.agents.vision.projection import Projection
 from flow_rag_vla.agents.vision.sighting import HEADS
-from flow_rag_vla.agents.vision.training import LABELS, LabelledPictures, VisionTrainingCfg, augmented, train_vision
+from flow_rag_vla.agents.vision.training import (
+    LABELS,
+    LabelledPictures,
+    VisionTrainingCfg,
+    augmented,
+    heat_loss,
+    seen_at,
+    train_vision,
+)
 
-SMALL = CnnEncoderCfg(height=16, width=24, channels=8, keypoints=4, map_channels=2)
+SMALL = CnnEncoderCfg(height=16, width=24, channels=8, window=8, window_channels=4)
 
 
 @pytest.fixture
@@ -26,12 +37,41 @@ def with_pictures(observation, height=16, width=24):
     return dataclasses.replace(observation, rgb=rgb.reshape(-1, height, width, 3))
 
 
-def test_a_sharp_peak_is_read_as_its_own_coordinates():
-    maps = torch.full((1, 2, 5, 9), -100.0)
-    maps[0, 0, 0, 8] = maps[0, 1, 2, 4] = 100.0
-    x_first, x_second, y_first, y_second = SpatialSoftmax()(maps)[0].tolist()
-    assert (x_first, y_first) == pytest.approx((1.0, -1.0))
-    assert (x_second, y_second) == pytest.approx((0.0, 0.0))
+def test_the_window_is_cut_where_it_was_asked_for_and_is_grey_beyond_the_edge(small):
+    image = torch.arange(16 * 24.0).reshape(1, 1, 16, 24).expand(2, 3, 16, 24) + 1.0
+    # The middle of the picture is the corner between pixels (7, 11) and (8, 12).
+    window, middle = small._window(image, torch.tensor([[0.0, 0.0], [-1.0, -1.0]]))
+    assert window.shape == (2, 3, 8, 8)
+    assert torch.equal(window[0, 0], image[0, 0, 4:12, 8:16])
+    assert torch.equal(window[1, 0, 4:, 4:], image[0, 0, :4, :4])
+    assert not window[1, 0, :4].any()
+    assert middle.tolist() == [[0.0, 0.0], [-1.0, -1.0]]
+
+
+def test_a_window_stays_at_the_picture_wherever_it_is_asked_for(small):
+    _, middle = small._window(torch.zeros(1, 3, 16, 24), torch.tensor([[7.0, -3.0]]))
+    assert middle.tolist() == [[1.0, -1.0]]
+
+
+def test_the_heat_loss_is_least_for_heat_at_the_place():
+    heat = torch.zeros(2, 4, 6)
+    middle_of_cell_1_2 = torch.tensor([[2.5 / 6 * 2 - 1, 1.5 / 4 * 2 - 1], [torch.nan, 0.0]])
+    assert heat_loss(heat, middle_of_cell_1_2).item() == pytest.approx(math.log(24))
+    heat[0, 1, 2] = 20.0
+    assert heat_loss(heat, middle_of_cell_1_2).item() == pytest.approx(0.0, abs=1e-5)
+    between_two_cells = torch.tensor([[3.0 / 6 * 2 - 1, 1.5 / 4 * 2 - 1], [5.0, 0.0]])
+    heat[0, 1, 3] = 20.0
+    assert heat_loss(heat, between_two_cells).item() == pytest.approx(math.log(2), abs=1e-5)
+
+
+def test_a_picture_of_a_place_gives_back_the_place_at_its_height():
+    projection = Projection()
+    places = torch.tensor([[0.4, -0.3, 0.025], [0.7, 0.27, 0.2], [0.51, -0.02, 0.08]])
+    seen = projection.to_picture(places)
+    torch.testing.assert_close(projection.at_height(seen, places[:, 2]), places)
+    assert (seen.abs() < 1.0).all()
+    assert seen[2].tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
+    assert seen[0, 0] < seen[1, 0]
 
 
 def test_an_embedding_has_512_numbers_and_depends_on_the_picture_and_the_arm(small, observe):
@@ -146,14 +186,17 @@ def test_the_network_that_ships_has_the_hash_that_the_code_names():
 
 
 def dots(count):
-    """Pictures of one white pixel block, whose place is the object's position."""
+    """Pictures of a white block of pixels: an object at the height of the workspace's middle."""
     rgb = torch.zeros(count, 16, 24, 3, dtype=torch.uint8)
     width = sum(dict(HEADS)[name] for name in LABELS)
     labels = torch.full((count, width), torch.nan)
+    centre = torch.tensor(WORKSPACE_CENTRE_M)
     for i in range(count):
         x, y = (5 * i) % 21, (3 * i) % 13
         rgb[i, y : y + 3, x : x + 3] = 255
-        labels[i, :3] = torch.tensor([x / 20 - 0.5, y / 12 - 0.5, 0.0])
+        middle = torch.tensor([[(x + 1.5) / 12 - 1.0, (y + 1.5) / 8 - 1.0]])
+        place = Projection().at_height(middle, centre[2:])
+        labels[i, :3] = (place[0] - centre) / POSITION_SCALE_M
     return LabelledPictures(rgb, torch.zeros(count, 12), labels, frozenset({0}))
 
 
@@ -163,9 +206,11 @@ TINY = VisionTrainingCfg(epochs=12, batch_size=32, channels=8, learning_rate=1e-
 def test_training_learns_where_a_dot_is():
     data = dots(256)
     net = train_vision(data, TINY)
-    said = net.head(net(normalised(data.rgb), data.felt))[:, :2]
-    error, spread_of_labels = (said - data.labels[:, :2]).abs().mean(), data.labels[:, :2].abs().mean()
-    assert error < 0.25 * spread_of_labels
+    outputs = net.outputs(net(normalised(data.rgb), data.felt))
+    said, _ = seen_at(torch.cat([outputs[:, :3], data.labels[:, 3:]], dim=1), net.projection)
+    true, _ = seen_at(data.labels, net.projection)
+    pixels = (said - true) * torch.tensor([12.0, 8.0])
+    assert pixels.norm(dim=1).median() < 1.0
 
 
 def test_training_twice_gives_the_same_weights():
