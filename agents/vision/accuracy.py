@@ -9,11 +9,9 @@ import torch
 
 from flow_rag_vla.agents.features import POSITION_SCALE_M, SIZE_SCALE_M
 from flow_rag_vla.agents.vision.cnn import CnnEncoder, normalised
+from flow_rag_vla.agents.vision.proprioception import CLOSED
 from flow_rag_vla.agents.vision.sighting import HEADS
 from flow_rag_vla.agents.vision.training import LABELS, load_pictures
-
-CLOSED = 10
-"""Column of proprioception that says whether the gripper closes."""
 
 
 def accuracy(net: CnnEncoder, folder: Path) -> list[str]:

@@ -17,7 +17,7 @@ from flow_rag_vla.agents.encoders import EMBEDDING_DIM
 from flow_rag_vla.agents.features import POSITION_SCALE_M, WORKSPACE_CENTRE_M
 from flow_rag_vla.agents.vision.image_encoder import pictures
 from flow_rag_vla.agents.vision.projection import Projection
-from flow_rag_vla.agents.vision.proprioception import NUM_PROPRIOCEPTION, proprioception
+from flow_rag_vla.agents.vision.proprioception import CLOSED, NUM_PROPRIOCEPTION, proprioception
 from flow_rag_vla.agents.vision.sighting import NUM_OUTPUTS, Sighting, sighting
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Look:
     """(n, 2, h, w) logits of where the middle of the object and the goal are seen."""
     centre: torch.Tensor
     """(n, 2) middle of the window, picture coordinates."""
+    felt: torch.Tensor
+    """(n, NUM_PROPRIOCEPTION) as it was given."""
 
 
 def _block(n_in: int, n_out: int, size: int, stride: int) -> nn.Sequential:
@@ -79,8 +81,10 @@ class CnnEncoder(nn.Module):
         cells = (-(-self.cfg.window // 4)) ** 2
         features = w * cells + 4 + NUM_PROPRIOCEPTION
         self.embed = nn.Sequential(nn.Linear(features, self.cfg.embedding_dim), nn.LayerNorm(self.cfg.embedding_dim))
+        # What the arm feels goes to the head once more, by itself and where the gripper is closed: the height of what
+        # is held is the hand's.
         self.head = nn.Sequential(
-            nn.ReLU(), nn.Linear(self.cfg.embedding_dim, 256), nn.ReLU(), nn.Linear(256, NUM_OUTPUTS)
+            nn.Linear(self.cfg.embedding_dim + 2 * NUM_PROPRIOCEPTION + 2, 256), nn.ReLU(), nn.Linear(256, NUM_OUTPUTS)
         )
         self.projection = Projection()
 
@@ -103,7 +107,7 @@ class CnnEncoder(nn.Module):
         window, centre = self._window(image, centre)
         features = self.fine(window).flatten(1)
         joined = torch.cat([features, centre, _expected(heat[:, GOAL]), felt], dim=1)
-        return Look(self.embed(joined), heat, centre)
+        return Look(self.embed(joined), heat, centre, felt)
 
     def outputs(self, look: Look) -> torch.Tensor:
         """(n, NUM_OUTPUTS) as in ``sighting.HEADS``.
@@ -111,12 +115,16 @@ class CnnEncoder(nn.Module):
         The head says by how much of a window the object is off its middle, and how high it is; the calibrated camera
         makes a place of that.
         """
-        raw = self.head(look.embedding)
+        closed = look.felt[:, CLOSED : CLOSED + 1]
+        joined = [functional.relu(look.embedding), look.felt, closed * look.felt, look.centre]
+        raw = self.head(torch.cat(joined, dim=1))
         half = raw.new_tensor([self.cfg.window / self.cfg.width, self.cfg.window / self.cfg.height])
         height_m = WORKSPACE_CENTRE_M[2] + POSITION_SCALE_M * raw[:, 2]
-        place = self.projection.at_height(look.centre + half * raw[:, :2], height_m)
-        position = (place - raw.new_tensor(WORKSPACE_CENTRE_M)) / POSITION_SCALE_M
-        return torch.cat([position, raw[:, 3:]], dim=1)
+        object_b = self.projection.at_height(look.centre + half * raw[:, :2], height_m)
+        goal_b = self.projection.at_height(_expected(look.heat[:, GOAL]), torch.zeros_like(height_m))
+        centre = raw.new_tensor(WORKSPACE_CENTRE_M)
+        goal_xy = (goal_b - centre)[:, :2] / POSITION_SCALE_M + 0.1 * raw[:, -4:-2]
+        return torch.cat([(object_b - centre) / POSITION_SCALE_M, raw[:, 3:-4], goal_xy, raw[:, -2:]], dim=1)
 
     def _window(self, image: torch.Tensor, centre: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pixels (n, 3, window, window) around ``centre`` (n, 2), and where exactly their middle is."""

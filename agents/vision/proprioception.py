@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 NUM_PROPRIOCEPTION = 12
 
+CLOSED = 10
+"""Column that says whether the gripper is commanded closed."""
+
 
 def proprioception(observation: Observation) -> torch.Tensor:
     """(num_envs, NUM_PROPRIOCEPTION): fingertips' place and turn, opening, whether it closes, what it squeezes.

@@ -40,7 +40,7 @@ NOISE_PATTERNS = 8
 BETA = 0.5
 
 WINDOW_JITTER_PX = 5.0
-HEAT_WEIGHT = 0.3
+HEAT_WEIGHT, PICTURE_WEIGHT, HEIGHT_WEIGHT = 0.3, 20.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,10 @@ class LabelledPictures:
 LABELS: tuple[str, ...] = ("object_pos", "yaw_4", "yaw_2", "pitch", "size", "rgb", "goal_xy")
 _WIDTH = dict(HEADS)
 _WEIGHT = {"object_pos": 2.0, "yaw_4": 0.5, "yaw_2": 0.5, "pitch": 0.2, "size": 2.0, "rgb": 2.0, "goal_xy": 0.3}
+
+
+_BETA = {"size": 2.0}
+"""Where the smooth absolute error turns from square to linear: a median of sizes, which are far apart, says little."""
 
 
 @dataclass
@@ -143,7 +147,7 @@ def vision_loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         target = torch.where(known, true[name], said[name].detach())
         spread_name = {"object_pos": "object_spread", "goal_xy": "goal_spread"}.get(name)
         if spread_name is None:
-            term = functional.smooth_l1_loss(said[name], target, beta=0.1, reduction="none")
+            term = functional.smooth_l1_loss(said[name], target, beta=_BETA.get(name, 0.1), reduction="none")
         else:
             spread = log_spread(said[spread_name])
             term = (said[name] - target).abs() * torch.exp(-spread) + spread
@@ -252,8 +256,13 @@ def _loss(
     off = 2.0 * torch.rand(at.shape, generator=rng) - 1.0
     size = at.new_tensor([net.cfg.width, net.cfg.height])
     look = net(image, felt, at + off * 2.0 * WINDOW_JITTER_PX / size)
+    outputs = net.outputs(look)
+    centre = labels.new_tensor(WORKSPACE_CENTRE_M)
+    said_at = net.projection.to_picture(centre + POSITION_SCALE_M * outputs[:, :3])
     return (
-        vision_loss(net.outputs(look), labels)
+        vision_loss(outputs, labels)
+        + PICTURE_WEIGHT * (said_at - at).abs().mean()
+        + HEIGHT_WEIGHT * (outputs[:, 2] - labels[:, 2]).abs().mean()
         + HEAT_WEIGHT * heat_loss(look.heat[:, OBJECT], at)
         + HEAT_WEIGHT * heat_loss(look.heat[:, GOAL], goal_at)
     )
