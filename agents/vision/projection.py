@@ -14,9 +14,11 @@ class Projection:
 
     def __init__(self, view: CameraView = FRONT_VIEW) -> None:
         """The geometry of ``view``."""
-        self._eye = torch.tensor(view.eye_m)
-        forward = torch.nn.functional.normalize(torch.tensor(view.target_m) - self._eye, dim=0)
-        right = torch.nn.functional.normalize(torch.linalg.cross(forward, torch.tensor([0.0, 0.0, 1.0])), dim=0)
+        # On the CPU even where a network is being built without memory (device "meta"): this is no weight.
+        eye, target, up = (torch.tensor(v, device="cpu") for v in (view.eye_m, view.target_m, (0.0, 0.0, 1.0)))
+        self._eye = eye
+        forward = torch.nn.functional.normalize(target - eye, dim=0)
+        right = torch.nn.functional.normalize(torch.linalg.cross(forward, up), dim=0)
         self._axes = torch.stack([right, torch.linalg.cross(forward, right), forward])
         self._half_y = math.tan(view.fov_y_rad / 2)
         self._half_x = self._half_y * view.width / view.height
