@@ -15,7 +15,10 @@ from flow_rag_vla.agents.vision.training import LABELS, load_pictures
 
 
 def accuracy(net: CnnEncoder, folder: Path) -> list[str]:
-    """Lines of a table: absolute errors on the pictures in ``folder``, separately for open and closed grippers.
+    """Lines of a table: absolute errors on the pictures in ``folder``, for open and closed grippers.
+
+    Pictures of displaced cameras are a third group: there the network is to be wrong by the displacement, and errors
+    are against that.
 
     Raises:
         ValueError: there are no pictures.
@@ -29,7 +32,12 @@ def accuracy(net: CnnEncoder, folder: Path) -> list[str]:
     true = dict(zip(LABELS, data.labels.split([width[n] for n in LABELS], dim=1), strict=True))
     closed = data.felt[:, CLOSED] > 0
     lines = [f"{len(closed)} pictures; median and 95th percentile of absolute errors"]
-    for which, rows in (("gripper open", ~closed), ("gripper closed", closed)):
+    groups = (
+        ("gripper open", ~closed & ~data.displaced),
+        ("gripper closed", closed & ~data.displaced),
+        ("displaced", data.displaced),
+    )
+    for which, rows in groups:
         position = 1000 * POSITION_SCALE_M * (said["object_pos"] - true["object_pos"])[rows]
         goal = 1000 * POSITION_SCALE_M * (said["goal_xy"] - true["goal_xy"])[rows].norm(dim=1)
         quantities = {

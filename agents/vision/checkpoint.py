@@ -20,7 +20,7 @@ FORMAT, FORMAT_VERSION = "flow-rag-vla-vision", 1
 _MAX_SIZE = 2048
 
 DEFAULT_VISION = Path(__file__).resolve().parents[1] / "checkpoints" / "vision_cnn.safetensors"
-DEFAULT_VISION_SHA256 = ""
+DEFAULT_VISION_SHA256 = "986de2b53d82a01ec62a81906530e10c3030909ab3e6ff850a3365d5516304b6"
 """Of the file that ships with the project; ``load_vision`` checks it."""
 
 

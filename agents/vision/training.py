@@ -54,7 +54,11 @@ class LabelledPictures:
     labels: torch.Tensor
     """(n, sum of label widths), NaN where a quantity is not to be seen; columns as in ``LABELS``."""
     layout_seeds: frozenset[int]
+    displaced: torch.Tensor
+    """(n,) bool: the camera stood clearly elsewhere than its calibration says."""
 
+
+DISPLACED_M = 0.01
 
 LABELS: tuple[str, ...] = ("object_pos", "yaw_4", "yaw_2", "pitch", "size", "rgb", "goal_xy")
 _WIDTH = dict(HEADS)
@@ -69,7 +73,7 @@ _BETA = {"size": 2.0}
 class VisionTrainingCfg:
     """Settings of ``train_vision``."""
 
-    epochs: int = 8
+    epochs: int = 7
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
@@ -87,7 +91,7 @@ def load_pictures(folder: str | Path, pattern: str = "*") -> LabelledPictures:
     files = sorted(Path(folder).glob(f"{pattern}.safetensors"))
     if not files:
         raise ValueError(f"no pictures in {folder}; take some with scripts/collect_renders.py --out {folder}")
-    rgb, felt, labels = [], [], []
+    rgb, felt, labels, displaced = [], [], [], []
     seeds: set[int] = set()
     for file in files:
         rows = load_file(file)
@@ -95,8 +99,9 @@ def load_pictures(folder: str | Path, pattern: str = "*") -> LabelledPictures:
         names = ("ee_pos_b", "ee_quat_b", "gripper_width_m", "grip_force_n", "previous_action")
         felt.append(proprioception(observation_from_fields({name: rows[name] for name in names})))
         labels.append(labels_of(rows))
+        displaced.append(rows["camera_shift_m"].norm(dim=1) > DISPLACED_M)
         seeds.update(rows["layout_seed"].unique().tolist())
-    return LabelledPictures(torch.cat(rgb), torch.cat(felt), torch.cat(labels), frozenset(seeds))
+    return LabelledPictures(torch.cat(rgb), torch.cat(felt), torch.cat(labels), frozenset(seeds), torch.cat(displaced))
 
 
 def labels_of(rows: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -197,7 +197,7 @@ def dots(count):
         middle = torch.tensor([[(x + 1.5) / 12 - 1.0, (y + 1.5) / 8 - 1.0]])
         place = Projection().at_height(middle, centre[2:])
         labels[i, :3] = (place[0] - centre) / POSITION_SCALE_M
-    return LabelledPictures(rgb, torch.zeros(count, 12), labels, frozenset({0}))
+    return LabelledPictures(rgb, torch.zeros(count, 12), labels, frozenset({0}), torch.zeros(count) > 0)
 
 
 TINY = VisionTrainingCfg(epochs=12, batch_size=32, channels=8, learning_rate=1e-2, warm_up=2)
