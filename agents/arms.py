@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
 
 CHECKPOINT_FOLDER = Path(__file__).resolve().parent / "checkpoints"
-DEFAULT_CHECKPOINT = CHECKPOINT_FOLDER / "pick_place.safetensors"
+DEFAULT_CHECKPOINT = CHECKPOINT_FOLDER / "franka.safetensors"
 
 
 def bank_of(checkpoint: Path) -> Path:
@@ -105,11 +105,14 @@ def build_model(
         in_parallel = arm not in ("sequential", "rag_only")
         retrieval_ms = settings.retrieval_ms if in_parallel and advisor is not None else 0.0
         clock = VirtualClock(settings.flow_ms, retrieval_ms, 1000.0 * settings.execute / CONTROL_HZ)
+    bank = None
+    if arm == "rag_only":
+        bank = DemonstrationBank.load(settings.bank, policy.encoder.instructions, device)
     return FlowRAGVLA(
         policy,
         advisor,
         steering=blend if arm == "parallel_blend" else warm_start,
-        chunk_policy=DemonstrationBank.load(settings.bank, device) if arm == "rag_only" else None,
+        chunk_policy=bank,
         use_parallel=arm not in ("sequential", "rag_only"),
         clock=clock,
         constant_candidates=CAUTIOUS if arm == "always_cautious" else (),

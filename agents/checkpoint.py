@@ -17,10 +17,14 @@ from torch import nn
 
 from flow_rag_vla.agents.encoders import LearnedStateEncoder, LearnedStateEncoderCfg
 from flow_rag_vla.agents.flow_matching import FlowMatching, FlowMatchingCfg
+from flow_rag_vla.agents.instructions import InstructionTable
 from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
 
 FORMAT = "flow-rag-vla-policy"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: conditioned on instructions, whose embeddings the file brings."""
+
+INSTRUCTION_EMBEDDINGS = "instruction_embeddings"
 _MAX_SIZE = 8192
 _MAX_LAYERS = 64
 
@@ -36,6 +40,23 @@ class PolicyCheckpoint:
     sha256: str = ""
     """Of the file; empty before it is saved."""
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Gym ids of the tasks that it was trained on."""
+        return self.encoder.instructions.tasks
+
+    def require_task(self, task: str, where: str | Path) -> None:
+        """Nothing, if the policy knows ``task``, a gym id.
+
+        Raises:
+            ValueError: it does not; naming the file ``where`` and what it knows.
+        """
+        if task not in self.tasks:
+            raise ValueError(
+                f"checkpoint {os.fspath(where)} knows {', '.join(self.tasks) or 'no task'}, not {task}; "
+                "train one for it (README, Train your own policy) and give it with --checkpoint"
+            )
+
 
 class _Policy(nn.Module):
     def __init__(self, encoder: LearnedStateEncoder, flow: FlowMatching) -> None:
@@ -45,17 +66,20 @@ class _Policy(nn.Module):
 
 def save_checkpoint(path: str | Path, checkpoint: PolicyCheckpoint) -> str:
     """Write ``checkpoint`` atomically; returns the sha256 of the file."""
+    instructions = checkpoint.encoder.instructions
     header = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
         "encoder": dataclasses.asdict(checkpoint.encoder.cfg),
         "flow": dataclasses.asdict(checkpoint.flow.cfg),
+        "instructions": {"texts": instructions.texts, "tasks": instructions.text_tasks},
         "training": checkpoint.training,
     }
     tensors = {
         name: value.detach().cpu().contiguous()
         for name, value in _Policy(checkpoint.encoder, checkpoint.flow).state_dict().items()
     }
+    tensors[INSTRUCTION_EMBEDDINGS] = instructions.embeddings.contiguous()
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial, metadata={"policy": json.dumps(header, sort_keys=True, allow_nan=False)})
@@ -94,7 +118,8 @@ def load_checkpoint(path: str | Path, device: str = "cpu", sha256: str | None = 
     if sha256 is not None and found != sha256:
         raise ValueError(f"checkpoint {os.fspath(path)}: sha256 is {found}, expected {sha256}")
     try:
-        policy = _build(header)
+        instructions = _instructions(header, tensors.pop(INSTRUCTION_EMBEDDINGS, None))
+        policy = _build(header, instructions)
         _fill(policy, tensors)
     except _HeaderError as error:
         raise ValueError(f"checkpoint {os.fspath(path)}: {error}".replace("\n", " ")) from None
@@ -139,13 +164,34 @@ def _section(cls: type, values: Any) -> dict[str, Any]:
     return values
 
 
-def _build(header: dict[str, Any]) -> _Policy:
+def _instructions(header: dict[str, Any], embeddings: torch.Tensor | None) -> InstructionTable:
+    section = header.get("instructions")
+    if not isinstance(section, dict) or sorted(section) != ["tasks", "texts"] or embeddings is None:
+        raise _HeaderError("it names no instructions")
+    for name, values in section.items():
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise _HeaderError(f"its instructions' {name} are not a list of texts")
+    if embeddings.dtype != torch.float32 or not bool(torch.isfinite(embeddings).all()):
+        raise _HeaderError(f"tensor {INSTRUCTION_EMBEDDINGS} is not finite float32")
+    try:
+        return InstructionTable(section["texts"], section["tasks"], embeddings)
+    except ValueError as error:
+        raise _HeaderError(str(error)) from None
+
+
+def _build(header: dict[str, Any], instructions: InstructionTable) -> _Policy:
     encoder_cfg = LearnedStateEncoderCfg(**_section(LearnedStateEncoderCfg, header.get("encoder")))
     flow_values = _section(FlowMatchingCfg, header.get("flow"))
     velocity = VelocityNetworkCfg(**_section(VelocityNetworkCfg, flow_values["velocity"]))
-    current = LearnedStateEncoderCfg().num_features
-    if encoder_cfg.num_features != current:
-        raise _HeaderError(f"expects {encoder_cfg.num_features} policy features, this program computes {current}")
+    current = LearnedStateEncoderCfg()
+    if encoder_cfg.num_features != current.num_features:
+        raise _HeaderError(
+            f"expects {encoder_cfg.num_features} policy features, this program computes {current.num_features}"
+        )
+    if encoder_cfg.instruction_dim != current.instruction_dim:
+        raise _HeaderError(
+            f"expects instructions of {encoder_cfg.instruction_dim} numbers, this program has {current.instruction_dim}"
+        )
     if velocity.state_dim != encoder_cfg.embedding_dim:
         raise _HeaderError(
             f"its velocity network reads {velocity.state_dim} numbers, its encoder gives {encoder_cfg.embedding_dim}"
@@ -154,7 +200,7 @@ def _build(header: dict[str, Any]) -> _Policy:
         # Shapes first, memory later: a header that lies about sizes must not allocate.
         with torch.device("meta"):
             flow = FlowMatching(FlowMatchingCfg(**{**flow_values, "velocity": velocity}))
-            return _Policy(LearnedStateEncoder(encoder_cfg), flow)
+            return _Policy(LearnedStateEncoder(encoder_cfg, instructions), flow)
     except (ValueError, RuntimeError, AssertionError) as error:
         raise _HeaderError(str(error)) from None
 

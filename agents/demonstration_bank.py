@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import faiss
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from flow_rag_vla.agents.features import NUM_POLICY_FEATURES, policy_features
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.demonstration_set import DemonstrationSet
+    from flow_rag_vla.agents.instructions import InstructionTable
     from flow_rag_vla.tasks.contract import Observation
 
 
@@ -23,33 +26,66 @@ def save_bank(path: Path, data: DemonstrationSet, horizon: int, size: int, seed:
     rng = torch.Generator().manual_seed(seed)
     starts = data.starts(horizon)
     steps = starts[torch.randperm(len(starts), generator=rng)[:size].sort().values]
-    rows = {"features": data.features[steps].half(), "chunks": data.chunks(steps, horizon).half()}
-    save_file({name: value.contiguous() for name, value in rows.items()}, path)
+    rows = {
+        "features": data.features[steps].half(),
+        "chunks": data.chunks(steps, horizon).half(),
+        "task": data.task[steps].to(torch.uint8),
+    }
+    metadata = {"tasks": json.dumps(data.tasks)}
+    save_file({name: value.contiguous() for name, value in rows.items()}, path, metadata=metadata)
 
 
 class DemonstrationBank:
-    """Answers an observation with the chunk that the most similar demonstrated state was followed by."""
+    """Answers an observation with the chunk that the most similar demonstrated state of the same task was followed by.
 
-    def __init__(self, features: torch.Tensor, chunks: torch.Tensor, device: str = "cpu") -> None:
-        """Index ``features`` (n, NUM_POLICY_FEATURES) with their ``chunks`` (n, horizon, 7)."""
+    The instruction says which task it is.
+    """
+
+    def __init__(
+        self,
+        features: torch.Tensor,
+        chunks: torch.Tensor,
+        task: torch.Tensor,
+        tasks: Sequence[str],
+        instructions: InstructionTable,
+        device: str = "cpu",
+    ) -> None:
+        """Index what was demonstrated.
+
+        Args:
+            features: (n, NUM_POLICY_FEATURES) demonstrated states.
+            chunks: (n, horizon, 7) what followed them.
+            task: (n,) index into ``tasks``.
+            tasks: Gym ids.
+            instructions: Texts and the tasks that they ask for.
+            device: Where the chunks go.
+        """
         self._chunks = chunks.float().to(device)
-        self._index = faiss.IndexFlatL2(features.shape[1])
-        self._index.add(np.ascontiguousarray(features.float().numpy()))
+        self._instructions = instructions
+        self._indices: dict[str, faiss.Index] = {}
+        for number, name in enumerate(tasks):
+            rows = (task.long() == number).nonzero().flatten()
+            index = faiss.IndexIDMap2(faiss.IndexFlatL2(features.shape[1]))
+            index.add_with_ids(np.ascontiguousarray(features[rows].float().numpy()), rows.numpy())
+            self._indices[name] = index
 
     @classmethod
-    def load(cls, path: Path, device: str = "cpu") -> DemonstrationBank:
-        """The bank that ``save_bank`` wrote.
+    def load(cls, path: Path, instructions: InstructionTable, device: str = "cpu") -> DemonstrationBank:
+        """The bank that ``save_bank`` wrote, for a policy that knows ``instructions``.
 
         Raises:
             ValueError: the file is missing, damaged or made for other features.
         """
         try:
-            rows = load_file(path)
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                rows = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         except (OSError, SafetensorError) as error:
             raise ValueError(f"demonstration bank {path}: {error}".replace("\n", " ")) from None
-        if set(rows) != {"features", "chunks"} or rows["features"].shape[1:] != (NUM_POLICY_FEATURES,):
+        if set(rows) != {"features", "chunks", "task"} or rows["features"].shape[1:] != (NUM_POLICY_FEATURES,):
             raise ValueError(f"demonstration bank {path}: made for other features; rebuild it with scripts/train.py")
-        return cls(rows["features"], rows["chunks"], device)
+        tasks = json.loads(metadata.get("tasks", "[]"))
+        return cls(rows["features"], rows["chunks"], rows["task"], tasks, instructions, device)
 
     @property
     def horizon(self) -> int:
@@ -61,8 +97,20 @@ class DemonstrationBank:
         return len(self._chunks)
 
     def __call__(self, observation: Observation, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Policy features and the nearest chunks (num_envs, horizon, 7); ``noise`` plays no part."""
+        """Policy features and the nearest chunks (num_envs, horizon, 7); ``noise`` plays no part.
+
+        Raises:
+            ValueError: nothing is stored for the task that an instruction asks for.
+        """
         del noise
         features = policy_features(observation)
-        _, nearest = self._index.search(np.ascontiguousarray(features.cpu().numpy()), 1)
-        return features, self._chunks[torch.from_numpy(nearest[:, 0]).to(self._chunks.device)]
+        queries = np.ascontiguousarray(features.cpu().numpy())
+        asked = {text: self._instructions.task_of(text) for text in dict.fromkeys(observation.instruction)}
+        task_of_row = np.array([asked[text] for text in observation.instruction])
+        nearest = np.zeros(len(queries), dtype=np.int64)
+        for task in sorted(set(asked.values())):
+            if task not in self._indices or self._indices[task].ntotal == 0:
+                raise ValueError(f"demonstration bank: nothing is stored for {task}; it knows {sorted(self._indices)}")
+            rows = task_of_row == task
+            nearest[rows] = self._indices[task].search(queries[rows], 1)[1][:, 0]
+        return features, self._chunks[torch.from_numpy(nearest).to(self._chunks.device)]

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from flow_rag_vla.agents.features import NUM_POLICY_FEATURES, RETRIEVAL_GROUPS, policy_features, retrieval_features
+from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM
+from flow_rag_vla.agents.instructions import InstructionTable
 from flow_rag_vla.tasks.contract import Observation
 
 EMBEDDING_DIM = 512
@@ -34,37 +36,55 @@ class LearnedStateEncoderCfg:
     """Sizes of ``LearnedStateEncoder``."""
 
     num_features: int = NUM_POLICY_FEATURES
+    instruction_dim: int = INSTRUCTION_DIM
     hidden_dim: int = 256
     embedding_dim: int = EMBEDDING_DIM
 
 
 class LearnedStateEncoder(nn.Module):
-    """Policy features to a state embedding, trained together with the flow that reads it."""
+    """Policy features and instruction to a state embedding, trained together with the flow that reads it.
 
-    def __init__(self, cfg: LearnedStateEncoderCfg | None = None) -> None:
-        """Two linear layers and a layer norm."""
+    The instruction scales and shifts the hidden features (FiLM, Perez et al. 2018):
+    ``silu((1 + scale) * W features + shift)``, scale and shift linear in the instruction's embedding.
+    """
+
+    def __init__(self, cfg: LearnedStateEncoderCfg | None = None, instructions: InstructionTable | None = None) -> None:
+        """Two linear layers and a layer norm, the first of them modulated; ``instructions`` are the texts it knows."""
         super().__init__()
         self.cfg = cfg if cfg is not None else LearnedStateEncoderCfg()
-        self.net = nn.Sequential(
-            nn.Linear(self.cfg.num_features, self.cfg.hidden_dim),
-            nn.SiLU(),
-            nn.Linear(self.cfg.hidden_dim, self.cfg.embedding_dim),
-            nn.LayerNorm(self.cfg.embedding_dim),
-        )
+        self.instructions = instructions if instructions is not None else InstructionTable.empty()
+        self.features = nn.Linear(self.cfg.num_features, self.cfg.hidden_dim)
+        self.film = nn.Linear(self.cfg.instruction_dim, 2 * self.cfg.hidden_dim)
+        self.output = nn.Linear(self.cfg.hidden_dim, self.cfg.embedding_dim)
+        self.norm = nn.LayerNorm(self.cfg.embedding_dim)
 
     @property
     def embedding_dim(self) -> int:
         """Numbers in an embedding."""
         return self.cfg.embedding_dim
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """State embeddings (batch, embedding_dim) of ``policy_features`` rows (batch, num_features)."""
-        return self.net(features)
+    def forward(self, features: torch.Tensor, instruction: torch.Tensor) -> torch.Tensor:
+        """State embeddings (batch, embedding_dim).
+
+        Args:
+            features: (batch, num_features) rows of ``policy_features``.
+            instruction: (batch, instruction_dim) embeddings of what is to be done.
+        """
+        return self._modulated(features, self.film(instruction))
 
     @torch.no_grad()
     def encode(self, observation: Observation) -> torch.Tensor:
-        """State embeddings (num_envs, embedding_dim), without gradient."""
-        return self(policy_features(observation))
+        """State embeddings (num_envs, embedding_dim), without gradient; texts are looked up, not encoded again."""
+        features = policy_features(observation)
+        embeddings, rows = self.instructions.look_up(observation.instruction)
+        # A fleet speaks a handful of texts: compute each one's modulation once.
+        modulation = self.film(embeddings.to(features))
+        return self._modulated(features, modulation[rows.to(features.device)])
+
+    def _modulated(self, features: torch.Tensor, modulation: torch.Tensor) -> torch.Tensor:
+        scale, shift = modulation.chunk(2, dim=-1)
+        hidden = nn.functional.silu((1.0 + scale) * self.features(features) + shift)
+        return self.norm(self.output(hidden))
 
 
 @dataclass

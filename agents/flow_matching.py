@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from flow_rag_vla.agents.solvers import EVALUATIONS, StepHook, VelocityField, integrate
+from flow_rag_vla.agents.solvers import EVALUATIONS, SOLVERS, StepHook, VelocityField, integrate
 from flow_rag_vla.agents.velocity_network import VelocityNetwork, VelocityNetworkCfg
 from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD
 
@@ -60,8 +60,8 @@ class FlowMatching(nn.Module):
         """
         super().__init__()
         self.cfg = cfg if cfg is not None else FlowMatchingCfg()
-        if self.cfg.solver not in EVALUATIONS:
-            raise ValueError(f"unknown solver {self.cfg.solver!r}; available: {', '.join(EVALUATIONS)}")
+        if self.cfg.solver not in SOLVERS:
+            raise ValueError(f"unknown solver {self.cfg.solver!r}; available: {', '.join(SOLVERS)}")
         if self.cfg.prediction not in PREDICTIONS:
             raise ValueError(f"unknown prediction {self.cfg.prediction!r}; available: {', '.join(PREDICTIONS)}")
         if self.cfg.ode_steps < 1:
@@ -81,9 +81,10 @@ class FlowMatching(nn.Module):
         return self.cfg.velocity.action_dim
 
     @property
-    def evaluations(self) -> int:
-        """Network evaluations of one generation."""
-        return self.cfg.ode_steps * EVALUATIONS[self.cfg.solver]
+    def evaluations(self) -> int | None:
+        """Network evaluations of one generation; None where the solver adapts."""
+        each = EVALUATIONS.get(self.cfg.solver)
+        return None if each is None else self.cfg.ode_steps * each
 
     def set_action_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
         """Normalise by ``mean`` and ``std`` (action_dim,) of the demonstrated actions.

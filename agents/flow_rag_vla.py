@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,7 +22,6 @@ from flow_rag_vla.agents.dual_pathway import (
     RealClock,
 )
 from flow_rag_vla.agents.failure_detector import UNKNOWN, classify_failure
-from flow_rag_vla.agents.features import policy_features
 from flow_rag_vla.agents.observation_correction import apply_observation_correction, corrects_observation
 from flow_rag_vla.agents.priors import candidate_priors
 from flow_rag_vla.agents.remember import region_of, signature_between
@@ -124,10 +124,11 @@ class FlowRAGVLA(nn.Module):
 
         Args:
             observation: What is sensed.
-            instruction: Ignored by this policy, which knows one task; the observation carries the texts.
+            instruction: Spoken to all environments, instead of the texts that the observation carries.
             noise: (num_envs, horizon, 7) to start the flow from; drawn from the model's own stream by default.
         """
-        del instruction
+        if instruction is not None:
+            observation = dataclasses.replace(observation, instruction=(instruction,) * observation.num_envs)
         if noise is None:
             noise = self.flow.noise(observation.num_envs, self._generator)
         device = str(noise.device)
@@ -221,7 +222,7 @@ class FlowRAGVLA(nn.Module):
         if self._chunk_policy is not None:
             return self._chunk_policy(percept, noise)
         with torch.no_grad():
-            state = self.encoder(policy_features(percept))
+            state = self.encoder.encode(percept)
         return state, self.flow.generate(state, noise)
 
 

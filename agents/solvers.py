@@ -1,10 +1,16 @@
-"""Fixed-step solvers of ``dx/dt = v(t, x)`` from ``t0`` to 1, with its own ``t0`` for every row."""
+"""Solvers of ``dx/dt = v(t, x)`` from ``t0`` to 1, with its own ``t0`` for every row.
+
+Euler, midpoint and Heun are written here; ``rk4`` and ``dopri5`` are torchdiffeq's (Chen 2018).  ``dopri5`` adapts: it
+goes each of the equal steps in as many smaller ones as its tolerance asks for, the same for all rows, so that a row's
+last bits depend on its batch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
+from torchdiffeq import odeint
 
 VelocityField = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """``v(t, x)``: time (batch, 1) and state (batch, ...) to a velocity of the state's shape."""
@@ -38,9 +44,43 @@ def heun_step(v: VelocityField, t: torch.Tensor, dt: torch.Tensor, x: torch.Tens
     return x + _like(0.5 * dt, x) * (v_start + v_end)
 
 
-SOLVERS: dict[str, Step] = {"euler": euler_step, "midpoint": midpoint_step, "heun": heun_step}
-EVALUATIONS: dict[str, int] = {"euler": 1, "midpoint": 2, "heun": 2}
-"""Network evaluations of one step."""
+RTOL, ATOL = 1.0e-4, 1.0e-5
+"""Tolerances of the adaptive solver, in the network's units: standard deviations of an action entry."""
+
+
+def rk4_step(v: VelocityField, t: torch.Tensor, dt: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Fourth order (the 3/8 rule), four evaluations."""
+    return torch.as_tensor(odeint(_over_unit_time(v, t, dt), x, x.new_tensor([0.0, 1.0]), method="rk4")[-1])
+
+
+def dopri5_step(v: VelocityField, t: torch.Tensor, dt: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Fifth order, as many evaluations as the tolerances ask for (Dormand and Prince 1980)."""
+    ends = x.new_tensor([0.0, 1.0])
+    # It would otherwise step past the end, where the field is not defined, and interpolate back.
+    last = {"step_t": ends[1:]}
+    path = odeint(_over_unit_time(v, t, dt), x, ends, method="dopri5", rtol=RTOL, atol=ATOL, options=last)
+    return torch.as_tensor(path[-1])
+
+
+def _over_unit_time(v: VelocityField, t: torch.Tensor, dt: torch.Tensor) -> VelocityField:
+    """The field from ``t`` to ``t + dt``, each row's own, over a time ``s`` from 0 to 1 that all rows share."""
+
+    def field(s: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return _like(dt, y) * v(t + s.to(t) * dt, y)
+
+    return field
+
+
+SOLVERS: dict[str, Step] = {
+    "euler": euler_step,
+    "midpoint": midpoint_step,
+    "heun": heun_step,
+    "rk4": rk4_step,
+    "dopri5": dopri5_step,
+}
+
+EVALUATIONS: dict[str, int] = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
+"""Network evaluations of one step; solvers that are not here decide for themselves."""
 
 
 def integrate(

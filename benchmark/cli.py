@@ -58,14 +58,11 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
         if key == "scenario_file" and not Path(value).exists():
             raise ValueError(f"--scenarios {value!r}: no such file; expected a number or a YAML file")
         given[key] = value
-    overrides = [f"{key}={_quoted(value)}" for key, value in given.items()]
+    # Late, as Hydra takes a moment to import.
+    from flow_rag_vla.benchmark.composition import quoted
+
+    overrides = [f"{key}={quoted(value)}" for key, value in given.items()]
     return [*overrides, "quick=true"] if arguments.quick else overrides
-
-
-def _quoted(value: str) -> str:
-    plain = value.replace("_", "").replace("-", "").isalnum()
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return value if plain else f"'{escaped}'"
 
 
 def main(argv: Sequence[str], reporter: Reporter) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +18,47 @@ from flow_rag_vla.tasks.demonstrations import (
     demonstration_scenarios,
     record_demonstrations,
 )
+from flow_rag_vla.tasks.make import make_fleet
+from flow_rag_vla.tasks.registry import get_task
 
 if TYPE_CHECKING:
     from typing import TextIO
 
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+
+
+MAX_STEPS = 260
+
+
+@dataclass(frozen=True)
+class CollectionRequest:
+    """What to record."""
+
+    task: str
+    num_demonstrations: int
+    num_envs: int
+    seed: int
+    """Names a block of training layouts."""
+    out: Path
+    """Folder of the files."""
+    physics: str
+    device: str
+
+
+def collect_task(request: CollectionRequest, console: TextIO) -> tuple[int, int]:
+    """Build a fleet, record with it, close it; returns demonstrations recorded and, of these, kept.
+
+    Raises:
+        KeyError: an unknown task.
+        ValueError: an unknown preset, or seeds outside the training split.
+    """
+    env = make_fleet(
+        request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS
+    )
+    try:
+        return collect(env, request.task, request.num_demonstrations, request.seed, request.out, console)
+    finally:
+        env.close()
 
 
 def collect(
@@ -39,30 +77,37 @@ def collect(
     for old in out.glob("wave-*.safetensors"):
         old.unlink()
     kept = recorded = 0
-    with Progress(num_demonstrations, "demonstrations", console) as progress:
+    with Progress(num_demonstrations, f"demonstrations of {get_task(task).slug}", console) as progress:
         for wave, first in enumerate(range(0, num_demonstrations, env.num_envs)):
             block = seeds[first : first + env.num_envs]
             padded = block + [block[0]] * (env.num_envs - len(block))
             scenarios = demonstration_scenarios(task, padded)
             episodes = record_demonstrations(env, scenarios, demonstration_plan(task, padded, str(env.device)))
             good = episodes.success & (torch.arange(env.num_envs, device=env.device) < len(block))
-            _save(episodes, good, padded, out / f"wave-{wave:03d}.safetensors")
+            _save(episodes, good, scenarios[0].task, padded, out / f"wave-{wave:03d}.safetensors")
             kept += int(good.sum())
             recorded += len(block)
             progress.update(recorded)
     return recorded, kept
 
 
-def _save(episodes: Episodes, good: torch.Tensor, layout_seeds: list[int], path: Path) -> None:
-    """Steps of the ``good`` (num_envs,) episodes, one after the other, with the episode's number in each row."""
+def _save(episodes: Episodes, good: torch.Tensor, task: str, layout_seeds: list[int], path: Path) -> None:
+    """Steps of the ``good`` (num_envs,) episodes, one after the other, with the episode's number in each row.
+
+    The file's metadata names the task and the instruction texts that the rows of ``instruction`` index.
+    """
     num_steps = episodes.actions.shape[1]
     steps = torch.arange(num_steps, device=good.device)
     mask = good.unsqueeze(1) & (steps < episodes.length.unsqueeze(1))
+    texts = sorted(set(episodes.instructions))
     rows = {f"observation.{name}": value[mask] for name, value in episodes.observations.items()}
     rows["action"] = episodes.actions[mask]
     rows["disturbed"] = episodes.disturbed[mask]
     rows["episode"] = mask.nonzero()[:, 0]
     rows["layout_seed"] = torch.tensor(layout_seeds, device=mask.device)[rows["episode"]]
+    spoken = torch.tensor([texts.index(text) for text in episodes.instructions], device=mask.device)
+    rows["instruction"] = spoken[rows["episode"]]
+    metadata = {"task": task, "instructions": json.dumps(texts)}
     partial = path.with_suffix(".partial")
-    save_file({name: value.cpu().contiguous() for name, value in rows.items()}, partial)
+    save_file({name: value.cpu().contiguous() for name, value in rows.items()}, partial, metadata=metadata)
     partial.replace(path)

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from hydra import compose, initialize
-from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import ConfigCompositionException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
+from flow_rag_vla.benchmark.composition import compose_dataclass
 from flow_rag_vla.benchmark.seeds import MAX_SITES
 from flow_rag_vla.tasks.pick_place import TASK as DEFAULT_TASK
 from flow_rag_vla.tasks.registry import get_task
@@ -101,19 +94,7 @@ def compose_settings(overrides: Sequence[str]) -> BenchmarkSettings:
     Raises:
         ValueError: an unknown key, a value of the wrong type, or one out of range; one line, for the user.
     """
-    for override in overrides:
-        if not re.match(r"[A-Za-z_]", override) or "=" not in override:
-            raise ValueError(f"expected key=value, got {override!r}")
-    GlobalHydra.instance().clear()
-    ConfigStore.instance().store(name="benchmark", node=BenchmarkSettings)
-    try:
-        with initialize(version_base=None, config_path=None):
-            settings = OmegaConf.to_object(compose("benchmark", list(overrides)))
-    except (ConfigCompositionException, OmegaConfBaseException) as error:
-        cause = error.__cause__ or error
-        raise ValueError(_one_line(str(cause), overrides)) from None
-    if not isinstance(settings, BenchmarkSettings):
-        raise TypeError(f"expected BenchmarkSettings, got {type(settings).__name__}")
+    settings = compose_dataclass("benchmark", BenchmarkSettings(), overrides, BenchmarkSettings.__dataclass_fields__)
     _check(settings)
     given = {override.partition("=")[0] for override in overrides}
     return with_scenario_file(settings, given) if settings.scenario_file else settings
@@ -134,13 +115,6 @@ def with_scenario_file(settings: BenchmarkSettings, given: Collection[str]) -> B
     if scenarios is None and not settings.quick:
         scenarios = file.num_scenarios
     return replace(settings, task=file.task.name, sites=len(file.sites), scenarios=scenarios)
-
-
-def _one_line(message: str, overrides: Sequence[str]) -> str:
-    first = message.strip().splitlines()[0]
-    known = ", ".join(f for f in BenchmarkSettings.__dataclass_fields__)
-    hint = f"; available keys: {known}" if "not in" in first else ""
-    return f"{first} (overrides: {' '.join(overrides)}){hint}"
 
 
 def _check(settings: BenchmarkSettings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +17,28 @@ from flow_rag_vla.benchmark.actors import (
 )
 from flow_rag_vla.benchmark.plan import E1, PlannedEpisode, Unit
 from flow_rag_vla.benchmark.progress import Progress
+from flow_rag_vla.benchmark.reworded import RewordedAgent
 from flow_rag_vla.benchmark.rollout import run_wave
 from flow_rag_vla.benchmark.seeds import MAX_SITES, SPLITS, seed_block
 from flow_rag_vla.benchmark.statistics import proportion
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.faults.registry import get_fault
 from flow_rag_vla.tasks.make import make_fleet, resolve_device
+from flow_rag_vla.tasks.registry import get_task
 from flow_rag_vla.tasks.sites import make_site
 
 if TYPE_CHECKING:
     from typing import TextIO
 
     from flow_rag_vla.agents.agent import Agent
+    from flow_rag_vla.benchmark.records import EpisodeRecord
+    from flow_rag_vla.tasks.faults.fault import Fault
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
 
 MAX_STEPS = 260
+
+WORDINGS: tuple[str, ...] = ("own", "held_out")
+"""The instruction of each episode, or texts that the policy was not trained on."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,8 @@ class EvaluationRequest:
     execute: int
     physics: str
     device: str
+    wording: str = "own"
+    """One of ``WORDINGS``."""
     obs: str = "state"
     vision: str = "default"
     """Vision checkpoint, where ``obs`` is ``rgb``."""
@@ -57,19 +67,20 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     """Task, n and success with its Wilson interval, as JSON-able values.
 
     Raises:
-        ValueError: an unknown task, preset or checkpoint, or an expert that is to see pictures.
-        KeyError: an unknown fault.
+        ValueError: an unknown preset or checkpoint, a checkpoint for other tasks, or an expert that is to see pictures.
+        KeyError: an unknown task or fault.
     """
     if request.obs == "rgb" and request.arm in EXPERTS:
         raise ValueError(f"arm {request.arm!r} is told the state and looks at no pictures; use --obs state")
     vision = vision_encoder(request.obs, request.vision, resolve_device(request.device))
     fault = None if request.fault == "none" else get_fault(request.fault)
-    site = make_site(SPLITS[request.split].start + request.seed * MAX_SITES, request.task)
-    scenarios = [site.scenario(seed, fault) for seed in seed_block(request.split, request.seed, request.num_envs)]
+    episodes = planned_episodes(request.task, request.split, request.seed, request.num_envs, fault)
+    scenarios = [episode.scenario for episode in episodes]
     policy = None
     path = checkpoint_path(request.checkpoint)
     if request.arm not in EXPERTS:
         policy = load_checkpoint(path, resolve_device(request.device))
+        policy.require_task(scenarios[0].task, path)
         policy.flow.cfg.ode_steps = request.ode_steps
     env = make_fleet(
         request.task,
@@ -83,7 +94,18 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
         agent = make_expert(request.arm, env, scenarios)
     else:
         agent = make_policy_agent(request.arm, env, policy, default_arm_settings(path, request.execute), vision=vision)
-    return _run(env, agent, request, [PlannedEpisode(E1, s, s.id, 0) for s in scenarios], console)
+        if request.wording == "held_out":
+            agent = RewordedAgent(agent, get_task(request.task).held_out_instructions, request.num_envs)
+    return _run(env, agent, request, episodes, console)
+
+
+def planned_episodes(
+    task: str, split: str, seed: int, num_episodes: int, fault: Fault | None = None
+) -> list[PlannedEpisode]:
+    """First attempts at ``num_episodes`` layouts of ``split``, named by ``seed``, with ``fault`` or none."""
+    site = make_site(SPLITS[split].start + seed * MAX_SITES, task)
+    scenarios = [site.scenario(layout_seed, fault) for layout_seed in seed_block(split, seed, num_episodes)]
+    return [PlannedEpisode(E1, s, s.id, 0) for s in scenarios]
 
 
 def _run(
@@ -97,20 +119,28 @@ def _run(
     with Progress(request.num_envs, "episodes", console) as progress:
         wave = run_wave(env, agent, unit, episodes, 0.0, progress.update, images=request.obs == "rgb")
     env.close()
-    valid = [r for r in wave.records if r.valid]
-    success = proportion(sum(r.succeeded for r in valid), len(valid))
-    kinds = [r.failure_type or "none" for r in valid if r.failed]
-    steps = sorted(r.steps for r in valid if r.succeeded)
     return {
         "task": request.task,
         "arm": request.arm,
         "obs": request.obs,
         "fault": request.fault,
         "fault_class": str(FaultClass.CLEAN if request.fault == "none" else get_fault(request.fault).fault_class),
+        "wording": request.wording,
         "split": request.split,
         "seed": request.seed,
-        "n": len(wave.records),
-        "invalid": len(wave.records) - len(valid),
+        **outcome(wave.records),
+    }
+
+
+def outcome(records: Sequence[EpisodeRecord]) -> dict[str, Any]:
+    """Number, success with its Wilson interval, failures by type and median steps of success, JSON-able."""
+    valid = [r for r in records if r.valid]
+    success = proportion(sum(r.succeeded for r in valid), len(valid))
+    kinds = [r.failure_type or "none" for r in valid if r.failed]
+    steps = sorted(r.steps for r in valid if r.succeeded)
+    return {
+        "n": len(records),
+        "invalid": len(records) - len(valid),
         "success": {"k": success.k, "n": success.n, "rate": success.rate, "ci95": success.ci95},
         "failures": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
         "median_steps": steps[len(steps) // 2] if steps else None,

@@ -39,7 +39,6 @@ from flow_rag_vla.benchmark.storage import read_json_object, write_episodes_parq
 from flow_rag_vla.benchmark.units import MEMORY_FILE, UnitContext, run_unit
 from flow_rag_vla.tasks.make import make_fleet, resolve_device, resolve_physics
 from flow_rag_vla.tasks.physics.quiet import quiet_console
-from flow_rag_vla.tasks.pick_place import TASK as DEFAULT_TASK
 from flow_rag_vla.tasks.scenario_file import ScenarioFile, read_scenario_file
 from flow_rag_vla.tasks.sites import make_site
 
@@ -167,20 +166,16 @@ def _checkpoint_path(settings: BenchmarkSettings) -> Path:
 
 
 def _load_policy(settings: BenchmarkSettings) -> PolicyCheckpoint:
-    if settings.checkpoint == "default" and settings.task != DEFAULT_TASK.name:
-        raise UsageError(
-            f"the checkpoint that ships with the project knows {DEFAULT_TASK.name} only; train one for {settings.task} "
-            "(README, Train your own policy) and give it with --checkpoint"
-        )
     path = _checkpoint_path(settings)
     policy = load_checkpoint(path, settings.device)
+    policy.require_task(settings.task, path)
     policy.flow.cfg.ode_steps = settings.agent.ode_steps
     if settings.agent.execute > policy.flow.horizon:
         raise UsageError(
             f"agent.execute is {settings.agent.execute}, the checkpoint's horizon is {policy.flow.horizon}"
         )
     if "rag_only" in settings.arms:
-        bank = DemonstrationBank.load(bank_of(path))
+        bank = DemonstrationBank.load(bank_of(path), policy.encoder.instructions)
         if bank.horizon != policy.flow.horizon:
             raise UsageError(f"{bank_of(path)} has chunks of {bank.horizon} actions, {path} of {policy.flow.horizon}")
     return policy

@@ -1,6 +1,6 @@
-"""Record expert demonstrations for training.
+"""Record expert demonstrations for training, of one task or of all.
 
-./isaaclab.sh -p scripts/collect_demos.py --num_demonstrations 4096 --out demonstrations/pick_place
+./isaaclab.sh -p scripts/collect_demos.py --task all --num_demonstrations 5120 --out demonstrations
 """
 
 from __future__ import annotations
@@ -13,44 +13,49 @@ from pathlib import Path
 def main(argv: list[str]) -> int:
     """Parse, record, report; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
-    parser.add_argument("--num_demonstrations", type=int, default=4096)
+    parser.add_argument("--task", default="all", help="a task, or all")
+    parser.add_argument("--num_demonstrations", type=int, default=5120, help="of each task")
     parser.add_argument("--num_envs", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=0, help="names a block of training layouts")
-    parser.add_argument("--out", type=Path, default=Path("demonstrations/pick_place"))
+    parser.add_argument("--out", type=Path, default=Path("demonstrations"), help="gets a folder for each task")
     parser.add_argument("--physics", default="auto")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args(argv)
     if arguments.num_envs < 1 or arguments.num_demonstrations < 1:
         parser.error("--num_envs and --num_demonstrations: expected at least 1")
 
-    from flow_rag_vla.benchmark.collect import collect
+    from flow_rag_vla.benchmark.collect import CollectionRequest, collect_task
     from flow_rag_vla.benchmark.seeds import seed_block
-    from flow_rag_vla.tasks.make import make_fleet
     from flow_rag_vla.tasks.physics.quiet import quiet_console
+    from flow_rag_vla.tasks.registry import all_tasks, get_task
 
     try:
         seed_block("train", arguments.seed, arguments.num_demonstrations)
-    except ValueError as error:
-        parser.error(str(error))
+        tasks = all_tasks() if arguments.task == "all" else (get_task(arguments.task),)
+    except (ValueError, KeyError) as error:
+        parser.error(str(error.args[0]))
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         parser.error(f"cannot write to --out {arguments.out}: {error.strerror}")
     with quiet_console(arguments.out / "log.txt") as console:
         console.write("starting the simulation (a first start compiles kernels for about a minute)\n")
-        try:
-            env = make_fleet(
-                arguments.task, arguments.num_envs, physics=arguments.physics, device=arguments.device, max_steps=260
+        for task in tasks:
+            request = CollectionRequest(
+                task=task.name,
+                num_demonstrations=arguments.num_demonstrations,
+                num_envs=arguments.num_envs,
+                seed=arguments.seed,
+                out=arguments.out / task.slug,
+                physics=arguments.physics,
+                device=arguments.device,
             )
-        except ValueError as error:
-            console.write(f"error: {error}\n")
-            return 2
-        recorded, kept = collect(
-            env, arguments.task, arguments.num_demonstrations, arguments.seed, arguments.out, console
-        )
-        console.write(f"kept {kept} of {recorded} demonstrations in {arguments.out}\n")
-        env.close()
+            try:
+                recorded, kept = collect_task(request, console)
+            except ValueError as error:
+                console.write(f"error: {error}\n")
+                return 2
+            console.write(f"kept {kept} of {recorded} demonstrations in {request.out}\n")
     return 0
 
 

@@ -1,6 +1,8 @@
 """Success of a policy on unseen clean layouts (development seeds by default).
 
-./isaaclab.sh -p scripts/evaluate.py --num_envs 1024 --seed 0 --json outputs/evaluate.json
+./isaaclab.sh -p scripts/evaluate.py --task all --num_envs 1024 --seed 0 --json outputs/evaluate.json
+
+The JSON of one task is an object, that of --task all a list of them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ def main(argv: list[str]) -> int:
     """Parse, evaluate, print; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", default="default")
-    parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
+    parser.add_argument("--task", default="FlowRAG-PickPlace-Franka", help="a task, or all")
     parser.add_argument("--num_envs", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=0, help="names a block of layouts")
     parser.add_argument("--split", default="development", choices=("development", "evaluation"))
@@ -23,6 +25,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--fault", default="none", help="a fault of tasks/README.md, at its default severity")
     parser.add_argument("--obs", default="state", choices=("state", "rgb"), help="what objects are perceived from")
     parser.add_argument("--vision", default="default", help="vision checkpoint, for --obs rgb")
+    parser.add_argument(
+        "--wording", default="own", choices=("own", "held_out"), help="held_out: texts that no demonstration used"
+    )
     parser.add_argument("--ode_steps", type=int, default=2)
     parser.add_argument("--execute", type=int, default=8)
     parser.add_argument("--physics", default="auto")
@@ -38,32 +43,37 @@ def main(argv: list[str]) -> int:
 
     from flow_rag_vla.benchmark.evaluate import EvaluationRequest, evaluate
     from flow_rag_vla.tasks.physics.quiet import quiet_console
+    from flow_rag_vla.tasks.registry import task_names
 
-    request = EvaluationRequest(
-        task=arguments.task,
-        checkpoint=arguments.checkpoint,
-        num_envs=arguments.num_envs,
-        seed=arguments.seed,
-        split=arguments.split,
-        arm=arguments.arm,
-        fault=arguments.fault,
-        ode_steps=arguments.ode_steps,
-        execute=arguments.execute,
-        physics=arguments.physics,
-        device=arguments.device,
-        obs=arguments.obs,
-        vision=arguments.vision,
-    )
+    tasks = task_names() if arguments.task == "all" else (arguments.task,)
+    results = []
     try:
         with quiet_console(arguments.log) as console:
-            result = evaluate(request, console)
+            for task in tasks:
+                request = EvaluationRequest(
+                    task=task,
+                    checkpoint=arguments.checkpoint,
+                    num_envs=arguments.num_envs,
+                    seed=arguments.seed,
+                    split=arguments.split,
+                    arm=arguments.arm,
+                    fault=arguments.fault,
+                    ode_steps=arguments.ode_steps,
+                    execute=arguments.execute,
+                    physics=arguments.physics,
+                    device=arguments.device,
+                    wording=arguments.wording,
+                    obs=arguments.obs,
+                    vision=arguments.vision,
+                )
+                results.append(evaluate(request, console))
+                console.write(json.dumps(results[-1], sort_keys=True) + "\n")
     except (ValueError, KeyError) as error:
         parser.error(str(error.args[0]))
-    line = json.dumps(result, sort_keys=True)
     if arguments.json is not None:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        line = json.dumps(results if arguments.task == "all" else results[0], sort_keys=True)
         arguments.json.write_text(line + "\n")
-    print(line)
     return 0
 
 

@@ -39,6 +39,7 @@ TASK = Task(
         "put the object into the bin",
         "transport the object to the bin",
     ),
+    held_out_instructions=("drop the object off inside the bin", "take the object across the wall into the container"),
     objects=("cube", "block", "cylinder"),
     area=Area(place_y_m=(0.24, 0.27)),
     nominal_clearance_m=0.16,

@@ -67,6 +67,8 @@ class Episodes:
     """(num_envs,) int64: steps until the task was done."""
     success: torch.Tensor
     """(num_envs,) bool."""
+    instructions: tuple[str, ...]
+    """num_envs texts that the demonstrations carry out."""
 
 
 def demonstration_scenarios(task: str, layout_seeds: Sequence[int]) -> list[Scenario]:
@@ -140,6 +142,7 @@ def record_demonstrations(env: ManipulationEnv, scenarios: Sequence[Scenario], p
         disturbed=disturbance.is_active(len(actions)),
         length=truth.steps,
         success=truth.success,
+        instructions=observation.instruction,
     )
 
 

@@ -36,6 +36,7 @@ TASK = Task(
         "pick up the object and hold it in the air",
         "raise the object and keep it there",
     ),
+    held_out_instructions=("lift up the object and keep holding it", "hold the object up at the given height"),
     objects=("cube", "block", "cylinder", "bar"),
     area=Area(pick_y_m=(-0.31, -0.11), goal_height_m=(0.10, 0.24), goal_above_object=True),
     nominal_clearance_m=0.12,

@@ -34,6 +34,7 @@ TASK = Task(
         "move the object to the goal",
         "put the object down at the marked spot",
     ),
+    held_out_instructions=("take the object to the target position", "set the object down where the goal is"),
     objects=("cube", "block", "cylinder", "bar"),
     area=Area(),
     nominal_clearance_m=0.12,

@@ -35,6 +35,7 @@ TASK = Task(
         "put the cube on top of the grey cube",
         "place one cube onto the other",
     ),
+    held_out_instructions=("build a tower of the two cubes", "set the cube down on the grey one"),
     objects=("cube",),
     area=Area(goal_height_m=(BASE_EDGE_M, BASE_EDGE_M)),
     nominal_clearance_m=0.12,

@@ -23,6 +23,8 @@ class Task:
     """Short name, as in file names and ``--task``."""
     instructions: tuple[str, ...]
     """Wordings of the same task; an episode's seed picks one."""
+    held_out_instructions: tuple[str, ...]
+    """Further wordings that no episode and no demonstration uses: what a policy is asked to understand unseen."""
     objects: tuple[str, ...]
     """Object models that clean scenarios use (``objects.OBJECTS``)."""
     area: Area

@@ -7,13 +7,23 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM
+from flow_rag_vla.agents.instructions import InstructionTable
 from flow_rag_vla.tasks.contract import NOMINAL_GRIP, Observation
 
 torch.set_num_threads(1)
 
+INSTRUCTION = "pick up the cube"
+
 EDGE_M = 0.05
 START = (0.5, -0.27, EDGE_M / 2)
 GOAL = (0.5, 0.22, EDGE_M / 2)
+
+
+@pytest.fixture
+def instructions() -> InstructionTable:
+    """The hand-made observations' text and another task's, on two axes."""
+    return InstructionTable([INSTRUCTION, "stack it"], ["PickPlace", "Stack"], torch.eye(2, INSTRUCTION_DIM))
 
 
 @pytest.fixture
@@ -41,11 +51,12 @@ def observe() -> Callable[..., Observation]:
             "object_rgb": [0.85, 0.15, 0.15],
             "goal_pos_b": list(GOAL),
         } | changes
+        instruction = rows.pop("instruction", (INSTRUCTION,) * num_envs)
         rows.setdefault("ee_target_pos_b", rows["ee_pos_b"])
         tensors = {
             name: torch.as_tensor(row, dtype=torch.float32).expand(num_envs, -1).clone() for name, row in rows.items()
         }
-        return Observation(**tensors, instruction=("pick up the cube",) * num_envs)
+        return Observation(**tensors, instruction=instruction)
 
     return make
 

@@ -15,11 +15,11 @@ from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
 
 
 @pytest.fixture
-def saved(tmp_path):
+def saved(tmp_path, instructions):
     flow = FlowMatching(FlowMatchingCfg(VelocityNetworkCfg(hidden_dim=16, num_layers=1), "midpoint", 2))
     torch.nn.init.normal_(flow.get_parameter("velocity_net.net.output.weight"))
     flow.set_action_statistics(torch.arange(7.0), torch.full((7,), 2.0))
-    checkpoint = PolicyCheckpoint(LearnedStateEncoder(), flow, {"command": "scripts/train.py"})
+    checkpoint = PolicyCheckpoint(LearnedStateEncoder(instructions=instructions), flow, {"command": "scripts/train.py"})
     path = tmp_path / "policy.safetensors"
     save_checkpoint(path, checkpoint)
     return path, checkpoint
@@ -50,6 +50,24 @@ def test_a_policy_survives_saving_and_loading(saved, observe):
     assert loaded.sha256 == file_sha256(path)
 
 
+def test_a_checkpoint_brings_the_instructions_that_it_knows_and_their_tasks(saved, instructions):
+    path, _ = saved
+    loaded = load_checkpoint(path)
+    assert loaded.tasks == instructions.tasks
+    known = loaded.encoder.instructions
+    assert (known.texts, known.text_tasks) == (instructions.texts, instructions.text_tasks)
+    assert torch.equal(known.embeddings, instructions.embeddings)
+
+
+def test_a_task_that_a_policy_was_not_trained_on_is_refused_by_name(saved):
+    path, _ = saved
+    loaded = load_checkpoint(path)
+    loaded.require_task("Stack", path)
+    with pytest.raises(ValueError, match=r"policy\.safetensors knows PickPlace, Stack, not Lift; train one") as error:
+        loaded.require_task("Lift", path)
+    assert "\n" not in str(error.value)
+
+
 def test_the_expected_hash_is_checked(saved):
     path, _ = saved
     assert load_checkpoint(path, sha256=file_sha256(path)).sha256 == file_sha256(path)
@@ -76,17 +94,21 @@ def test_a_truncated_file_gives_one_line(saved, keep):
     refused(path, "not a readable safetensors file")
 
 
-def test_a_pickle_is_refused_and_not_executed(tmp_path):
+@pytest.mark.parametrize("name", ["policy.pt", "policy.safetensors"])
+def test_a_pickle_is_refused_and_not_executed_whatever_it_is_called(tmp_path, name):
     class Bomb:
         def __reduce__(self):
             return (open, (str(tmp_path / "executed"), "w"))
 
-    path = tmp_path / "policy.pt"
+    path = tmp_path / name
     path.write_bytes(pickle.dumps(Bomb()))
     refused(path, "not a readable safetensors file")
-    torch.save({"weights": torch.zeros(3)}, path)
-    refused(path, "not a readable safetensors file")
+    for legacy in (False, True):
+        torch.save({"weights": torch.zeros(3), "bomb": Bomb()}, path, _use_new_zipfile_serialization=not legacy)
+        refused(path, "not a readable safetensors file")
     assert not (tmp_path / "executed").exists()
+    torch.load(path, weights_only=False)  # the bomb is real
+    assert (tmp_path / "executed").exists()
 
 
 def test_a_directory_gives_one_line(tmp_path):
@@ -104,6 +126,12 @@ def test_foreign_safetensors_are_refused(tmp_path):
     [
         ({"format": "other"}, "does not say format"),
         ({"version": 99}, "version 99"),
+        ({"version": 1}, "version 1, this program reads 2"),
+        ({"instructions": None}, "names no instructions"),
+        ({"instructions": {"texts": ["lift"], "tasks": [3]}}, "tasks are not a list of texts"),
+        ({"instructions": {"texts": ["lift"], "tasks": ["Lift"]}}, "got 1 texts, 1 tasks and embeddings"),
+        ({"encoder": lambda encoder: {**encoder, "instruction_dim": 8}}, "instructions of 8 numbers"),
+        ({"encoder": lambda encoder: {**encoder, "hidden_dim": 8}}, "expected torch.float32"),
         ({"encoder": None}, "holds no LearnedStateEncoderCfg"),
         ({"flow": lambda flow: {**flow, "solver": "rk45"}}, "unknown solver"),
         ({"flow": lambda flow: {**flow, "ode_steps": "5"}}, "expected a int"),
@@ -117,6 +145,17 @@ def test_foreign_safetensors_are_refused(tmp_path):
 )
 def test_a_header_that_does_not_fit_gives_one_line(saved, changes, message):
     refused(rewritten(saved[0], **changes), message)
+
+
+def test_instructions_without_embeddings_are_refused(saved):
+    path, _ = saved
+    tensors = load_file(path)
+    embeddings = tensors.pop("instruction_embeddings")
+    refused(rewritten(path, tensors), "names no instructions")
+    tensors["instruction_embeddings"] = embeddings.half()
+    refused(rewritten(path, tensors), "not finite float32")
+    tensors["instruction_embeddings"] = embeddings[:, :9].contiguous()
+    refused(rewritten(path, tensors), "expected as many of each")
 
 
 def test_weights_that_are_not_finite_are_refused(saved):

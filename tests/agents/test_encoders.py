@@ -12,7 +12,11 @@ from flow_rag_vla.agents.encoders import (
     RetrievalEncoder,
     RetrievalEncoderCfg,
 )
-from flow_rag_vla.agents.features import NUM_RETRIEVAL_FEATURES
+from flow_rag_vla.agents.features import NUM_RETRIEVAL_FEATURES, policy_features
+from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM
+from flow_rag_vla.agents.instructions import InstructionTable
+
+INSTRUCTION = "pick up the cube"
 
 
 def random_observations(observe, n, seed=0):
@@ -26,8 +30,38 @@ def random_observations(observe, n, seed=0):
     )
 
 
-def test_learned_embeddings_have_512_numbers(observe):
-    assert LearnedStateEncoder().encode(observe(3)).shape == (3, EMBEDDING_DIM)
+def test_learned_embeddings_have_512_numbers(observe, instructions):
+    assert LearnedStateEncoder(instructions=instructions).encode(observe(3)).shape == (3, EMBEDDING_DIM)
+
+
+def test_encoding_an_observation_looks_up_its_instructions(observe, instructions):
+    torch.manual_seed(0)
+    encoder = LearnedStateEncoder(instructions=instructions)
+    spoken = dataclasses.replace(random_observations(observe, 4), instruction=("stack it", INSTRUCTION) * 2)
+    embeddings = instructions.embeddings[[1, 0, 1, 0]]
+    torch.testing.assert_close(encoder.encode(spoken), encoder(policy_features(spoken), embeddings))
+
+
+def test_the_same_state_under_another_instruction_is_another_embedding(observe, instructions):
+    torch.manual_seed(0)
+    encoder = LearnedStateEncoder(instructions=instructions)
+    asked = encoder.encode(dataclasses.replace(observe(2), instruction=(INSTRUCTION, "stack it")))
+    assert (asked[0] - asked[1]).abs().max() > 1e-3
+
+
+def test_an_instruction_is_embedded_once_for_a_whole_fleet(observe):
+    spoken = []
+    known = InstructionTable(
+        ["lift"],
+        ["Lift"],
+        torch.eye(1, INSTRUCTION_DIM),
+        lambda t: spoken.append(t) or torch.eye(2, INSTRUCTION_DIM)[1],
+    )
+    encoder = LearnedStateEncoder(instructions=known)
+    observation = dataclasses.replace(observe(1024), instruction=("heave",) * 1024)
+    for _ in range(3):
+        encoder.encode(observation)
+    assert spoken == ["heave"]
 
 
 def test_memory_keys_have_length_one(observe):

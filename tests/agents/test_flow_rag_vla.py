@@ -16,6 +16,8 @@ from flow_rag_vla.agents.encoders import LearnedStateEncoder, LearnedStateEncode
 from flow_rag_vla.agents.features import observation_from_fields
 from flow_rag_vla.agents.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
+from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM
+from flow_rag_vla.agents.instructions import InstructionTable
 from flow_rag_vla.agents.observation_correction import apply_observation_correction
 from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.memory.failure_memory import FailureMemory
@@ -47,7 +49,9 @@ def _observation(num_envs: int) -> Observation:
 @pytest.fixture
 def model() -> Iterator[FlowRAGVLA]:
     torch.manual_seed(0)
-    encoder = LearnedStateEncoder(LearnedStateEncoderCfg(hidden_dim=16)).eval()
+    texts = ("", "put the cube on the goal", "stack the cube")
+    known = InstructionTable(texts, ("PickPlace", "PickPlace", "Stack"), torch.eye(3, INSTRUCTION_DIM))
+    encoder = LearnedStateEncoder(LearnedStateEncoderCfg(hidden_dim=16), known).eval()
     flow = FlowMatching(FlowMatchingCfg(VelocityNetworkCfg(horizon=HORIZON, hidden_dim=16, num_layers=1))).eval()
     memory = FailureMemory(horizon=HORIZON, num_candidates=len(CANDIDATES))
     keys = RetrievalEncoder()
@@ -61,6 +65,15 @@ def test_forward_takes_an_observation_and_an_instruction(model):
     chunk = model(_observation(3), "put the cube on the goal")
     assert chunk.shape == (3, HORIZON, 7)
     assert bool(torch.isfinite(chunk).all())
+
+
+def test_the_instruction_that_forward_is_given_replaces_the_observations_own(model):
+    for weights in model.flow.parameters():  # adaLN blocks begin without a condition
+        torch.nn.init.normal_(weights, std=0.2)
+    noise = torch.randn(2, HORIZON, 7)
+    spoken = dataclasses.replace(_observation(2), instruction=("stack the cube",) * 2)
+    assert torch.equal(model(_observation(2), "stack the cube", noise), model(spoken, noise=noise))
+    assert not torch.equal(model(_observation(2), "put the cube on the goal", noise), model(spoken, noise=noise))
 
 
 def test_a_failure_is_remembered_once_and_successes_never(model):

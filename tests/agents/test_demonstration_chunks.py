@@ -1,13 +1,12 @@
-"""Training data: chunks end with their episode, and start only where nothing disturbed them."""
+"""Chunks: they end with their episode, and start only where nothing disturbed them."""
 
 from __future__ import annotations
 
-import pytest
 import torch
 
-from flow_rag_vla.agents.demonstration_set import DemonstrationSet, load_demonstrations
+from flow_rag_vla.agents.demonstration_set import DemonstrationSet
 from flow_rag_vla.agents.features import NUM_POLICY_FEATURES
-from flow_rag_vla.agents.training import TrainingCfg, train_policy
+from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM
 
 
 def _two_episodes() -> DemonstrationSet:
@@ -18,6 +17,11 @@ def _two_episodes() -> DemonstrationSet:
         actions=torch.arange(7.0).reshape(7, 1).expand(7, 7).clone() * 1e-3,
         last_step=torch.tensor([3, 3, 3, 3, 6, 6, 6]),
         disturbed=torch.tensor([False, False, True, False, False, False, False]),
+        task=torch.tensor([0, 0, 0, 0, 1, 1, 1]),
+        tasks=("PickPlace", "Stack"),
+        instruction=torch.tensor([0, 0, 0, 0, 1, 1, 1]),
+        instruction_texts=("pick it up", "stack it"),
+        instruction_embeddings=torch.eye(2, INSTRUCTION_DIM),
     )
 
 
@@ -31,18 +35,3 @@ def test_chunks_start_only_where_the_horizon_ran_as_demonstrated():
     assert data.starts(1).tolist() == [0, 1, 3, 4, 5, 6]
     assert data.starts(2).tolist() == [0, 3, 4, 5, 6]
     assert data.starts(9).tolist() == [3, 4, 5, 6]
-
-
-def test_the_same_seed_gives_the_same_weights_and_another_does_not():
-    def weights(seed: int) -> torch.Tensor:
-        cfg = TrainingCfg(horizon=2, hidden_dim=16, num_layers=1, encoder_dim=16, iterations=3, batch_size=4, seed=seed)
-        checkpoint, _ = train_policy(_two_episodes(), cfg)
-        return torch.cat([p.flatten() for p in checkpoint.flow.parameters()])
-
-    assert torch.equal(weights(1), weights(1))
-    assert not torch.equal(weights(1), weights(2))
-
-
-def test_no_demonstrations_is_a_clear_error(tmp_path):
-    with pytest.raises(ValueError, match=r"no demonstrations in .*collect_demos\.py"):
-        load_demonstrations(tmp_path)

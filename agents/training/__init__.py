@@ -1,0 +1,5 @@
+"""Trains the flow policy on recorded demonstrations; see ``agents/TRAINING.md``.
+
+``cfg`` holds the settings, ``trainer`` one run's weights and what changes them, ``loop`` the order of things, ``state``
+what an interrupted run is resumed from.
+"""

@@ -1,0 +1,118 @@
+"""What is trained, and how: plain dataclasses, overridden by ``key=value`` on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flow_rag_vla.agents.encoders import LearnedStateEncoderCfg
+from flow_rag_vla.agents.flow_matching import FlowMatchingCfg
+from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
+
+
+@dataclass
+class NetworkCfg:
+    """Sizes of the policy; the defaults are those of the checkpoint that ships with the project."""
+
+    kind: str = "adaln"
+    """One of ``velocity_network.KINDS``."""
+    horizon: int = 16
+    hidden_dim: int = 256
+    num_layers: int = 3
+    mlp_ratio: int = 2
+    dropout: float = 0.0
+    encoder_dim: int = 256
+    """Hidden width of the state encoder."""
+    prediction: str = "chunk"
+    """One of ``flow_matching.PREDICTIONS``."""
+    solver: str = "euler"
+    ode_steps: int = 2
+
+    @classmethod
+    def guide(cls) -> NetworkCfg:
+        """The implementation guide's: a transformer of 77 million parameters, one action, five Euler steps."""
+        velocity = VelocityNetworkCfg.guide()
+        return cls(
+            kind=velocity.kind,
+            horizon=velocity.horizon,
+            hidden_dim=velocity.hidden_dim,
+            num_layers=velocity.num_layers,
+            mlp_ratio=velocity.mlp_ratio,
+            dropout=velocity.dropout,
+            prediction="velocity",
+            ode_steps=5,
+        )
+
+    @classmethod
+    def tiny(cls) -> NetworkCfg:
+        """Small enough to train in a second; for tests."""
+        return cls(horizon=4, hidden_dim=16, num_layers=1, mlp_ratio=1, encoder_dim=16)
+
+    def encoder_cfg(self) -> LearnedStateEncoderCfg:
+        """The state encoder's part."""
+        return LearnedStateEncoderCfg(hidden_dim=self.encoder_dim)
+
+    def flow_cfg(self) -> FlowMatchingCfg:
+        """The flow's part."""
+        velocity = VelocityNetworkCfg(
+            kind=self.kind,
+            horizon=self.horizon,
+            hidden_dim=self.hidden_dim,
+            num_layers=self.num_layers,
+            mlp_ratio=self.mlp_ratio,
+            dropout=self.dropout,
+        )
+        return FlowMatchingCfg(
+            velocity=velocity, solver=self.solver, ode_steps=self.ode_steps, prediction=self.prediction
+        )
+
+
+@dataclass
+class TrainingCfg:
+    """How long and how fast; with the data and the thread count, it decides the weights to the bit."""
+
+    iterations: int = 9000
+    batch_size: int = 256
+    learning_rate: float = 1.0e-3
+    weight_decay: float = 1.0e-4
+    warmup: int = 200
+    """Iterations of linear warm-up, before half a cosine down to zero."""
+    gradient_clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema_decay: float = 0.999
+    """Of the moving average of the weights, which is what is saved as the policy."""
+    ema_warmup: int = 100
+    """The decay after ``n`` iterations is ``min(ema_decay, n / (n + ema_warmup))``: early weights are forgotten."""
+    bf16: bool = False
+    """Matrix products in bfloat16 (weights and optimiser stay float32); pays only on CPUs with AMX, and on CUDA."""
+    held_out: float = 0.02
+    """Share of each task's demonstrations that is never trained on, for the validation loss."""
+    held_out_every: int = 250
+    """Iterations between validation losses."""
+    log_every: int = 50
+    save_every: int = 500
+    """Iterations between states to resume from."""
+    seed: int = 0
+    threads: int = 2
+    """Torch threads: part of what fixes the weights."""
+
+    def check(self) -> None:
+        """Refuse what cannot be trained with.
+
+        Raises:
+            ValueError: a value out of range; one line.
+        """
+        least = {"iterations": 1, "batch_size": 1, "warmup": 0, "ema_warmup": 0, "seed": 0, "threads": 1}
+        least |= {"held_out_every": 1, "log_every": 1, "save_every": 1}
+        for name, smallest in least.items():
+            if (value := getattr(self, name)) < smallest:
+                raise ValueError(f"training.{name} is {value}, expected at least {smallest}")
+        for name in ("learning_rate", "gradient_clip"):
+            if not (value := getattr(self, name)) > 0.0:
+                raise ValueError(f"training.{name} is {value}, expected more than 0")
+        if not self.weight_decay >= 0.0:
+            raise ValueError(f"training.weight_decay is {self.weight_decay}, expected at least 0")
+        for name in ("ema_decay", "held_out"):
+            if not 0.0 <= (value := getattr(self, name)) < 1.0:
+                raise ValueError(f"training.{name} is {value}, expected at least 0 and less than 1")
+        if self.warmup >= self.iterations:
+            raise ValueError(f"training.warmup is {self.warmup}, expected less than iterations ({self.iterations})")

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Sets everything up: the environment (isaaclab.sh makes it on first use), then the models that the default
+# configuration needs.  Arguments go to scripts/download_models.py.
+#   bash scripts/setup.sh
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+
+"$ROOT/isaaclab.sh" -p -c 'import flow_rag_vla.tasks; print("flow_rag_vla is installed in", __import__("sys").prefix)'
+exec "$ROOT/isaaclab.sh" -p "$ROOT/scripts/download_models.py" "$@"

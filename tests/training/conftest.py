@@ -1,0 +1,123 @@
+"""Made-up demonstrations in the files that ``scripts/collect_demos.py`` writes, and training commands."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from flow_rag_vla.agents.demonstration_set import DemonstrationSet
+from flow_rag_vla.agents.features import NUM_POLICY_FEATURES
+from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM
+from flow_rag_vla.tasks.contract import ACTION_DIM
+
+HERE = str(Path(__file__).parent)
+# One process imports everything, once; every command is forked from it.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["training_imports"])
+
+STEPS = 12
+"""Of every made-up episode."""
+
+
+def make_demonstrations(episodes: dict[str, int], seed: int = 0) -> DemonstrationSet:
+    """So many episodes of ``STEPS`` steps of each task, features and actions drawn at random."""
+    rng = torch.Generator().manual_seed(seed)
+    counts = torch.tensor(list(episodes.values()))
+    num_steps = int(counts.sum()) * STEPS
+    task = torch.arange(len(episodes)).repeat_interleave(counts * STEPS)
+    step = torch.arange(num_steps)
+    return DemonstrationSet(
+        features=torch.randn(num_steps, NUM_POLICY_FEATURES, generator=rng),
+        actions=torch.randn(num_steps, ACTION_DIM, generator=rng) * 0.01,
+        last_step=step // STEPS * STEPS + STEPS - 1,
+        disturbed=torch.zeros(num_steps, dtype=torch.bool),
+        task=task,
+        tasks=tuple(episodes),
+        instruction=task,
+        instruction_texts=tuple(f"do {name}" for name in episodes),
+        instruction_embeddings=torch.eye(len(episodes), INSTRUCTION_DIM),
+        layout_seeds=frozenset({0}),
+    )
+
+
+WIDTHS = {
+    "joint_pos": 7, "joint_vel": 7, "ee_pos_b": 3, "ee_quat_b": 4, "ee_target_pos_b": 3, "ee_target_quat_b": 4,
+    "gripper_width_m": 1, "grip_force_n": 1, "hand_force_b": 3, "link_force_b": 3, "previous_action": 7,
+    "object_pos_b": 3, "object_quat_b": 4, "object_size_m": 3, "object_rgb": 3, "goal_pos_b": 3,
+}  # fmt: skip
+
+
+def write_demonstrations(folder: Path, task: str, episodes: int = 8, layout_seed: int = 0) -> Path:
+    """A folder as ``scripts/collect_demos.py`` leaves it."""
+    rng = torch.Generator().manual_seed(len(task))
+    num_steps = episodes * STEPS
+    rows = {f"observation.{name}": torch.rand(num_steps, width, generator=rng) for name, width in WIDTHS.items()}
+    rows["action"] = torch.randn(num_steps, ACTION_DIM, generator=rng) * 0.01
+    rows["disturbed"] = torch.zeros(num_steps, dtype=torch.bool)
+    rows["episode"] = torch.arange(num_steps) // STEPS
+    rows["layout_seed"] = layout_seed + rows["episode"]
+    rows["instruction"] = torch.zeros(num_steps, dtype=torch.long)
+    folder.mkdir(parents=True)
+    metadata = {"task": task, "instructions": json.dumps([f"do {task}"])}
+    save_file(rows, folder / "wave-000.safetensors", metadata=metadata)
+    return folder
+
+
+class Runs:
+    """Training commands in a folder where two tasks have demonstrations."""
+
+    def __init__(self, folder: Path) -> None:
+        """Record made-up demonstrations in ``folder``."""
+        self.folder, self.log = folder, folder / "log.txt"
+        for slug, task in (("pick_place", "FlowRAG-PickPlace-Franka"), ("lift", "FlowRAG-Lift-Franka")):
+            write_demonstrations(folder / "demonstrations" / slug, task)
+
+    def start(self, *argv: str) -> BaseProcess:
+        """Start ``scripts/train.py ARGV``."""
+        if HERE not in sys.path:
+            sys.path.append(HERE)  # forked processes find the function by its module's name
+        train = importlib.import_module("training_process").train
+        process = FORKS.Process(target=train, args=(list(argv), self.folder, self.log))
+        with patch.dict(os.environ, PYTHONPATH=os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")])):
+            process.start()
+        return process
+
+    def run(self, *argv: str) -> tuple[int | None, str]:
+        """Exit code and output of ``scripts/train.py ARGV``."""
+        self.log.unlink(missing_ok=True)
+        process = self.start(*argv)
+        process.join(60)
+        return process.exitcode, self.log.read_text()
+
+    def states(self, name: str) -> list[Path]:
+        """State files of the run ``name``, oldest first."""
+        return sorted((self.folder / "outputs" / "train" / name / "states").glob("state-*.safetensors"))
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    """Training commands in ``tmp_path``."""
+    return Runs(tmp_path)
+
+
+@pytest.fixture
+def demonstrations() -> Callable[..., DemonstrationSet]:
+    """``make_demonstrations``."""
+    return make_demonstrations
+
+
+@pytest.fixture
+def write() -> Callable[..., Path]:
+    """``write_demonstrations``."""
+    return write_demonstrations
