@@ -200,7 +200,7 @@ def dots(count):
     return LabelledPictures(rgb, torch.zeros(count, 12), labels, frozenset({0}), torch.zeros(count) > 0)
 
 
-TINY = VisionTrainingCfg(epochs=12, batch_size=32, channels=8, learning_rate=1e-2, warm_up=2)
+TINY = VisionTrainingCfg(epochs=8, batch_size=32, channels=8, learning_rate=1e-2, warm_up=2)
 
 
 def test_training_learns_where_a_dot_is():
