@@ -121,9 +121,9 @@ def observation_from_fields(fields: Mapping[str, torch.Tensor]) -> Observation:
     }  # fmt: skip
     values = {
         name: fields[name] if name in fields else some.new_full((len(some), widths.get(name, 3)), math.nan)
-        for name in known - {"instruction"}
+        for name in known - {"instruction", "rgb"}
     }
-    return Observation(**values, instruction=("",) * len(some))
+    return Observation(**values, instruction=("",) * len(some), rgb=fields.get("rgb"))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MODEL_ARMS, ArmSettings, bank_of, build_agent
+from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION, load_vision
+from flow_rag_vla.agents.vision.percept import VisualPercept
+from flow_rag_vla.agents.vision.sighted_agent import SightedAgent
 from flow_rag_vla.benchmark.config import AgentSettings
 from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
     from flow_rag_vla.agents.flow_rag_vla import ChunkPolicy
+    from flow_rag_vla.agents.vision.cnn import CnnEncoder
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
     from flow_rag_vla.tasks.scenario import Scenario
@@ -42,6 +46,17 @@ def default_arm_settings(checkpoint: Path, execute: int | None = None) -> ArmSet
     )
 
 
+def vision_encoder(obs: str, vision: str, device: str = "cpu") -> CnnEncoder | None:
+    """The network that agents see with where ``obs`` is ``rgb``; ``default`` is the one that ships with the project.
+
+    Raises:
+        ValueError: the checkpoint is not readable.
+    """
+    if obs != "rgb":
+        return None
+    return load_vision(DEFAULT_VISION if vision == "default" else Path(vision), device).encoder
+
+
 def make_expert(arm: str, env: ManipulationEnv, scenarios: Sequence[Scenario]) -> ExpertAgent:
     """The expert ``arm`` for one wave of ``scenarios``."""
     expert = ExpertAgent(env.num_envs, str(env.device), informed=arm == "expert")
@@ -58,12 +73,13 @@ def make_policy_agent(
     *,
     remembers: bool = False,
     chunk_policy: ChunkPolicy | None = None,
+    vision: CnnEncoder | None = None,
 ) -> Agent:
-    """``arm`` for ``env``; it consults ``memory`` as it is now, and writes nothing to it.
+    """``arm`` for ``env``, seeing through ``vision``; it consults ``memory`` as it is now, and writes nothing to it.
 
     ``chunk_policy`` makes the chunks of ``flow_only`` instead of ``policy``; errors as in ``build_model``.
     """
-    return build_agent(
+    agent = build_agent(
         arm,
         policy,
         None if memory is None else memory.frozen(),
@@ -74,3 +90,6 @@ def make_policy_agent(
         remembers=remembers,
         chunk_policy=chunk_policy,
     )
+    if vision is None:
+        return agent
+    return SightedAgent(agent, VisualPercept(vision, env.num_envs, str(env.device)))

@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     flag("--device", help="cpu or cuda:N (default: cuda:0 if there is one)")
     flag("--latency", help="off, seed, measured, milliseconds, or ARM=ms,... (default: off)")
     flag("--checkpoint", help="policy checkpoint (default: the one that ships with the project)")
+    flag("--obs", help="state or rgb: what the agents perceive objects from (default: state)")
     flag("--out", help="folder for run directories (default: runs)")
     flag("--resume", metavar="DIR", help="finish the run in DIR; its own settings apply")
     parser.add_argument("--quick", action="store_true", help="the same path with small numbers")

@@ -21,6 +21,9 @@ CONTROL_ARMS: tuple[str, ...] = (
 )
 ARMS = DEFAULT_ARMS + CONTROL_ARMS
 PLANNABLE_SPLITS: tuple[str, ...] = ("evaluation", "development")
+OBSERVATIONS: tuple[str, ...] = ("state", "rgb")
+"""Perceived poses from the simulator, or from the camera's pictures by a vision encoder."""
+
 PHYSICS: tuple[str, ...] = ("auto", "newton_mujoco", "newton_mjwarp", "isaacsim_physx")
 
 
@@ -65,6 +68,10 @@ class BenchmarkSettings:
     checkpoint: str = "default"
     detector: str = "rules"
     """Who notices failures: ``rules`` or ``learned`` (``agents/DETECTOR.md``)."""
+    obs: str = "state"
+    """``state``, or ``rgb``: object pose, size and colour are seen by ``vision`` in the camera's pictures."""
+    vision: str = "default"
+    """Vision checkpoint."""
     out: str = "runs"
     quick: bool = False
     agent: AgentSettings = field(default_factory=AgentSettings)
@@ -141,6 +148,8 @@ def _check(settings: BenchmarkSettings) -> None:
         raise ValueError(f"unknown detector {settings.detector!r}; available: {', '.join(DETECTORS)}")
     if settings.split not in PLANNABLE_SPLITS:
         raise ValueError(f"unknown split {settings.split!r}; available: {', '.join(PLANNABLE_SPLITS)}")
+    if settings.obs not in OBSERVATIONS:
+        raise ValueError(f"unknown obs {settings.obs!r}; available: {', '.join(OBSERVATIONS)}")
     if settings.seed < 0:
         raise ValueError(f"seed is {settings.seed}, expected at least 0")
     _ = settings.arms

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from flow_rag_vla.agents.checkpoint import load_checkpoint
-from flow_rag_vla.benchmark.actors import EXPERTS, checkpoint_path, default_arm_settings, make_expert, make_policy_agent
+from flow_rag_vla.benchmark.actors import (
+    EXPERTS,
+    checkpoint_path,
+    default_arm_settings,
+    make_expert,
+    make_policy_agent,
+    vision_encoder,
+)
 from flow_rag_vla.benchmark.plan import E1, PlannedEpisode, Unit
 from flow_rag_vla.benchmark.progress import Progress
 from flow_rag_vla.benchmark.reworded import RewordedAgent
@@ -60,15 +67,24 @@ class EvaluationRequest:
     """One of ``WORDINGS``."""
     runtime: str = "torch"
     """One of ``runtimes.RUNTIMES``."""
+    obs: str = "state"
+    vision: str = "default"
+    """Vision checkpoint, where ``obs`` is ``rgb``."""
 
 
 def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     """Task, n and success with its Wilson interval, as JSON-able values.
 
     Raises:
-        ValueError: an unknown preset, checkpoint or runtime, or a checkpoint for other tasks.
+        ValueError: an unknown preset, checkpoint or runtime, a checkpoint for other tasks, an expert that is to see
+            pictures, or pictures with another runtime than torch.
         KeyError: an unknown task or fault.
     """
+    if request.obs == "rgb" and request.arm in EXPERTS:
+        raise ValueError(f"arm {request.arm!r} is told the state and looks at no pictures; use --obs state")
+    if request.obs == "rgb" and request.runtime != "torch":
+        raise ValueError(f"runtime {request.runtime!r} was not made for --obs rgb; expected torch")
+    vision = vision_encoder(request.obs, request.vision, resolve_device(request.device))
     fault = None if request.fault == "none" else get_fault(request.fault)
     episodes = planned_episodes(request.task, request.split, request.seed, request.num_envs, fault)
     scenarios = [episode.scenario for episode in episodes]
@@ -80,13 +96,18 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
         policy.flow.cfg.ode_steps = request.ode_steps
         chunks = _other_runtime(request, policy, console)
     env = make_fleet(
-        request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS
+        request.task,
+        request.num_envs,
+        physics=request.physics,
+        device=request.device,
+        max_steps=MAX_STEPS,
+        camera=vision is not None,
     )
     if policy is None:
         agent = make_expert(request.arm, env, scenarios)
     else:
         settings = default_arm_settings(path, request.execute)
-        agent = make_policy_agent(request.arm, env, policy, settings, chunk_policy=chunks)
+        agent = make_policy_agent(request.arm, env, policy, settings, chunk_policy=chunks, vision=vision)
         if request.wording != "own":
             agent = RewordedAgent(agent, spoken_instead(request.task, request.wording), request.num_envs)
     return _run(env, agent, request, episodes, console)
@@ -142,11 +163,12 @@ def _run(
 ) -> dict[str, Any]:
     unit = Unit(request.arm, 0, request.num_envs, tuple(episodes))
     with Progress(request.num_envs, "episodes", console) as progress:
-        wave = run_wave(env, agent, unit, episodes, 0.0, progress.update)
+        wave = run_wave(env, agent, unit, episodes, 0.0, progress.update, images=request.obs == "rgb")
     env.close()
     return {
         "task": request.task,
         "arm": request.arm,
+        "obs": request.obs,
         "fault": request.fault,
         "fault_class": str(FaultClass.CLEAN if request.fault == "none" else get_fault(request.fault).fault_class),
         "wording": request.wording,

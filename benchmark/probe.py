@@ -17,12 +17,14 @@ from flow_rag_vla.agents.advice import Advice
 from flow_rag_vla.agents.arms import MEMORY_ARMS, MODEL_ARMS, build_model
 from flow_rag_vla.agents.dual_pathway import RealClock
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
+from flow_rag_vla.agents.vision.percept import VisualPercept
 from flow_rag_vla.benchmark.results import ArmTiming, LatencyEquivalence, Percentiles
 from flow_rag_vla.benchmark.statistics import tost_paired
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.arms import ArmSettings
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.vision.cnn import CnnEncoder
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.tasks.contract import Observation
 
@@ -38,6 +40,7 @@ def probe_arms(
     settings: ArmSettings,
     observations: Sequence[Observation],
     on_step: Callable[[int], None],
+    vision: CnnEncoder | None = None,
 ) -> dict[str, ArmTiming]:
     """Latency of single decisions on ``observations`` (batch 1 each), one torch and one FAISS thread.
 
@@ -48,6 +51,7 @@ def probe_arms(
         settings: Retrieval settings.
         observations: Cycled through.
         on_step: Called with the number of repetitions done.
+        vision: Looks at the observations' pictures as part of every decision.
     """
     threads, faiss_threads = torch.get_num_threads(), faiss.omp_get_max_threads()
     torch.set_num_threads(1)
@@ -60,12 +64,14 @@ def probe_arms(
                 models[arm] = build_model(arm, policy, memories.get(arm), settings, clock=RealClock(threaded=parallel))
         taken: dict[str, list[float]] = {arm: [] for arm in models}
         rng = torch.Generator().manual_seed(0)
+        percept = None if vision is None else VisualPercept(vision, 1)
         for i in range(WARM_UP + REPETITIONS):
             observation = observations[i % len(observations)]
             noise = policy.flow.noise(1, rng)
             for arm, model in models.items():
                 start = time.perf_counter()
-                model.decide(Query(observation, noise, Advice.nothing(1)))
+                seen = observation if percept is None else percept.look(observation)
+                model.decide(Query(seen, noise, Advice.nothing(1)))
                 if i >= WARM_UP:
                     taken[arm].append(1000.0 * (time.perf_counter() - start))
             on_step(i + 1)

@@ -87,6 +87,8 @@ def run_wave(
     episodes: Sequence[PlannedEpisode],
     delay_ms: float,
     on_step: Callable[[int], None] | None = None,
+    *,
+    images: bool = False,
 ) -> Wave:
     """Run up to ``num_envs`` planned episodes side by side.
 
@@ -100,6 +102,7 @@ def run_wave(
         episodes: At most ``num_envs`` of them.
         delay_ms: Decision latency in simulated time.
         on_step: Called after each control step with the number of episodes that have ended.
+        images: Decisions are taken on the camera's pictures; rendered for decisions alone, since that dominates.
     """
     count, num_envs = len(episodes), env.num_envs
     padded = list(episodes) + [episodes[0]] * (num_envs - count)
@@ -114,7 +117,7 @@ def run_wave(
         running = ~env.done
         # Latency that outlasts the executed actions delays the next decision.
         if step - decided >= agent.execute and not executor.is_deciding:
-            executor.submit(agent.decide(observation, running))
+            executor.submit(agent.decide(env.observe(images=True) if images else observation, running))
             decided = step
         env.step(executor.next_action())
         observation = env.observe()

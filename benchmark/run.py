@@ -23,6 +23,7 @@ from flow_rag_vla.agents.arms import (
 )
 from flow_rag_vla.agents.checkpoint import PolicyCheckpoint, load_checkpoint
 from flow_rag_vla.agents.demonstration_bank import DemonstrationBank
+from flow_rag_vla.benchmark.actors import vision_encoder
 from flow_rag_vla.benchmark.certificate import load_certificate, uncertified
 from flow_rag_vla.benchmark.config import BenchmarkSettings
 from flow_rag_vla.benchmark.errors import UsageError
@@ -119,6 +120,7 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
     """
     settings = resolve_settings(settings)
     policy = _load_policy(settings)
+    vision_encoder(settings.obs, settings.vision)
     scenario_file = _scenario_file(settings)
     plan = plan_run(settings, scenario_file)
     parse_latency(settings.latency, settings.arms, {})
@@ -225,14 +227,16 @@ def _run_units(
         physics=settings.physics,
         device=settings.device,
         max_steps=settings.max_steps,
+        camera=settings.obs == "rgb",
     )
+    vision = vision_encoder(settings.obs, settings.vision, settings.device)
     probe = _Probe(settings, policy, plan, directory, env)
     total = sum(len(unit.episodes) for unit in waiting)
     finished = 0
     with Progress(total, "episodes", console) as progress:
         for unit in waiting:
             latency = _latency(directory, settings, unit, probe, console)
-            context = UnitContext(directory, plan, env, policy, _arm_settings(settings, latency), latency)
+            context = UnitContext(directory, plan, env, policy, _arm_settings(settings, latency), latency, vision)
             note = f"{unit.arm} round {unit.round}"
             run_unit(context, unit, lambda n, d=finished, t=note: progress.update(d + n, t))
             finished += len(unit.episodes)
@@ -323,6 +327,7 @@ class _Probe:
                     settings,
                     self._observations(),
                     lambda done: progress.update(done, "latency probe"),
+                    vision_encoder(self._settings.obs, self._settings.vision, self._settings.device),
                 )
         return self._timings
 
@@ -334,7 +339,8 @@ class _Probe:
     def _observations(self) -> list[Observation]:
         scenarios = [e.scenario for e in self._plan.units[0].episodes][: self._env.num_envs]
         padded = scenarios + [scenarios[0]] * (self._env.num_envs - len(scenarios))
-        observation = self._env.load(padded, [0] * self._env.num_envs)
+        self._env.load(padded, [0] * self._env.num_envs)
+        observation = self._env.observe(images=self._settings.obs == "rgb")
         count = min(PROBE_OBSERVATIONS, self._env.num_envs)
         return [observation.select(torch.tensor([i], device=self._env.device)) for i in range(count)]
 

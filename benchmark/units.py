@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_rag_vla.agents.arms import MEMORY_ARMS, build_agent, new_memory
+from flow_rag_vla.agents.vision.percept import VisualPercept
+from flow_rag_vla.agents.vision.sighted_agent import SightedAgent
 from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.rollout import Wave, run_wave
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.agents.arms import ArmSettings
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.vision.cnn import CnnEncoder
     from flow_rag_vla.benchmark.latency import LatencyProfile
     from flow_rag_vla.benchmark.plan import Plan, Unit
     from flow_rag_vla.benchmark.run_directory import RunDirectory
@@ -37,6 +40,8 @@ class UnitContext:
     arm_settings: ArmSettings
     latency: LatencyProfile
     """Decision latency in simulated time."""
+    vision: CnnEncoder | None = None
+    """What agents see with; None gives them the perceived poses."""
 
 
 def memory_before(directory: RunDirectory, plan: Plan, unit: Unit) -> Path | None:
@@ -78,7 +83,8 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
             steps += 1
             on_progress(before + ended)
 
-        wave = run_wave(context.env, agent, unit, episodes, context.latency.of(unit.arm), on_step)
+        images = isinstance(agent, SightedAgent)
+        wave = run_wave(context.env, agent, unit, episodes, context.latency.of(unit.arm), on_step, images=images)
         context.directory.append(unit, wave.records)
         waves.append(wave)
     elapsed = time.perf_counter() - started
@@ -90,7 +96,7 @@ def _agent(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Ag
     env = context.env
     if unit.arm == "expert":
         return ExpertAgent(env.num_envs, str(env.device))
-    return build_agent(
+    agent = build_agent(
         unit.arm,
         context.policy,
         None if memory is None else memory.frozen(),
@@ -100,6 +106,9 @@ def _agent(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Ag
         device=str(env.device),
         remembers=unit.round == 0 or unit.arm in MEMORY_ARMS,
     )
+    if context.vision is None:
+        return agent
+    return SightedAgent(agent, VisualPercept(context.vision, env.num_envs, str(env.device)))
 
 
 def _merge(

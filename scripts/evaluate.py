@@ -23,6 +23,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--split", default="development", choices=("development", "evaluation"))
     parser.add_argument("--arm", default="flow_only", choices=("flow_only", "expert", "nominal_expert"))
     parser.add_argument("--fault", default="none", help="a fault of tasks/README.md, at its default severity")
+    parser.add_argument("--obs", default="state", choices=("state", "rgb"), help="what objects are perceived from")
+    parser.add_argument("--vision", default="default", help="vision checkpoint, for --obs rgb")
     parser.add_argument(
         "--wording",
         default="own",
@@ -70,6 +72,8 @@ def main(argv: list[str]) -> int:
                     device=arguments.device,
                     wording=arguments.wording,
                     runtime=arguments.runtime,
+                    obs=arguments.obs,
+                    vision=arguments.vision,
                 )
                 results.append(evaluate(request, console))
                 console.write(json.dumps(results[-1], sort_keys=True) + "\n")

@@ -7,6 +7,7 @@ Suffixes: ``_b`` robot-base frame (the base stands at the origin of its environm
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
@@ -89,11 +90,27 @@ class FaultClass(StrEnum):
 
 
 @dataclass(frozen=True)
+class CameraView:
+    """A camera as its calibration has it: where it stands, what it looks at; metres in the robot-base frame."""
+
+    eye_m: tuple[float, float, float]
+    target_m: tuple[float, float, float]
+    fov_y_rad: float
+    width: int
+    """Pixels."""
+    height: int
+
+
+FRONT_VIEW = CameraView((1.24, -0.02, 0.86), (0.51, -0.02, 0.08), math.radians(30.0), 128, 80)
+"""Across the table from the robot: the whole workspace, a pixel about 6 mm wide."""
+
+
+@dataclass(frozen=True)
 class Observation:
     """What a real robot could sense, one row per environment; nothing privileged.
 
-    Tensors are float32 on the simulation device.  Poses of object and goal are *perceived* poses, which a fault may
-    bias.  Forces are totals over contacts with anything, with sensor noise; they never name an obstacle.
+    Tensors but ``rgb`` are float32 on the simulation device.  Poses of object and goal are *perceived* poses, which a
+    fault may bias.  Forces are totals over contacts with anything, with sensor noise; they never name an obstacle.
     """
 
     joint_pos: torch.Tensor
@@ -130,6 +147,8 @@ class Observation:
     """(num_envs, 3) perceived goal for the object centre, m."""
     instruction: tuple[str, ...]
     """num_envs instruction texts."""
+    rgb: torch.Tensor | None = None
+    """(num_envs, height, width, 3) uint8, the camera's pictures; None where none were taken."""
 
     @property
     def num_envs(self) -> int:
@@ -138,7 +157,8 @@ class Observation:
 
     def _map(self, tensor_fn: Callable[[torch.Tensor], torch.Tensor], instruction: tuple[str, ...]) -> Self:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "instruction"}
-        return type(self)(**{name: tensor_fn(v) for name, v in values.items()}, instruction=instruction)
+        mapped = {name: None if v is None else tensor_fn(v) for name, v in values.items()}
+        return type(self)(**mapped, instruction=instruction)
 
     def clone(self) -> Self:
         """A copy that later simulation steps cannot change."""

@@ -39,6 +39,7 @@ def make_fleet(
     device: str = "auto",
     max_steps: int | None = None,
     furnish: Callable[[InteractiveSceneCfg], None] | None = None,
+    camera: bool = False,
 ) -> ManipulationEnv:
     """``num_envs`` environments of ``task``, which take physical actions (``contract.ACTION_DIM``).
 
@@ -48,7 +49,8 @@ def make_fleet(
         physics: Preset name or ``auto``.
         device: ``cpu``, ``cuda:N`` or ``auto``.
         max_steps: Control steps of an episode; the task's own time limit by default.
-        furnish: Adds to the scene's configuration before it is built, such as a camera.
+        furnish: Adds to the scene's configuration before it is built, such as a film camera.
+        camera: Give every robot the camera that ``observe(images=True)`` asks.
 
     Raises:
         KeyError: an unknown task.
@@ -72,7 +74,20 @@ def make_fleet(
         furnish(cfg.scene)
     if not isinstance(spec.entry_point, str):
         raise TypeError(f"{name} is registered with {spec.entry_point!r}, expected module:class")
+    if camera:
+        return _with_camera(_load(spec.entry_point), cfg)
     return _load(spec.entry_point)(cfg)
+
+
+def _with_camera(env_type: type[ManipulationEnv], cfg: ManipulationEnvCfg) -> ManipulationEnv:
+    from flow_rag_vla.tasks.camera import FleetCamera, add_goal_marker
+
+    # Meshes that collide with nothing are not even loaded where nobody looks.
+    cfg.sim.physics.load_visual_shapes = True  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
+    add_goal_marker(cfg.scene)
+    env = env_type(cfg)
+    env.camera = FleetCamera(env.scene.env_origins)
+    return env
 
 
 def _load(entry_point: str) -> type:

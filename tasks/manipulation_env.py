@@ -7,6 +7,7 @@ episodes stay where they are, and ``truth`` tells how they went.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.utils import configclass
 
 from flow_rag_vla.tasks.assets.gripper import GripperForce
+from flow_rag_vla.tasks.camera import Appearance, FleetCamera, Visible
 from flow_rag_vla.tasks.colours import PALETTE
 from flow_rag_vla.tasks.contract import (
     ACTION_DIM,
@@ -94,6 +96,7 @@ class ManipulationEnv(DirectRLEnv):
         origins = self.scene.env_origins
         device = str(self.device)
         self._robot, self._object = self.scene["robot"], self.scene["object"]
+        self.camera: FleetCamera | None = None
         self._ee = EndEffectorControl(self._robot, origins)
         self._finger_ids = self._robot.find_joints("panda_finger_joint.*")[0]
         self._gripper = GripperForce(self.num_envs, device)
@@ -169,9 +172,23 @@ class ManipulationEnv(DirectRLEnv):
         """(num_envs, 3) the true goal for the object centre, m; a fault may bias what is perceived of it."""
         return self._goal_pos_b
 
-    def observe(self) -> Observation:
-        """What the robots sense now (computed once per control step)."""
-        return self._observation
+    def observe(self, *, images: bool = False, appearance: Appearance | None = None) -> Observation:
+        """What the robots sense now (computed once per control step), with ``images`` the camera's pictures too.
+
+        Pictures cost more than a control step; ``appearance`` randomises their looks.  Raises ``ValueError`` where
+        there is no camera.
+        """
+        if not images:
+            return self._observation
+        if self.camera is None:
+            raise ValueError("images need a camera; build the fleet with make_fleet(camera=True)")
+        return dataclasses.replace(self._observation, rgb=self.camera.render(self._visible(), appearance))
+
+    def _visible(self) -> Visible:
+        object_pos, _ = self._object_pose_b()
+        error = perceived_object(object_pos, self._events.held, self._hazards) - object_pos
+        underside = self._goal_pos_b - self._size * self._size.new_tensor([0.0, 0.0, 0.5])
+        return Visible(self._colour, underside if self.task.marks_goal else underside * torch.nan, -error)
 
     def _sense(self) -> Observation:
         tcp_pos, quat = self._ee.tcp_pose_b()

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
     from flow_rag_vla.tasks.scenario import Scenario
 
-SENSED_FIELDS: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Observation) if f.name != "instruction")
+SENSED_FIELDS: tuple[str, ...] = tuple(
+    f.name for f in dataclasses.fields(Observation) if f.name not in ("instruction", "rgb")
+)
 """Everything that a robot senses, in the order of ``Observation``."""
 
 

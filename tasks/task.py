@@ -44,3 +44,8 @@ class Task:
     """Other names that ``--task`` understands."""
     carry_zone_y_m: tuple[float, float] = (-0.10, 0.10)
     """Stretch of the way (y) in which pushes and forced releases may start."""
+
+    @property
+    def marks_goal(self) -> bool:
+        """A mark on the table shows where the goal is."""
+        return self.area.goal_height_m == (0.0, 0.0)

@@ -33,6 +33,7 @@ def test_flow_only_always_runs_first():
         ("task=Isaac-Lift", "unknown task 'Isaac-Lift'; available: pick_place .FlowRAG-PickPlace-Franka"),
         ("physics=bullet", "unknown physics 'bullet'; available: .*newton_mujoco"),
         ("detector=oracles", "unknown detector 'oracles'; available: rules, learned"),
+        ("obs=lidar", "unknown obs .lidar.; available: state, rgb"),
         ("num_envs=0", "num_envs is 0, expected at least 1"),
         ("num_env=5", "num_env"),
         ("num_envs=many", "many"),

@@ -29,7 +29,7 @@ def sensed() -> Observation:
 
 def test_the_hand_made_observation_has_every_sensed_field():
     names = {field.name for field in dataclasses.fields(Observation)}
-    assert names == {*WIDTHS, "instruction"}
+    assert names == {*WIDTHS, "instruction", "rgb"}
 
 
 def test_the_vector_is_everything_sensed_and_what_moves_need():

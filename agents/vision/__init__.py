@@ -1,0 +1,1 @@
+"""Camera pictures to state embeddings, and to the perceived fields of an observation."""

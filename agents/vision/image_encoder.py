@@ -1,0 +1,38 @@
+"""The interface of encoders that look at the camera's picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+    from flow_rag_vla.tasks.contract import Observation
+
+
+class VisionEncoder(Protocol):
+    """A ``StateEncoder`` that reads ``Observation.rgb``."""
+
+    @property
+    def embedding_dim(self) -> int:
+        """Numbers in an embedding: 512."""
+        ...
+
+    def encode(self, observation: Observation) -> torch.Tensor:
+        """State embeddings (num_envs, embedding_dim), float32, without gradient.
+
+        Raises:
+            ValueError: the observation holds no pictures.
+        """
+        ...
+
+
+def pictures(observation: Observation) -> torch.Tensor:
+    """(num_envs, height, width, 3) uint8 pictures of ``observation``.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    if observation.rgb is None:
+        raise ValueError("the observation holds no pictures; expected one made with observe(images=True)")
+    return observation.rgb

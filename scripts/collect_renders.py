@@ -1,0 +1,58 @@
+"""Take labelled, randomised camera pictures of expert episodes, to train a vision encoder on.
+
+./isaaclab.sh -p scripts/collect_renders.py --task pick_place --num_pictures 20000 --out outputs/renders
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str]) -> int:
+    """Parse, render, report; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", default="pick_place")
+    parser.add_argument("--num_pictures", type=int, default=20_000)
+    parser.add_argument("--num_envs", type=int, default=256)
+    parser.add_argument("--seed", type=int, default=0, help="names a block of layouts")
+    parser.add_argument("--split", default="train", choices=("train", "development"))
+    parser.add_argument("--out", type=Path, default=Path("outputs/renders"))
+    parser.add_argument("--physics", default="auto")
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args(argv)
+    if arguments.num_envs < 1 or arguments.num_pictures < 1:
+        parser.error("--num_envs and --num_pictures: expected at least 1")
+
+    from flow_rag_vla.benchmark.collect_renders import collect_renders
+    from flow_rag_vla.tasks.make import make_fleet
+    from flow_rag_vla.tasks.physics.quiet import quiet_console
+    from flow_rag_vla.tasks.registry import get_task
+
+    try:
+        task = get_task(arguments.task).slug
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except KeyError as error:
+        parser.error(str(error.args[0]))
+    except OSError as error:
+        parser.error(f"cannot write to --out {arguments.out}: {error.strerror}")
+    with quiet_console(arguments.out / f"log-{task}.txt") as console:
+        console.write("starting the simulation (a first start compiles kernels for about a minute)\n")
+        try:
+            env = make_fleet(
+                task, arguments.num_envs, physics=arguments.physics, device=arguments.device, max_steps=260, camera=True
+            )
+            taken = collect_renders(
+                env, task, arguments.num_pictures, arguments.seed, arguments.split, arguments.out, console
+            )
+        except ValueError as error:
+            console.write(f"error: {error}\n")
+            return 2
+        console.write(f"{taken} pictures in {arguments.out}\n")
+        env.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

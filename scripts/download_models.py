@@ -1,0 +1,37 @@
+"""Fetch and verify the weights that others trained and an optional encoder needs.
+
+./isaaclab.sh -p scripts/download_models.py --model all
+
+Exit codes: 0 everything is here and verified, 2 bad usage or a file with the wrong hash, 3 files are missing and the
+hub cannot be reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def main(argv: list[str]) -> int:
+    """Parse, fetch, print a line for each model; returns the exit code."""
+    from flow_rag_vla.agents.model_download import ModelMissingError, fetch
+    from flow_rag_vla.agents.model_files import MODELS
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="all", choices=("all", *MODELS))
+    arguments = parser.parse_args(argv)
+    code = 0
+    for model in MODELS if arguments.model == "all" else (arguments.model,):
+        try:
+            print(fetch(model))
+        except ValueError as error:
+            print(f"download_models.py: error: {error}", file=sys.stderr)
+            code = 2
+        except ModelMissingError as error:
+            print(f"download_models.py: {error}", file=sys.stderr)
+            code = max(code, 3) if code != 2 else 2
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

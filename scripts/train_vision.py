@@ -1,0 +1,69 @@
+"""Train the small CNN that finds the object in the camera's picture.
+
+./isaaclab.sh -p scripts/train_vision.py --renders outputs/renders --out outputs/vision_cnn.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import asdict, fields
+from pathlib import Path
+
+
+def main(argv: list[str]) -> int:
+    """Parse, train, measure, save; returns the exit code."""
+    from flow_rag_vla.agents.vision.training import VisionTrainingCfg
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--renders", type=Path, default=Path("outputs/renders"), help="pictures of training seeds")
+    parser.add_argument("--validation", type=Path, help="pictures of development seeds, to measure the error on")
+    parser.add_argument("--out", type=Path, default=Path("outputs/vision_cnn.safetensors"))
+    parser.add_argument("--threads", type=int, default=2, help="torch threads; part of what fixes the weights")
+    parser.add_argument("--measure", type=Path, help="measure this checkpoint on --validation instead of training")
+    defaults = VisionTrainingCfg()
+    for item in fields(VisionTrainingCfg):
+        default = getattr(defaults, item.name)
+        parser.add_argument(f"--{item.name}", default=default, type=type(default))
+    arguments = parser.parse_args(argv)
+
+    import torch
+
+    from flow_rag_vla.agents.vision.accuracy import accuracy
+    from flow_rag_vla.agents.vision.checkpoint import VisionCheckpoint, load_vision, save_vision
+    from flow_rag_vla.agents.vision.training import load_pictures, num_steps, train_vision
+    from flow_rag_vla.benchmark.progress import Progress
+    from flow_rag_vla.benchmark.seeds import require_split
+
+    torch.set_num_threads(arguments.threads)
+    cfg = VisionTrainingCfg(**{item.name: getattr(arguments, item.name) for item in fields(VisionTrainingCfg)})
+    try:
+        if arguments.measure is not None:
+            if arguments.validation is None:
+                raise ValueError("--measure needs --validation")
+            net = load_vision(arguments.measure).encoder
+            for line in accuracy(net, arguments.validation):
+                print(line)
+            return 0
+        data = load_pictures(arguments.renders)
+        require_split(data.layout_seeds, "train")
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    print(f"{len(data.rgb)} pictures of {len(data.layout_seeds)} layouts", flush=True)
+    start = time.monotonic()
+    with Progress(num_steps(len(data.rgb), cfg), "steps") as progress:
+        net = train_vision(data, cfg, lambda i, loss: progress.update(i, f"loss {loss:.3f}"))
+    seconds = time.monotonic() - start
+    training = {"pictures": len(data.rgb), "layouts": len(data.layout_seeds), "threads": arguments.threads}
+    sha = save_vision(arguments.out, VisionCheckpoint(net, {**training, **asdict(cfg)}))
+    print(f"trained in {seconds:.0f} s\n{arguments.out} sha256 {sha}")
+    if arguments.validation is not None:
+        for line in accuracy(net, arguments.validation):
+            print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

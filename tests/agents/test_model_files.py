@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+from flow_rag_vla.agents.model_download import ModelMissingError, fetch
+from flow_rag_vla.agents.model_files import LOCK_FILE, MODELS, local_folder, missing_files, record, verify
+
+DOWNLOAD = Path(__file__).parents[2] / "scripts" / "download_models.py"
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """The hub's own switch: it refuses at once instead of waiting for the network."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLOW_RAG_VLA_MODELS", str(tmp_path))
+    return tmp_path / "dinov2-small"
+
+
+def fill(folder):
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"weights")
+
+
+def test_offline_it_is_said_which_files_are_missing_and_where_they_belong(folder):
+    with pytest.raises(ModelMissingError) as caught:
+        fetch("dinov2-small")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "missing config.json, model.safetensors" in message
+    assert message.endswith(f"https://huggingface.co/facebook/dinov2-small into {folder}")
+
+
+def test_unknown_files_are_trusted_once_and_then_held_to_it(folder):
+    fill(folder)
+    assert "trusted at first use" in fetch("dinov2-small")
+    lock = json.loads((folder / LOCK_FILE).read_text())
+    assert lock["sha256"]["model.safetensors"] == hashlib.sha256(b"weights").hexdigest()
+    assert "have their recorded sha256" in fetch("dinov2-small")
+    (folder / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(ValueError, match=r"model\.safetensors has sha256 .*, expected"):
+        fetch("dinov2-small")
+
+
+def test_a_broken_record_is_not_taken_for_none(folder):
+    fill(folder)
+    (folder / LOCK_FILE).write_text("[]")
+    with pytest.raises(ValueError, match="is not a lock file"):
+        fetch("dinov2-small")
+
+
+def test_files_that_are_missing_cannot_be_verified_or_recorded(folder):
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    assert missing_files("dinov2-small") == ["model.safetensors"]
+    for act in (verify, lambda model: record(model, "none")):
+        with pytest.raises(ValueError, match=r"lacks model\.safetensors"):
+            act("dinov2-small")
+
+
+def test_the_packaged_model_has_its_pinned_hashes():
+    assert set(MODELS["minilm"].sha256) == set(MODELS["minilm"].needed)
+    assert "pinned sha256" in fetch("minilm")
+
+
+def test_unknown_models_are_refused():
+    with pytest.raises(KeyError, match="unknown model 'bert'; available: dinov2-small, minilm"):
+        local_folder("bert")
+
+
+def run(*arguments):
+    return runpy.run_path(str(DOWNLOAD))["main"](list(arguments))
+
+
+def test_the_script_tells_missing_from_wrong_by_its_exit_code(folder, capsys):
+    assert run("--model", "minilm") == 0
+    assert run("--model", "all") == 3
+    assert str(folder) in capsys.readouterr().err
+    fill(folder)
+    assert run("--model", "dinov2-small") == 0
+    (folder / "config.json").write_text("[]")
+    assert run("--model", "all") == 2
