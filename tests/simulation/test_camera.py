@@ -108,7 +108,7 @@ def test_every_environment_shows_its_own_colour_and_size(seeing):
     scenarios[1] = dataclasses.replace(scenarios[1], object_colour="blue")
     scenarios[2] = dataclasses.replace(scenarios[2], object_model="bar")
     rgb = pictures(seeing, scenarios).int()
-    red, blue, bar, again = (rgb[i] for i in (0, 1, 2, 3))
+    red, blue, again = rgb[0], rgb[1], rgb[3]
     assert torch.equal(red, again)
     differs = (red - blue).abs().amax(dim=2) > 40
     assert 4 < differs.sum() < 60
