@@ -75,7 +75,7 @@ def _changed_percepts(env: ManipulationEnv, scenarios: list[Scenario]) -> list[s
     plain = [dataclasses.replace(s, parameters={}) for s in scenarios]
     without = env.load(plain + plain, [0] * env.num_envs)
     assert with_hazards.instruction == without.instruction
-    names = [f.name for f in dataclasses.fields(without) if f.name != "instruction"]
+    names = [f.name for f in dataclasses.fields(without) if f.name not in ("instruction", "rgb")]
     differs = {n: (getattr(with_hazards, n) != getattr(without, n)).any(dim=1) for n in names}
     return [{name for name in names if bool(differs[name][i])} for i in range(len(scenarios))]
 
