@@ -17,7 +17,7 @@ def _fault(name: str, parameter: str, other_way: str, opposite: str, lanes: tupl
         unit="m beyond the middle of the path",
         ladder=(-0.12, -0.08, -0.04, 0.02),
         default_severity=0.02,
-        control_severity=-0.20,
+        control_severity=-0.80,
         effect={parameter: severity},
         description=f"a wall reaches across the middle of the carry path; the way on the {other_way} is free",
         remedy=f"carry round it on the {other_way}",
