@@ -31,8 +31,8 @@ def main(argv: list[str]) -> int:
         choices=("own", "held_out", "other_task"),
         help="held_out: texts that no demonstration used",
     )
-    parser.add_argument("--ode_steps", type=int, default=2)
-    parser.add_argument("--execute", type=int, default=8)
+    parser.add_argument("--ode_steps", type=int, help="solver steps (default: the checkpoint's)")
+    parser.add_argument("--execute", type=int, help="actions of a chunk that run (default: 8, or the horizon if less)")
     parser.add_argument(
         "--runtime", default="torch", choices=("torch", "compile", "onnx", "int8"), help="what runs the policy"
     )
@@ -43,7 +43,9 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if arguments.num_envs < 1:
         parser.error(f"--num_envs is {arguments.num_envs}, expected at least 1")
-
+    for name in ("ode_steps", "execute"):
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            parser.error(f"--{name} is {value}, expected at least 1")
     if arguments.runtime != "torch" and arguments.arm != "flow_only":
         parser.error(f"--runtime {arguments.runtime} runs the policy of flow_only, got --arm {arguments.arm}")
     if arguments.split == "evaluation" and arguments.fault != "none":
