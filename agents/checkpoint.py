@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from flow_rag_vla.agents.encoders import LearnedStateEncoder, LearnedStateEncoderCfg
+from flow_rag_vla.agents.file_hash import file_sha256
 from flow_rag_vla.agents.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.instructions import InstructionTable
 from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
@@ -85,12 +85,6 @@ def save_checkpoint(path: str | Path, checkpoint: PolicyCheckpoint) -> str:
     save_file(tensors, partial, metadata={"policy": json.dumps(header, sort_keys=True, allow_nan=False)})
     partial.replace(path)
     return file_sha256(path)
-
-
-def file_sha256(path: str | Path) -> str:
-    """sha256 of a file, hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_checkpoint(path: str | Path, device: str = "cpu", sha256: str | None = None) -> PolicyCheckpoint:

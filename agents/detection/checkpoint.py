@@ -11,9 +11,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from flow_rag_vla.agents.checkpoint import file_sha256
 from flow_rag_vla.agents.detection.network import FailureDetector
 from flow_rag_vla.agents.detection.window import NUM_STATE_FEATURES
+from flow_rag_vla.agents.file_hash import file_sha256
 from flow_rag_vla.tasks.contract import PHASES
 
 FORMAT = "flow-rag-vla-detector"

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from flow_rag_vla.agents.checkpoint import file_sha256
+from flow_rag_vla.agents.file_hash import file_sha256
 from flow_rag_vla.agents.vision.cnn import CnnEncoder, CnnEncoderCfg
 
 FORMAT, FORMAT_VERSION = "flow-rag-vla-vision", 1
