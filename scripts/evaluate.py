@@ -51,6 +51,9 @@ def main(argv: list[str]) -> int:
     if arguments.split == "evaluation" and arguments.fault != "none":
         parser.error("evaluation layouts with faults are the benchmark's; use --split development")
 
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+
+    refuse_unwritable(parser, json=arguments.json, log=arguments.log)
     from flow_rag_vla.benchmark.evaluate import EvaluationRequest, evaluate
     from flow_rag_vla.tasks.physics.quiet import quiet_console
     from flow_rag_vla.tasks.registry import task_names
@@ -82,7 +85,6 @@ def main(argv: list[str]) -> int:
     except (ValueError, KeyError) as error:
         parser.error(str(error.args[0]))
     if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps(results if arguments.task == "all" else results[0], sort_keys=True)
         arguments.json.write_text(line + "\n")
     return 0
