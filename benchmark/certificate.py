@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,13 @@ def load_certificate(task: str, folder: Path = CERTIFICATES) -> dict[str, Any] |
     return certificate
 
 
+def _same(shown: Mapping[str, float], parameters: Mapping[str, float]) -> bool:
+    """Equal but for the rounding of the certificate's file."""
+    return shown.keys() == parameters.keys() and all(
+        math.isclose(shown[name], value, rel_tol=1e-6, abs_tol=1e-9) for name, value in parameters.items()
+    )
+
+
 def uncertified(scenarios: Iterable[Scenario], certificate: dict[str, Any] | None) -> list[str]:
     """Names of the avoidable faults in ``scenarios`` that the certificate does not cover: absent, failed or changed."""
     shown = {} if certificate is None else certificate["faults"]
@@ -85,7 +93,7 @@ def uncertified(scenarios: Iterable[Scenario], certificate: dict[str, Any] | Non
         and not (
             (entry := shown.get(scenario.fault))
             and entry["certified"]
-            and entry["parameters"] == dict(scenario.parameters)
+            and _same(entry["parameters"], scenario.parameters)
             and entry["fingerprint"] == fingerprint(get_fault(scenario.fault), scenario.task)
         )
     }

@@ -6,6 +6,7 @@ corrections need, is kept by the rules, which run along unheard.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -143,6 +144,8 @@ def _kept(old: Observation, new: Observation, running: torch.Tensor) -> Observat
     """``new`` where an episode runs; where it has ended, what was sensed at its end."""
     rows = torch.where(running, 0, len(running)) + torch.arange(len(running), device=running.device)
     both = {
-        name: torch.cat([value, getattr(old, name)])[rows] for name, value in vars(new).items() if name != "instruction"
+        name: torch.cat([value, getattr(old, name)])[rows]
+        for name, value in vars(new).items()
+        if isinstance(value, torch.Tensor) and name != "rgb"
     }
-    return type(new)(**both, instruction=new.instruction)
+    return dataclasses.replace(new, **both)

@@ -20,11 +20,11 @@ class NetworkCfg:
     kind: str = "adaln"
     """One of ``velocity_network.KINDS``."""
     horizon: int = 16
-    hidden_dim: int = 256
-    num_layers: int = 3
+    hidden_dim: int = 96
+    num_layers: int = 2
     mlp_ratio: int = 2
     dropout: float = 0.0
-    encoder_dim: int = 256
+    encoder_dim: int = 128
     """Hidden width of the state encoder."""
     prediction: str = "chunk"
     """One of ``flow_matching.PREDICTIONS``."""

@@ -34,8 +34,8 @@ from flow_rag_vla.benchmark.seeds import require_split
 from flow_rag_vla.benchmark.statistics import proportion
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.expert import DETOUR_M, FIRM_GRIP
-from flow_rag_vla.tasks.faults.registry import get_fault
-from flow_rag_vla.tasks.registry import get_task
+from flow_rag_vla.tasks.faults.registry import all_faults, get_fault
+from flow_rag_vla.tasks.registry import all_tasks, get_task
 from flow_rag_vla.tasks.sites import make_site
 
 TASK = "FlowRAG-PickPlace-Franka"
@@ -196,3 +196,10 @@ def test_shipped_certificates_are_read():
         assert certificate is not None
         for name, row in certificate["faults"].items():
             assert row["fingerprint"] == fingerprint(get_fault(name), path.stem), f"{name} changed: certify it anew"
+
+
+@pytest.mark.parametrize("task", [task.slug for task in all_tasks()])
+def test_every_avoidable_fault_that_a_site_offers_is_covered_by_the_shipped_certificate(task):
+    site = make_site(0, task)
+    scenarios = [site.scenario(1, fault) for fault in all_faults(task)]
+    assert uncertified(scenarios, load_certificate(task)) == []
