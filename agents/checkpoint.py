@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from flow_rag_vla.agents.encoders import LearnedStateEncoder, LearnedStateEncoderCfg
+from flow_rag_vla.agents.file_hash import file_sha256
 from flow_rag_vla.agents.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.instructions import InstructionTable
+from flow_rag_vla.agents.safetensors_file import (
+    HeaderError,
+    errors_in_one_line,
+    read_with_header,
+    require_format,
+    require_names,
+    require_values,
+    save_with_header,
+)
 from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
 
+HEADER = "policy"
 FORMAT = "flow-rag-vla-policy"
 FORMAT_VERSION = 2
 """2: conditioned on instructions, whose embeddings the file brings."""
@@ -75,22 +82,9 @@ def save_checkpoint(path: str | Path, checkpoint: PolicyCheckpoint) -> str:
         "instructions": {"texts": instructions.texts, "tasks": instructions.text_tasks},
         "training": checkpoint.training,
     }
-    tensors = {
-        name: value.detach().cpu().contiguous()
-        for name, value in _Policy(checkpoint.encoder, checkpoint.flow).state_dict().items()
-    }
-    tensors[INSTRUCTION_EMBEDDINGS] = instructions.embeddings.contiguous()
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={"policy": json.dumps(header, sort_keys=True, allow_nan=False)})
-    partial.replace(path)
-    return file_sha256(path)
-
-
-def file_sha256(path: str | Path) -> str:
-    """sha256 of a file, hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    tensors = _Policy(checkpoint.encoder, checkpoint.flow).state_dict()
+    tensors[INSTRUCTION_EMBEDDINGS] = instructions.embeddings
+    return save_with_header(Path(path), HEADER, header, tensors)
 
 
 def load_checkpoint(path: str | Path, device: str = "cpu", sha256: str | None = None) -> PolicyCheckpoint:
@@ -106,77 +100,52 @@ def load_checkpoint(path: str | Path, device: str = "cpu", sha256: str | None = 
             tensors do not fit its header.
     """
     path = Path(path)
-    try:
-        header, tensors = _read(path)
+    with errors_in_one_line("checkpoint", path):
+        header, tensors = read_with_header(path, HEADER)
+        require_format(header, FORMAT, FORMAT_VERSION, "has no policy header; it is not a checkpoint of this project")
         found = file_sha256(path)
-    except (OSError, SafetensorError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        reason = "no such file" if missing else f"not a readable safetensors file ({error})"
-        raise ValueError(f"checkpoint {os.fspath(path)}: {reason}".replace("\n", " ")) from None
-    except _HeaderError as error:
-        raise ValueError(f"checkpoint {os.fspath(path)}: {error}".replace("\n", " ")) from None
-    if sha256 is not None and found != sha256:
-        raise ValueError(f"checkpoint {os.fspath(path)}: sha256 is {found}, expected {sha256}")
-    try:
+        if sha256 is not None and found != sha256:
+            raise HeaderError(f"sha256 is {found}, expected {sha256}")
         instructions = _instructions(header, tensors.pop(INSTRUCTION_EMBEDDINGS, None))
         policy = _build(header, instructions)
-        _fill(policy, tensors)
-    except _HeaderError as error:
-        raise ValueError(f"checkpoint {os.fspath(path)}: {error}".replace("\n", " ")) from None
+        expected = policy.state_dict()
+        require_names(tensors, expected)
+        require_values(tensors, expected)
+        policy.load_state_dict(tensors, assign=True)
     policy.to(device).eval().requires_grad_(False)
     return PolicyCheckpoint(policy.encoder, policy.flow, header.get("training", {}), found)
-
-
-class _HeaderError(Exception):
-    """What is wrong with a file that safetensors can read."""
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    with safe_open(path, framework="pt") as file:
-        text = (file.metadata() or {}).get("policy")
-        if text is None:
-            raise _HeaderError("has no policy header; it is not a checkpoint of this project")
-        try:
-            header = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise _HeaderError(f"its header is not JSON ({error})") from None
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
-            raise _HeaderError(f"its header does not say format {FORMAT!r}")
-        if header.get("version") != FORMAT_VERSION:
-            raise _HeaderError(f"has version {header.get('version')!r}, this program reads {FORMAT_VERSION}")
-        return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
 
 
 def _section(cls: type, values: Any) -> dict[str, Any]:
     """``values`` checked to be the fields of the configuration ``cls``, of the types of its defaults."""
     if not isinstance(values, dict):
-        raise _HeaderError(f"its header holds no {cls.__name__}")
+        raise HeaderError(f"its header holds no {cls.__name__}")
     defaults = dataclasses.asdict(cls())
     if sorted(values) != sorted(defaults):
-        raise _HeaderError(f"its {cls.__name__} has fields {sorted(values)}, expected {sorted(defaults)}")
+        raise HeaderError(f"its {cls.__name__} has fields {sorted(values)}, expected {sorted(defaults)}")
     for name, default in defaults.items():
         number = isinstance(default, float) and isinstance(values[name], int | float)
         if type(values[name]) is not type(default) and not number:
-            raise _HeaderError(f"{cls.__name__}.{name} is {values[name]!r}, expected a {type(default).__name__}")
+            raise HeaderError(f"{cls.__name__}.{name} is {values[name]!r}, expected a {type(default).__name__}")
         limit = _MAX_LAYERS if name in ("num_layers", "ode_steps") else _MAX_SIZE
         if type(default) is int and not 0 <= values[name] <= limit:
-            raise _HeaderError(f"{cls.__name__}.{name} is {values[name]}, expected 0 to {limit}")
+            raise HeaderError(f"{cls.__name__}.{name} is {values[name]}, expected 0 to {limit}")
     return values
 
 
 def _instructions(header: dict[str, Any], embeddings: torch.Tensor | None) -> InstructionTable:
     section = header.get("instructions")
     if not isinstance(section, dict) or sorted(section) != ["tasks", "texts"] or embeddings is None:
-        raise _HeaderError("it names no instructions")
+        raise HeaderError("it names no instructions")
     for name, values in section.items():
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise _HeaderError(f"its instructions' {name} are not a list of texts")
+            raise HeaderError(f"its instructions' {name} are not a list of texts")
     if embeddings.dtype != torch.float32 or not bool(torch.isfinite(embeddings).all()):
-        raise _HeaderError(f"tensor {INSTRUCTION_EMBEDDINGS} is not finite float32")
+        raise HeaderError(f"tensor {INSTRUCTION_EMBEDDINGS} is not finite float32")
     try:
         return InstructionTable(section["texts"], section["tasks"], embeddings)
     except ValueError as error:
-        raise _HeaderError(str(error)) from None
+        raise HeaderError(str(error)) from None
 
 
 def _build(header: dict[str, Any], instructions: InstructionTable) -> _Policy:
@@ -185,15 +154,15 @@ def _build(header: dict[str, Any], instructions: InstructionTable) -> _Policy:
     velocity = VelocityNetworkCfg(**_section(VelocityNetworkCfg, flow_values["velocity"]))
     current = LearnedStateEncoderCfg()
     if encoder_cfg.num_features != current.num_features:
-        raise _HeaderError(
+        raise HeaderError(
             f"expects {encoder_cfg.num_features} policy features, this program computes {current.num_features}"
         )
     if encoder_cfg.instruction_dim != current.instruction_dim:
-        raise _HeaderError(
+        raise HeaderError(
             f"expects instructions of {encoder_cfg.instruction_dim} numbers, this program has {current.instruction_dim}"
         )
     if velocity.state_dim != encoder_cfg.embedding_dim:
-        raise _HeaderError(
+        raise HeaderError(
             f"its velocity network reads {velocity.state_dim} numbers, its encoder gives {encoder_cfg.embedding_dim}"
         )
     try:
@@ -202,20 +171,4 @@ def _build(header: dict[str, Any], instructions: InstructionTable) -> _Policy:
             flow = FlowMatching(FlowMatchingCfg(**{**flow_values, "velocity": velocity}))
             return _Policy(LearnedStateEncoder(encoder_cfg, instructions), flow)
     except (ValueError, RuntimeError, AssertionError) as error:
-        raise _HeaderError(str(error)) from None
-
-
-def _fill(policy: _Policy, tensors: dict[str, torch.Tensor]) -> None:
-    expected = policy.state_dict()
-    missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
-    if missing or extra:
-        raise _HeaderError(f"tensors do not fit its header: missing {missing[:3]}, unexpected {extra[:3]}")
-    for name, value in tensors.items():
-        if value.shape != expected[name].shape or value.dtype != expected[name].dtype:
-            raise _HeaderError(
-                f"tensor {name} is {value.dtype} {tuple(value.shape)}, "
-                f"expected {expected[name].dtype} {tuple(expected[name].shape)}"
-            )
-        if not bool(torch.isfinite(value).all()):
-            raise _HeaderError(f"tensor {name} holds values that are not finite")
-    policy.load_state_dict(tensors, assign=True)
+        raise HeaderError(str(error)) from None

@@ -7,12 +7,13 @@ ships them.  What is loaded is checked against the sha256 below first.
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+
+from flow_rag_vla.agents.file_hash import file_sha256
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -53,8 +54,7 @@ def verify_weights(folder: Path) -> None:
     """
     for name, expected in SHA256.items():
         try:
-            with (folder / name).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = file_sha256(folder / name)
         except OSError as error:
             raise ValueError(f"instruction encoder: cannot read {folder / name}: {error.strerror}") from None
         if found != expected:

@@ -6,13 +6,13 @@ recorded in a lock file beside the model (trust on first use); everything after 
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flow_rag_vla.agents.file_hash import file_sha256
 from flow_rag_vla.agents.instruction_encoder import PACKAGE as MINILM_PACKAGE
 from flow_rag_vla.agents.instruction_encoder import SHA256 as MINILM_SHA256
 
@@ -64,12 +64,6 @@ def local_folder(model: str) -> Path:
     return Path(found.origin).parent / "model"
 
 
-def sha256_of(path: Path) -> str:
-    """sha256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def missing_files(model: str) -> list[str]:
     """Needed files of ``model`` that are not in its folder; errors as in ``local_folder``."""
     folder = local_folder(model)
@@ -103,7 +97,7 @@ def verify(model: str) -> dict[str, str]:
     missing = missing_files(model)
     if missing:
         raise ValueError(f"{model}: {folder} lacks {', '.join(missing)}")
-    found = {name: sha256_of(folder / name) for name in MODELS[model].needed}
+    found = {name: file_sha256(folder / name) for name in MODELS[model].needed}
     for name, sha in found.items():
         if known.get(name, sha) != sha:
             raise ValueError(f"{model}: {folder / name} has sha256 {sha}, expected {known[name]}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torchdiffeq import odeint
 
 VelocityField = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """``v(t, x)``: time (batch, 1) and state (batch, ...) to a velocity of the state's shape."""
@@ -50,11 +49,15 @@ RTOL, ATOL = 1.0e-4, 1.0e-5
 
 def rk4_step(v: VelocityField, t: torch.Tensor, dt: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Fourth order (the 3/8 rule), four evaluations."""
+    from torchdiffeq import odeint  # late: it brings scipy's integrators, which the other solvers need not wait for
+
     return torch.as_tensor(odeint(_over_unit_time(v, t, dt), x, x.new_tensor([0.0, 1.0]), method="rk4")[-1])
 
 
 def dopri5_step(v: VelocityField, t: torch.Tensor, dt: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Fifth order, as many evaluations as the tolerances ask for (Dormand and Prince 1980)."""
+    from torchdiffeq import odeint  # late, as above
+
     ends = x.new_tensor([0.0, 1.0])
     # It would otherwise step past the end, where the field is not defined, and interpolate back.
     last = {"step_t": ends[1:]}

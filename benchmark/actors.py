@@ -33,11 +33,11 @@ def checkpoint_path(checkpoint: str) -> Path:
     return DEFAULT_CHECKPOINT if checkpoint == "default" else Path(checkpoint)
 
 
-def default_arm_settings(checkpoint: Path, execute: int | None = None) -> ArmSettings:
-    """The benchmark's default settings, with the demonstrations beside ``checkpoint``."""
-    defaults = AgentSettings()
+def default_arm_settings(checkpoint: Path, horizon: int, execute: int | None = None) -> ArmSettings:
+    """The benchmark's default settings for a policy of ``horizon``, with the demonstrations beside ``checkpoint``."""
+    defaults = AgentSettings(execute=execute)
     return ArmSettings(
-        execute=defaults.execute if execute is None else execute,
+        execute=defaults.executed(horizon),
         num_neighbours=defaults.num_neighbours,
         similarity_threshold=defaults.similarity_threshold,
         confidence_gate=defaults.confidence_gate,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.checkpoint import load_checkpoint
 from flow_rag_vla.benchmark.actors import EXPERTS, checkpoint_path, default_arm_settings, make_policy_agent
-from flow_rag_vla.benchmark.config import AgentSettings
 from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.failure_plan import failure_scenarios, planned
 from flow_rag_vla.benchmark.failure_recording import ChunkProbe, RecordingAgent, record_wave
@@ -53,7 +52,6 @@ def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> 
     policy = None
     if request.actor not in EXPERTS:
         policy = load_checkpoint(checkpoint_path(request.checkpoint), resolve_device(request.device))
-        policy.flow.cfg.ode_steps = AgentSettings().ode_steps
     env = make_fleet(
         request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS
     )
@@ -62,7 +60,7 @@ def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> 
     agent: Agent = expert
     probe = None
     if policy is not None:
-        settings = default_arm_settings(checkpoint_path(request.checkpoint))
+        settings = default_arm_settings(checkpoint_path(request.checkpoint), policy.flow.horizon)
         agent = make_policy_agent(request.actor, env, policy, settings)
         probe = ChunkProbe(policy, settings.execute, SPLITS[request.split].start + request.seed, device)
     recorder = RecordingAgent(agent, env.num_envs, env.max_episode_length, device, probe)

@@ -27,20 +27,28 @@ OBSERVATIONS: tuple[str, ...] = ("state", "rgb")
 PHYSICS: tuple[str, ...] = ("auto", "newton_mujoco", "newton_mjwarp", "isaacsim_physx")
 
 
+DEFAULT_EXECUTE = 8
+
+
 @dataclass
 class AgentSettings:
     """How the memory arms retrieve and steer."""
 
-    execute: int = 8
-    """Actions of a chunk that run before the next decision; at least 1."""
-    ode_steps: int = 2
-    """Evaluations of the velocity network a decision."""
+    execute: int | None = None
+    """Actions of a chunk that run before the next decision, at least 1; None for ``DEFAULT_EXECUTE`` or, where the
+    policy's horizon is less, the horizon."""
+    ode_steps: int | None = None
+    """Solver steps a decision; None for the checkpoint's own."""
     num_neighbours: int = 5
     similarity_threshold: float = 0.9
     """Cosine similarity below which a case is not the same situation."""
     confidence_gate: float = 0.5
     """Least posterior chance to help for a correction to be tried."""
     max_cases: int = 10_000
+
+    def executed(self, horizon: int) -> int:
+        """``execute`` of a policy with chunks of ``horizon`` actions."""
+        return min(DEFAULT_EXECUTE, horizon) if self.execute is None else self.execute
 
 
 @dataclass

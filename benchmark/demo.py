@@ -164,7 +164,8 @@ class _Shooting:
 
     def __init__(self, demo: Demo, studio: Studio, video: Video) -> None:
         self._demo, self._studio, self._video = demo, studio, video
-        self._settings = default_arm_settings(checkpoint_path(demo.request.checkpoint))
+        horizon = 1 if demo.policy is None else demo.policy.flow.horizon  # experts have no chunks
+        self._settings = default_arm_settings(checkpoint_path(demo.request.checkpoint), horizon)
         self._memory: FailureMemory | None = None
         if demo.policy is not None and demo.request.arm in MEMORY_ARMS:
             self._memory = new_memory(self._settings, demo.policy)

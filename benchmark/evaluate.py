@@ -59,8 +59,10 @@ class EvaluationRequest:
     split: str
     arm: str
     fault: str
-    ode_steps: int
-    execute: int
+    ode_steps: int | None
+    """Solver steps; None for the checkpoint's own."""
+    execute: int | None
+    """Actions of a chunk that run before the next decision; None for ``AgentSettings``' default."""
     physics: str
     device: str
     wording: str = "own"
@@ -93,7 +95,8 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     if request.arm not in EXPERTS:
         policy = load_checkpoint(path, resolve_device(request.device))
         policy.require_task(scenarios[0].task, path)
-        policy.flow.cfg.ode_steps = request.ode_steps
+        if request.ode_steps is not None:
+            policy.flow.cfg.ode_steps = request.ode_steps
         chunks = _other_runtime(request, policy, console)
     env = make_fleet(
         request.task,
@@ -106,7 +109,7 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     if policy is None:
         agent = make_expert(request.arm, env, scenarios)
     else:
-        settings = default_arm_settings(path, request.execute)
+        settings = default_arm_settings(path, policy.flow.horizon, request.execute)
         agent = make_policy_agent(request.arm, env, policy, settings, chunk_policy=chunks, vision=vision)
         if request.wording != "own":
             agent = RewordedAgent(agent, spoken_instead(request.task, request.wording), request.num_envs)
@@ -166,7 +169,7 @@ def _run(
         wave = run_wave(env, agent, unit, episodes, 0.0, progress.update, images=request.obs == "rgb")
     env.close()
     return {
-        "task": request.task,
+        "task": get_task(request.task).name,
         "arm": request.arm,
         "obs": request.obs,
         "fault": request.fault,

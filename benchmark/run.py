@@ -120,6 +120,7 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
     """
     settings = resolve_settings(settings)
     policy = _load_policy(settings)
+    settings = with_policys_own(settings, policy)
     vision_encoder(settings.obs, settings.vision)
     scenario_file = _scenario_file(settings)
     plan = plan_run(settings, scenario_file)
@@ -169,16 +170,24 @@ def _load_policy(settings: BenchmarkSettings) -> PolicyCheckpoint:
     path = _checkpoint_path(settings)
     policy = load_checkpoint(path, settings.device)
     policy.require_task(settings.task, path)
-    policy.flow.cfg.ode_steps = settings.agent.ode_steps
-    if settings.agent.execute > policy.flow.horizon:
-        raise UsageError(
-            f"agent.execute is {settings.agent.execute}, the checkpoint's horizon is {policy.flow.horizon}"
-        )
+    if settings.agent.ode_steps is not None:
+        policy.flow.cfg.ode_steps = settings.agent.ode_steps
+    execute = settings.agent.executed(policy.flow.horizon)
+    if execute > policy.flow.horizon:
+        raise UsageError(f"agent.execute is {execute}, the checkpoint's horizon is {policy.flow.horizon}")
     if "rag_only" in settings.arms:
         bank = DemonstrationBank.load(bank_of(path), policy.encoder.instructions)
         if bank.horizon != policy.flow.horizon:
             raise UsageError(f"{bank_of(path)} has chunks of {bank.horizon} actions, {path} of {policy.flow.horizon}")
     return policy
+
+
+def with_policys_own(settings: BenchmarkSettings, policy: PolicyCheckpoint) -> BenchmarkSettings:
+    """``settings`` with what ``policy`` decides where they leave it open, so that the run's record says it."""
+    cfg, horizon = policy.flow.cfg, policy.flow.horizon
+    ode_steps = cfg.ode_steps if settings.agent.ode_steps is None else settings.agent.ode_steps
+    agent = dataclasses.replace(settings.agent, ode_steps=ode_steps, execute=settings.agent.executed(horizon))
+    return dataclasses.replace(settings, agent=agent)
 
 
 def _run(
@@ -236,7 +245,8 @@ def _run_units(
     with Progress(total, "episodes", console) as progress:
         for unit in waiting:
             latency = _latency(directory, settings, unit, probe, console)
-            context = UnitContext(directory, plan, env, policy, _arm_settings(settings, latency), latency, vision)
+            arm_settings = _arm_settings(settings, policy, latency)
+            context = UnitContext(directory, plan, env, policy, arm_settings, latency, vision)
             note = f"{unit.arm} round {unit.round}"
             run_unit(context, unit, lambda n, d=finished, t=note: progress.update(d + n, t))
             finished += len(unit.episodes)
@@ -278,10 +288,10 @@ def _doubt(directory: RunDirectory) -> str:
     return f"\nnot certified (scripts/certify_scenarios.py): {', '.join(names)}" if names else ""
 
 
-def _arm_settings(settings: BenchmarkSettings, latency: LatencyProfile) -> ArmSettings:
+def _arm_settings(settings: BenchmarkSettings, policy: PolicyCheckpoint, latency: LatencyProfile) -> ArmSettings:
     agent = settings.agent
     return ArmSettings(
-        execute=agent.execute,
+        execute=agent.executed(policy.flow.horizon),
         num_neighbours=agent.num_neighbours,
         similarity_threshold=agent.similarity_threshold,
         confidence_gate=agent.confidence_gate,
@@ -312,7 +322,7 @@ class _Probe:
     def timings(self, console: TextIO) -> dict[str, ArmTiming]:
         """Measured once."""
         if self._timings is None:
-            settings = _arm_settings(self._settings, LatencyProfile({}))
+            settings = _arm_settings(self._settings, self._policy, LatencyProfile({}))
             e1 = self._directory.unit(self._plan.units[0]) / "memory" / MEMORY_FILE
             memories = {
                 arm: new_memory(settings, self._policy, e1).frozen()

@@ -120,9 +120,10 @@ def _agent(
     if arm in RAW_ARMS:
         return ExpertAgent(env.num_envs, device)
     policy = load_checkpoint(DEFAULT_CHECKPOINT, device)
-    policy.flow.cfg.ode_steps = settings.ode_steps
+    if settings.ode_steps is not None:
+        policy.flow.cfg.ode_steps = settings.ode_steps
     arm_settings = ArmSettings(
-        execute=settings.execute,
+        execute=settings.executed(policy.flow.horizon),
         num_neighbours=settings.num_neighbours,
         similarity_threshold=settings.similarity_threshold,
         confidence_gate=settings.confidence_gate,

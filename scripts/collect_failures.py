@@ -29,6 +29,9 @@ def main(argv: list[str]) -> int:
         if getattr(arguments, name) < 1:
             parser.error(f"--{name} is {getattr(arguments, name)}, expected at least 1")
 
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+
+    refuse_unwritable(parser, out=arguments.out, log=arguments.log)
     from flow_rag_vla.benchmark.actors import EXPERTS
     from flow_rag_vla.benchmark.collect_failures import CollectionRequest, collect_failures
     from flow_rag_vla.tasks.physics.quiet import quiet_console
@@ -36,10 +39,6 @@ def main(argv: list[str]) -> int:
     actors = ("flow_only", *EXPERTS)
     if arguments.actor not in actors:
         parser.error(f"--actor is {arguments.actor!r}; available: {', '.join(actors)}")
-    try:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"cannot write to --out {arguments.out}: {error.strerror}")
     fields = CollectionRequest.__dataclass_fields__
     request = CollectionRequest(**{name: getattr(arguments, name) for name in fields})
     try:

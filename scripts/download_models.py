@@ -1,4 +1,4 @@
-"""Fetch and verify the weights that others trained and an optional encoder needs.
+"""Fetch and verify weights that others trained; by default those that the default configuration needs.
 
 ./isaaclab.sh -p scripts/download_models.py --model all
 
@@ -18,7 +18,9 @@ def main(argv: list[str]) -> int:
     from flow_rag_vla.agents.model_files import MODELS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="all", choices=("all", *MODELS))
+    parser.add_argument(
+        "--model", default="minilm", choices=("all", *MODELS), help="(default: minilm, all that the defaults need)"
+    )
     arguments = parser.parse_args(argv)
     code = 0
     for model in MODELS if arguments.model == "all" else (arguments.model,):

@@ -31,8 +31,8 @@ def main(argv: list[str]) -> int:
         choices=("own", "held_out", "other_task"),
         help="held_out: texts that no demonstration used",
     )
-    parser.add_argument("--ode_steps", type=int, default=2)
-    parser.add_argument("--execute", type=int, default=8)
+    parser.add_argument("--ode_steps", type=int, help="solver steps (default: the checkpoint's)")
+    parser.add_argument("--execute", type=int, help="actions of a chunk that run (default: 8, or the horizon if less)")
     parser.add_argument(
         "--runtime", default="torch", choices=("torch", "compile", "onnx", "int8"), help="what runs the policy"
     )
@@ -43,12 +43,17 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if arguments.num_envs < 1:
         parser.error(f"--num_envs is {arguments.num_envs}, expected at least 1")
-
+    for name in ("ode_steps", "execute"):
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            parser.error(f"--{name} is {value}, expected at least 1")
     if arguments.runtime != "torch" and arguments.arm != "flow_only":
         parser.error(f"--runtime {arguments.runtime} runs the policy of flow_only, got --arm {arguments.arm}")
     if arguments.split == "evaluation" and arguments.fault != "none":
         parser.error("evaluation layouts with faults are the benchmark's; use --split development")
 
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+
+    refuse_unwritable(parser, json=arguments.json, log=arguments.log)
     from flow_rag_vla.benchmark.evaluate import EvaluationRequest, evaluate
     from flow_rag_vla.tasks.physics.quiet import quiet_console
     from flow_rag_vla.tasks.registry import task_names
@@ -80,7 +85,6 @@ def main(argv: list[str]) -> int:
     except (ValueError, KeyError) as error:
         parser.error(str(error.args[0]))
     if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps(results if arguments.task == "all" else results[0], sort_keys=True)
         arguments.json.write_text(line + "\n")
     return 0

@@ -23,7 +23,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figures", type=Path, help="folder for ROC curves and delays as SVG")
     arguments = parser.parse_args(argv)
+    if arguments.threads < 1:
+        parser.error(f"--threads is {arguments.threads}, expected at least 1")
 
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+
+    refuse_unwritable(parser, json=arguments.json)
     import torch
 
     from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector

@@ -25,6 +25,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args(argv)
 
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+
+    refuse_unwritable(parser, json=arguments.json)
     import torch
 
     from flow_rag_vla.agents.deployment.runtimes import RUNTIMES
@@ -43,7 +46,6 @@ def main(argv: list[str]) -> int:
     except ValueError as error:
         parser.error(str(error))
     if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0
 

@@ -35,6 +35,9 @@ def main(argv: list[str]) -> int:
     if min(*arguments.evaluations, *arguments.executed, arguments.num_envs, arguments.batch, arguments.threads) < 1:
         parser.error("every number but the seed: expected at least 1")
 
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+
+    refuse_unwritable(parser, json=arguments.json, log=arguments.log)
     from flow_rag_vla.benchmark.policy_table import TableRequest, measure_table, success_markdown, timing_markdown
     from flow_rag_vla.tasks.physics.quiet import quiet_console
     from flow_rag_vla.tasks.registry import task_names
@@ -55,7 +58,6 @@ def main(argv: list[str]) -> int:
     except (ValueError, KeyError) as error:
         parser.error(str(error.args[0]))
     if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(table, sort_keys=True) + "\n")
     print(success_markdown(table), timing_markdown(table), sep="\n\n")
     return 0

@@ -24,6 +24,9 @@ def main(argv: list[str]) -> int:
     if arguments.threads < 1:
         parser.error(f"--threads is {arguments.threads}, expected at least 1")
 
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+
+    refuse_unwritable(parser, json=arguments.json)
     import torch
 
     from flow_rag_vla.benchmark.deploy import DeploymentRequest, quantize
@@ -35,7 +38,6 @@ def main(argv: list[str]) -> int:
     except ValueError as error:
         parser.error(str(error))
     if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0
 

@@ -2,6 +2,7 @@
 # Sets everything up: the environment (isaaclab.sh makes it on first use), then the models that the default
 # configuration needs.  Arguments go to scripts/download_models.py.
 #   bash scripts/setup.sh
+#   bash scripts/setup.sh --model all
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"

@@ -14,6 +14,7 @@ from pathlib import Path
 def main(argv: list[str]) -> int:
     """Parse, train, save, print; returns the exit code."""
     from flow_rag_vla.agents.detection.training import DetectorTrainingCfg
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--failures", type=Path, default=Path("failures"), help="folder with *_fit, *_calibrate and "
@@ -28,6 +29,9 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if not 0.0 < arguments.alpha < 1.0:
         parser.error(f"--alpha is {arguments.alpha}, expected a number between 0 and 1")
+    if arguments.threads < 1:
+        parser.error(f"--threads is {arguments.threads}, expected at least 1")
+    refuse_unwritable(parser, out=arguments.out)
 
     import torch
 
@@ -50,10 +54,6 @@ def main(argv: list[str]) -> int:
             )
     except ValueError as error:
         parser.error(str(error))
-    try:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"cannot write to --out {arguments.out}: {error.strerror}")
     sha = save_detector(arguments.out, trained.checkpoint)
     print("development episodes:")
     print(metrics_line("learned", trained.learned))

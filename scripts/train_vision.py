@@ -15,6 +15,7 @@ from pathlib import Path
 def main(argv: list[str]) -> int:
     """Parse, train, measure, save; returns the exit code."""
     from flow_rag_vla.agents.vision.training import VisionTrainingCfg
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--renders", type=Path, default=Path("outputs/renders"), help="pictures of training seeds")
@@ -27,6 +28,10 @@ def main(argv: list[str]) -> int:
         default = getattr(defaults, item.name)
         parser.add_argument(f"--{item.name}", default=default, type=type(default))
     arguments = parser.parse_args(argv)
+    if arguments.threads < 1:
+        parser.error(f"--threads is {arguments.threads}, expected at least 1")
+    if arguments.measure is None:
+        refuse_unwritable(parser, out=arguments.out)
 
     import torch
 
@@ -38,17 +43,21 @@ def main(argv: list[str]) -> int:
 
     torch.set_num_threads(arguments.threads)
     cfg = VisionTrainingCfg(**{item.name: getattr(arguments, item.name) for item in fields(VisionTrainingCfg)})
+    validation = None
     try:
+        if arguments.validation is not None:
+            validation = load_pictures(arguments.validation)
+            require_split(validation.layout_seeds, "development")
         if arguments.measure is not None:
-            if arguments.validation is None:
+            if validation is None:
                 raise ValueError("--measure needs --validation")
             net = load_vision(arguments.measure).encoder
-            for line in accuracy(net, arguments.validation):
-                print(line)
+            print(*accuracy(net, validation), sep="\n")
             return 0
         data = load_pictures(arguments.renders)
         require_split(data.layout_seeds, "train")
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        if len(data.rgb) < cfg.batch_size:
+            raise ValueError(f"{len(data.rgb)} pictures, expected at least one batch of {cfg.batch_size}")
     except (ValueError, OSError) as error:
         parser.error(str(error))
     print(f"{len(data.rgb)} pictures of {len(data.layout_seeds)} layouts", flush=True)
@@ -59,9 +68,8 @@ def main(argv: list[str]) -> int:
     training = {"pictures": len(data.rgb), "layouts": len(data.layout_seeds), "threads": arguments.threads}
     sha = save_vision(arguments.out, VisionCheckpoint(net, {**training, **asdict(cfg)}))
     print(f"trained in {seconds:.0f} s\n{arguments.out} sha256 {sha}")
-    if arguments.validation is not None:
-        for line in accuracy(net, arguments.validation):
-            print(line)
+    if validation is not None:
+        print(*accuracy(net, validation), sep="\n")
     return 0
 
 

@@ -1,12 +1,16 @@
-"""What is trained, and how: plain dataclasses, overridden by ``key=value`` on the command line."""
+"""What is trained, and how: plain dataclasses, overridden by ``key=value`` on the command line.
+
+Networks are imported where one is described, so that a command line's help need not wait for torch.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from flow_rag_vla.agents.encoders import LearnedStateEncoderCfg
-from flow_rag_vla.agents.flow_matching import FlowMatchingCfg
-from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
+if TYPE_CHECKING:
+    from flow_rag_vla.agents.encoders import LearnedStateEncoderCfg
+    from flow_rag_vla.agents.flow_matching import FlowMatchingCfg
 
 
 @dataclass
@@ -30,6 +34,8 @@ class NetworkCfg:
     @classmethod
     def guide(cls) -> NetworkCfg:
         """The implementation guide's: a transformer of 77 million parameters, one action, five Euler steps."""
+        from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
+
         velocity = VelocityNetworkCfg.guide()
         return cls(
             kind=velocity.kind,
@@ -49,10 +55,15 @@ class NetworkCfg:
 
     def encoder_cfg(self) -> LearnedStateEncoderCfg:
         """The state encoder's part."""
+        from flow_rag_vla.agents.encoders import LearnedStateEncoderCfg
+
         return LearnedStateEncoderCfg(hidden_dim=self.encoder_dim)
 
     def flow_cfg(self) -> FlowMatchingCfg:
         """The flow's part."""
+        from flow_rag_vla.agents.flow_matching import FlowMatchingCfg
+        from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
+
         velocity = VelocityNetworkCfg(
             kind=self.kind,
             horizon=self.horizon,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import torch
 
@@ -11,19 +10,15 @@ from flow_rag_vla.agents.features import POSITION_SCALE_M, SIZE_SCALE_M
 from flow_rag_vla.agents.vision.cnn import CnnEncoder, normalised
 from flow_rag_vla.agents.vision.proprioception import CLOSED
 from flow_rag_vla.agents.vision.sighting import HEADS
-from flow_rag_vla.agents.vision.training import LABELS, load_pictures
+from flow_rag_vla.agents.vision.training import LABELS, LabelledPictures
 
 
-def accuracy(net: CnnEncoder, folder: Path) -> list[str]:
-    """Lines of a table: absolute errors on the pictures in ``folder``, for open and closed grippers.
+def accuracy(net: CnnEncoder, data: LabelledPictures) -> list[str]:
+    """Lines of a table: absolute errors on the pictures of ``data``, for open and closed grippers.
 
     Pictures of displaced cameras are a third group: there the network is to be wrong by the displacement, and errors
     are against that.
-
-    Raises:
-        ValueError: there are no pictures.
     """
-    data = load_pictures(folder)
     with torch.no_grad():
         parts = zip(data.rgb.split(128), data.felt.split(128), strict=True)
         outputs = torch.cat([net.outputs(net(normalised(rgb), felt)) for rgb, felt in parts])

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from flow_rag_vla.agents.encoders import EMBEDDING_DIM
-from flow_rag_vla.agents.model_files import MODELS, local_folder
+from flow_rag_vla.agents.model_files import MODELS, local_folder, missing_files, verify
 from flow_rag_vla.agents.vision.image_encoder import pictures
 from flow_rag_vla.agents.vision.proprioception import NUM_PROPRIOCEPTION, proprioception
 
@@ -35,8 +35,11 @@ def load_dinov2(source: str | Path | None = None) -> Dinov2Model:
         source: A folder; by default the project's model folder, and where that holds none the hub's local cache.
 
     Raises:
-        ValueError: one line: no weights here, and which files belong into which folder.
+        ValueError: one line: no weights here, and which files belong into which folder; or files in the project's
+            folder that are not those whose sha256 was recorded when they were fetched.
     """
+    if source is None and not missing_files(MODEL):
+        verify(MODEL)
     # Imported late: it costs seconds.
     from transformers import Dinov2Model
 

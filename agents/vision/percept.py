@@ -53,7 +53,6 @@ class VisualPercept:
         def zeros(*shape: int) -> torch.Tensor:
             return torch.zeros(self._num_envs, *shape, device=self._device)
 
-        self._looks = 0
         self._pos, self._weight = zeros(3), zeros(1)
         self._in_hand = zeros(3)
         self._held = torch.zeros(self._num_envs, dtype=torch.bool, device=self._device)
@@ -65,7 +64,6 @@ class VisualPercept:
         """Take in the pictures of ``observation``; returns it with what is now believed of the object."""
         seen, _ = self._encoder.look(observation)
         self._take_in(seen, observation)
-        self._looks += 1
         return self.follow(observation)
 
     def follow(self, observation: Observation) -> Observation:

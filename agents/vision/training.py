@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.nn import functional
 
@@ -82,11 +83,18 @@ class VisionTrainingCfg:
     seed: int = 0
 
 
+_FELT = ("ee_pos_b", "ee_quat_b", "gripper_width_m", "grip_force_n", "previous_action")
+_STORED = frozenset(
+    {"rgb", "layout_seed", "camera_shift_m", "object_pos_b", "object_quat_b", "object_size_m", "object_rgb"}
+    | {"goal_pos_b", "goal_shown", *_FELT}
+)
+
+
 def load_pictures(folder: str | Path, pattern: str = "*") -> LabelledPictures:
     """Everything that ``scripts/collect_renders.py`` wrote to ``folder`` in files ``pattern``.
 
     Raises:
-        ValueError: there is nothing.
+        ValueError: there is nothing, or a file that it did not write whole.
     """
     files = sorted(Path(folder).glob(f"{pattern}.safetensors"))
     if not files:
@@ -94,10 +102,14 @@ def load_pictures(folder: str | Path, pattern: str = "*") -> LabelledPictures:
     rgb, felt, labels, displaced = [], [], [], []
     seeds: set[int] = set()
     for file in files:
-        rows = load_file(file)
+        try:
+            rows = load_file(file)
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"{file}: not a readable safetensors file ({error})".replace("\n", " ")) from None
+        if lacking := sorted(_STORED - set(rows)):
+            raise ValueError(f"{file} lacks {', '.join(lacking)}; scripts/collect_renders.py did not write it")
         rgb.append(rows["rgb"])
-        names = ("ee_pos_b", "ee_quat_b", "gripper_width_m", "grip_force_n", "previous_action")
-        felt.append(proprioception(observation_from_fields({name: rows[name] for name in names})))
+        felt.append(proprioception(observation_from_fields({name: rows[name] for name in _FELT})))
         labels.append(labels_of(rows))
         displaced.append(rows["camera_shift_m"].norm(dim=1) > DISPLACED_M)
         seeds.update(rows["layout_seed"].unique().tolist())

@@ -67,7 +67,7 @@ class TrainingRun:
         """
         folder = Path(settings.out) / settings.name
         if folder.exists() and any(folder.iterdir()):
-            if not (folder / CONFIG).exists():
+            if not _holds_run(folder):
                 raise ValueError(f"{folder} holds something else than a training run; give another --name")
             if not overwrite:
                 raise ValueError(
@@ -172,3 +172,12 @@ class TrainingRun:
             say(f"best      {self.best}  (highest success in validation)")
         say(f"bank      {bank}  (demonstrated states, for rag_only)")
         say(f"curves    {pictures[0]}; tensorboard --logdir {self.folder}")
+
+
+def _holds_run(folder: Path) -> bool:
+    """Whether ``folder`` is a training run's: other programs write files of that name, too."""
+    try:
+        settings_from_json(read_json_object(folder / CONFIG))
+    except (ValueError, OSError):
+        return False
+    return True

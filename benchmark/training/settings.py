@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from flow_rag_vla.agents.flow_matching import FlowMatching
 from flow_rag_vla.agents.training.cfg import NetworkCfg, TrainingCfg
 from flow_rag_vla.agents.training.loggers import require_logger
 from flow_rag_vla.benchmark.composition import compose_dataclass
 from flow_rag_vla.benchmark.seeds import seed_block
-from flow_rag_vla.tasks.registry import all_tasks, get_task
+
+ALL_TASKS = "all"
 
 
 @dataclass
@@ -52,7 +52,8 @@ class TrainSettings:
     name: str = ""
     """Of the run's folder in ``out``; the preset's by default."""
     out: str = "outputs/train"
-    tasks: list[str] = field(default_factory=lambda: [task.slug for task in all_tasks()])
+    tasks: list[str] = field(default_factory=lambda: [ALL_TASKS])
+    """Short names or gym ids; ``checked`` puts every task's short name in the place of ``all``."""
     demonstrations: str = "demonstrations"
     """Folder that holds one folder a task."""
     bank_size: int = 56_000
@@ -130,10 +131,18 @@ def checked(settings: TrainSettings) -> TrainSettings:
     Raises:
         ValueError: something unknown or out of range; one line.
     """
+    # Late, so that --help and typos answer at once: these bring torch.
+    import torch
+
+    from flow_rag_vla.agents.flow_matching import FlowMatching
+    from flow_rag_vla.tasks.registry import all_tasks, get_task
+
     try:
-        settings.tasks = list(dict.fromkeys(get_task(name).slug for name in settings.tasks))
+        everything = [task.slug for task in all_tasks()]
+        slugs = [everything if name == ALL_TASKS else [get_task(name).slug] for name in settings.tasks]
     except KeyError as error:
         raise ValueError(error.args[0]) from None
+    settings.tasks = list(dict.fromkeys(itertools.chain.from_iterable(slugs)))
     if not settings.tasks:
         raise ValueError("tasks is empty, expected at least one task")
     least = {"bank_size": (settings.bank_size, 1), "validation.every": (settings.validation.every, 0)}

@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from flow_rag_vla.agents.checkpoint import PolicyCheckpoint, file_sha256, load_checkpoint, save_checkpoint
+from flow_rag_vla.agents.checkpoint import PolicyCheckpoint, load_checkpoint, save_checkpoint
 from flow_rag_vla.agents.encoders import LearnedStateEncoder
+from flow_rag_vla.agents.file_hash import file_sha256
 from flow_rag_vla.agents.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
 

@@ -32,8 +32,12 @@ def test_its_files_stay_small(path):
 
 
 def test_nothing_else_ships_beside_it():
-    assert {path.name for path in CHECKPOINT_FOLDER.glob("*.safetensors")} >= {"franka.safetensors"}
-    assert not list(CHECKPOINT_FOLDER.glob("pick_place*"))
+    weights = {"franka.safetensors", "franka_bank.safetensors", "detector.safetensors", "vision_cnn.safetensors"}
+    assert {path.name for path in CHECKPOINT_FOLDER.iterdir()} == weights | {"README.md", "VISION.md"}
+
+
+def test_it_decides_by_two_solver_steps_of_its_own_on_sixteen_actions(policy):
+    assert (policy.flow.cfg.ode_steps, policy.flow.horizon) == (2, 16)
 
 
 def test_its_bank_answers_for_every_task_with_chunks_of_its_horizon(policy, observe):

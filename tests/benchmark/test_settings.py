@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT
+from flow_rag_vla.agents.checkpoint import load_checkpoint
+from flow_rag_vla.agents.flow_matching import FlowMatching, FlowMatchingCfg
+from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
+from flow_rag_vla.benchmark.actors import default_arm_settings
 from flow_rag_vla.benchmark.cli import main
 from flow_rag_vla.benchmark.config import compose_settings
 from flow_rag_vla.benchmark.errors import UsageError
 from flow_rag_vla.benchmark.latency import parse_latency
+from flow_rag_vla.benchmark.run import with_policys_own
 
 
 def test_overrides_reach_nested_settings():
     settings = compose_settings(["agent.execute=4", "num_envs=32", "ablation=all"])
     assert (settings.agent.execute, settings.num_envs) == (4, 32)
     assert settings.arms == ("flow_only", "rag_only", "sequential", "parallel")
+
+
+def test_steps_and_chunk_are_the_policys_own_unless_given():
+    cfg = FlowMatchingCfg(VelocityNetworkCfg(horizon=4, hidden_dim=16, num_layers=1), ode_steps=3)
+    policy = dataclasses.replace(load_checkpoint(DEFAULT_CHECKPOINT), flow=FlowMatching(cfg))
+    given = compose_settings(["agent.ode_steps=7", "agent.execute=2"])
+    for settings, expected in ((compose_settings([]), (3, 4)), (given, (7, 2))):
+        agent = with_policys_own(settings, policy).agent
+        assert (agent.ode_steps, agent.execute) == expected
+    assert default_arm_settings(DEFAULT_CHECKPOINT, 4).execute == 4
+    assert default_arm_settings(DEFAULT_CHECKPOINT, 16).execute == 8
 
 
 def test_the_rules_notice_failures_unless_told_otherwise():

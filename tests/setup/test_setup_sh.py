@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -39,11 +40,20 @@ def run(root: Path, *arguments: str, code: str = "0") -> subprocess.CompletedPro
 
 
 def test_it_imports_the_project_and_then_downloads_what_it_is_told(root: Path) -> None:
-    result = run(root, "--obs", "rgb")
+    result = run(root, "--model", "minilm")
     assert result.returncode == 0
     first, second = result.stdout.splitlines()
     assert first.startswith("-p -c import flow_rag_vla.tasks")
-    assert second == f"-p {root}/scripts/download_models.py --obs rgb"
+    assert second == f"-p {root}/scripts/download_models.py --model minilm"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--model", "minilm"]])
+def test_the_downloads_take_these_arguments_and_need_no_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str]
+) -> None:
+    monkeypatch.setenv("FLOW_RAG_VLA_MODELS", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert runpy.run_path(str(CHECKOUT / "scripts" / "download_models.py"))["main"](arguments) == 0
 
 
 def test_nothing_is_downloaded_where_the_set_up_fails(root: Path) -> None:

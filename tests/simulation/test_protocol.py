@@ -37,11 +37,11 @@ def policy() -> PolicyCheckpoint:
 
 
 @pytest.fixture(scope="module")
-def settings() -> ArmSettings:
+def settings(policy: PolicyCheckpoint) -> ArmSettings:
     """The benchmark's defaults."""
     defaults = AgentSettings()
     return ArmSettings(
-        execute=defaults.execute,
+        execute=defaults.executed(policy.flow.horizon),
         num_neighbours=defaults.num_neighbours,
         similarity_threshold=defaults.similarity_threshold,
         confidence_gate=defaults.confidence_gate,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import torch
 
 from flow_rag_vla.agents.flow_matching import FlowMatching
 from flow_rag_vla.benchmark.training.cli import main
+from flow_rag_vla.benchmark.training.run import TrainingRun
 from flow_rag_vla.benchmark.training.settings import PRESETS, compose_training, settings_from_json
 
 
@@ -17,6 +20,16 @@ def test_overrides_apply_to_the_preset_wherever_it_is_named():
     settings = compose_training(["training.iterations=77", "preset=tiny", "tasks=[lift]"])
     assert (settings.name, settings.tasks, settings.training.iterations) == ("tiny", ["lift"], 77)
     assert settings.network == PRESETS["tiny"]().network
+
+
+def test_the_help_needs_no_torch():
+    code = (
+        "import sys; from flow_rag_vla.benchmark.training import cli\n"
+        "try: cli.main(['--help'], None)\n"
+        "except SystemExit: print(sorted({'torch', 'torchdiffeq', 'scipy'} & set(sys.modules)))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "[]"
 
 
 def test_the_default_knows_every_task():
@@ -82,3 +95,16 @@ def test_a_missing_tracker_package_is_one_line(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"logger=wandb needs the package wandb: .*\[wandb\]"):
         compose_training(["logger=wandb"])
+
+
+def test_a_folder_with_another_programs_config_is_not_overwritten(tmp_path):
+    settings = compose_training(["preset=tiny", f"out={tmp_path}"])
+    folder = tmp_path / "tiny"
+    TrainingRun.create(settings, tmp_path)
+    TrainingRun.create(settings, tmp_path, overwrite=True)
+    for foreign in ('{"model_type": "bert"}', "[]", "no JSON"):
+        (folder / "config.json").write_text(foreign)
+        (folder / "precious").touch()
+        with pytest.raises(ValueError, match="holds something else than a training run"):
+            TrainingRun.create(settings, tmp_path, overwrite=True)
+        assert (folder / "precious").exists()

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import pytest
 import torch
 
+from flow_rag_vla.agents.model_files import record
 from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
-from flow_rag_vla.agents.vision.dinov2 import DinoV2Encoder, load_dinov2
+from flow_rag_vla.agents.vision.dinov2 import MODEL, DinoV2Encoder, load_dinov2
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,19 @@ def test_without_weights_the_message_says_which_files_belong_where(tmp_path, mon
     assert "\n" not in message
     assert "put config.json and model.safetensors of https://huggingface.co/facebook/dinov2-small into " in message
     assert str(tmp_path / "models" / "dinov2-small") in message
+
+
+def test_a_flipped_byte_in_the_projects_folder_is_noticed(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLOW_RAG_VLA_MODELS", str(tmp_path))
+    shutil.copytree(folder, tmp_path / MODEL)
+    record(MODEL, "hand-made")
+    load_dinov2()
+    weights = tmp_path / MODEL / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.safetensors has sha256 .*, expected"):
+        load_dinov2()
 
 
 def test_an_empty_folder_is_no_model(tmp_path):

@@ -1,0 +1,96 @@
+"""Commands refuse bad input in one line and with exit code 2, before they measure or train anything."""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from flow_rag_vla.benchmark.output_path import refuse_unwritable
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+NETWORK = ("--networks", "a=b.safetensors")
+
+
+def refused(capsys, script, *arguments):
+    """The one line that ``script`` answers to ``arguments``."""
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(SCRIPTS / script))["main"]([*map(str, arguments)])
+    assert stop.value.code == 2
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert sum("error:" in line for line in lines) == 1
+    assert captured.out == ""
+    return lines[-1]
+
+
+@pytest.mark.parametrize("script", ["train_detector.py", "evaluate_detector.py", "train_vision.py"])
+def test_no_threads_are_too_few(capsys, script):
+    assert refused(capsys, script, "--threads", 0).endswith("--threads is 0, expected at least 1")
+
+
+@pytest.mark.parametrize(
+    ("script", "flag", "others"),
+    [
+        ("evaluate.py", "--json", ()),
+        ("evaluate.py", "--log", ()),
+        ("policy_table.py", "--json", NETWORK),
+        ("policy_table.py", "--log", NETWORK),
+        ("optimize_tensorrt.py", "--json", ()),
+        ("quantize_model.py", "--json", ()),
+        ("evaluate_detector.py", "--json", ()),
+        ("train_detector.py", "--out", ()),
+        ("train_vision.py", "--out", ()),
+        ("collect_failures.py", "--out", ()),
+        ("collect_failures.py", "--log", ()),
+    ],
+)
+def test_outputs_that_cannot_be_written_are_refused_first(capsys, tmp_path, monkeypatch, script, flag, others):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "result"
+    assert refused(capsys, script, flag, path, *others).endswith(
+        f"{flag} {path} cannot be written: its folder is a file"
+    )
+
+
+def test_a_writable_output_is_left_as_it_is(tmp_path):
+    old, new = tmp_path / "old.json", tmp_path / "folder" / "new.json"
+    old.write_text("{}")
+    refuse_unwritable(argparse.ArgumentParser(), json=old, log=new, out=None)
+    assert old.read_text() == "{}"
+    assert not new.exists()
+    with pytest.raises(SystemExit):
+        refuse_unwritable(argparse.ArgumentParser(), json=tmp_path)
+
+
+@pytest.mark.parametrize("flag", ["--ode_steps", "--execute"])
+def test_an_evaluation_takes_at_least_one_step(capsys, flag):
+    assert refused(capsys, "evaluate.py", flag, 0).endswith(f"{flag} is 0, expected at least 1")
+
+
+@pytest.mark.parametrize("flag", ["--renders", "--validation"])
+def test_damaged_pictures_are_named_before_training(capsys, tmp_path, flag):
+    (tmp_path / "a.safetensors").write_bytes(b"cut short")
+    line = refused(capsys, "train_vision.py", flag, tmp_path, "--out", tmp_path / "out" / "net.safetensors")
+    assert f"{tmp_path / 'a.safetensors'}: not a readable safetensors file" in line
+    save_file({"rgb": torch.zeros(1)}, tmp_path / "a.safetensors")
+    line = refused(capsys, "train_vision.py", flag, tmp_path, "--out", tmp_path / "out" / "net.safetensors")
+    assert "a.safetensors lacks camera_shift_m" in line
+
+
+def test_validation_on_training_layouts_is_refused_before_training(capsys, tmp_path):
+    widths = {"ee_pos_b": 3, "ee_quat_b": 4, "gripper_width_m": 1, "grip_force_n": 1, "previous_action": 7}
+    widths |= {"object_pos_b": 3, "object_quat_b": 4, "object_size_m": 3, "object_rgb": 3, "goal_pos_b": 3}
+    rows = {name: torch.ones(1, width) for name, width in (widths | {"camera_shift_m": 3}).items()}
+    rows |= {"rgb": torch.zeros(1, 8, 8, 3, dtype=torch.uint8), "goal_shown": torch.ones(1, dtype=torch.bool)}
+    save_file(rows | {"layout_seed": torch.tensor([5])}, tmp_path / "a.safetensors")
+    # The pictures to train on do not exist: that would be said if validation were looked at later.
+    line = refused(
+        capsys, "train_vision.py", "--validation", tmp_path, "--renders", tmp_path / "none", "--out", tmp_path / "net"
+    )
+    assert "development" in line
