@@ -60,7 +60,9 @@ def pictures(env: ManipulationEnv, scenarios: list[Scenario]) -> torch.Tensor:
 def scene(env: ManipulationEnv, **changes: object) -> list[Scenario]:
     base = make_site(3, TASK).scenario(DEVELOPMENT_SEED + 100)
     layout = dataclasses.replace(base.layout, object_xy_m=(0.53, -0.27), goal_xy_m=(0.53, 0.22), object_yaw_rad=0.3)
-    return [dataclasses.replace(base, **({"layout": layout, "object_colour": "red"} | changes))] * env.num_envs
+    return [
+        dataclasses.replace(base, **({"layout": layout, "object_colour": "red", "object_model": "cube"} | changes))
+    ] * env.num_envs
 
 
 def test_pictures_are_taken_only_when_asked_for(seeing, faults):

@@ -52,7 +52,7 @@ def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
 
     faults = all_faults(request.param)
     kinds = [(None, None), *((f, None) for f in faults), *((f, FaultClass.CONTROL) for f in faults)]
-    site = make_site(3, request.param)
+    site = make_site(4, request.param)
     scenarios = [site.scenario(DEVELOPMENT_SEED + i, *kind) for i, kind in enumerate(kinds)]
     half = len(scenarios)
     env = make_fleet(request.param, 2 * half, physics="newton_mujoco", device="cpu", max_steps=260)
