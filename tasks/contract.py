@@ -157,8 +157,8 @@ class Observation:
 
     def _map(self, tensor_fn: Callable[[torch.Tensor], torch.Tensor], instruction: tuple[str, ...]) -> Self:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "instruction"}
-        mapped = {name: None if v is None else tensor_fn(v) for name, v in values.items()}
-        return type(self)(**mapped, instruction=instruction)
+        mapped = {name: tensor_fn(value) for name, value in values.items() if value is not None}
+        return dataclasses.replace(self, **mapped, instruction=instruction)
 
     def clone(self) -> Self:
         """A copy that later simulation steps cannot change."""
