@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
+from flow_rag_vla.benchmark.config import MAX_STEPS
 from flow_rag_vla.benchmark.progress import Progress
 from flow_rag_vla.benchmark.seeds import require_split, seed_block
 from flow_rag_vla.tasks.demonstrations import (
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
-
-
-MAX_STEPS = 260
 
 
 @dataclass(frozen=True)

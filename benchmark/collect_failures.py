@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.checkpoint import load_checkpoint
 from flow_rag_vla.benchmark.actors import EXPERTS, checkpoint_path, default_arm_settings, make_policy_agent
+from flow_rag_vla.benchmark.config import MAX_STEPS
 from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.failure_plan import failure_scenarios, planned
 from flow_rag_vla.benchmark.failure_recording import ChunkProbe, RecordingAgent, record_wave
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from flow_rag_vla.agents.agent import Agent
-
-MAX_STEPS = 260
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ PHYSICS: tuple[str, ...] = ("auto", "newton_mujoco", "newton_mjwarp", "isaacsim_
 
 DEFAULT_EXECUTE = 8
 
+MAX_STEPS = 260
+"""Control steps of an episode: leaves room for a recovery (200 in the implementation guide)."""
+
 
 @dataclass
 class AgentSettings:
@@ -71,8 +74,7 @@ class BenchmarkSettings:
     split: str = "evaluation"
     """Layout seeds: ``evaluation`` for results, ``development`` for tuning."""
     latency: str = "off"
-    max_steps: int = 260
-    """Control steps of an episode: 260 leaves room for a recovery (200 in the implementation guide)."""
+    max_steps: int = MAX_STEPS
     checkpoint: str = "default"
     detector: str = "rules"
     """Who notices failures: ``rules`` or ``learned`` (``agents/DETECTOR.md``)."""

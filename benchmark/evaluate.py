@@ -19,6 +19,7 @@ from flow_rag_vla.benchmark.actors import (
     make_policy_agent,
     vision_encoder,
 )
+from flow_rag_vla.benchmark.config import MAX_STEPS
 from flow_rag_vla.benchmark.plan import E1, PlannedEpisode, Unit
 from flow_rag_vla.benchmark.progress import Progress
 from flow_rag_vla.benchmark.reworded import RewordedAgent
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.faults.fault import Fault
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
 
-MAX_STEPS = 260
 
 WORDINGS: tuple[str, ...] = ("own", "held_out", "other_task")
 """The instruction of each episode; texts that the policy was not trained on; or, as a control, what the next task's

@@ -11,6 +11,7 @@ import torch
 from flow_rag_vla.agents.detection.baselines import ChunkConsistency
 from flow_rag_vla.agents.detection.window import SCORE_EVERY, WindowTracker
 from flow_rag_vla.agents.failure_detector import FailureDetector as RuleDetector
+from flow_rag_vla.agents.wrapped_agent import WrappedAgent
 from flow_rag_vla.benchmark.failure_set import FailureSet
 from flow_rag_vla.benchmark.plan import Unit
 from flow_rag_vla.benchmark.rollout import run_wave
@@ -18,10 +19,9 @@ from flow_rag_vla.benchmark.rollout import run_wave
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flow_rag_vla.agents.agent import Agent, EpisodeNotes
+    from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
     from flow_rag_vla.benchmark.plan import PlannedEpisode
-    from flow_rag_vla.memory.case import FailureCase
     from flow_rag_vla.tasks.contract import Observation
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
 
@@ -63,12 +63,12 @@ class _Rows:
     chunk: torch.Tensor
 
 
-class RecordingAgent:
+class RecordingAgent(WrappedAgent):
     """Passes everything on to ``agent`` and keeps what a detector would have seen."""
 
     def __init__(self, agent: Agent, num_envs: int, max_steps: int, device: str, probe: ChunkProbe | None) -> None:
         """Without a ``probe``, chunk distances are NaN."""
-        self._agent, self.execute = agent, agent.execute
+        super().__init__(agent)
         self._num_envs, self._device, self._probe = num_envs, device, probe
         self.rules = RuleDetector(num_envs, max_steps, device)
         self._tracker = WindowTracker(num_envs, device)
@@ -84,7 +84,7 @@ class RecordingAgent:
         """Start one episode per environment."""
         env_ids = torch.arange(self._num_envs, device=self._device)
         self._begin()
-        self._agent.reset(noise_keys, attempts)
+        super().reset(noise_keys, attempts)
         self.rules.reset(env_ids)
         self._tracker.reset(env_ids)
         if self._probe is not None:
@@ -92,7 +92,7 @@ class RecordingAgent:
 
     def decide(self, observation: Observation, running: torch.Tensor) -> torch.Tensor:
         """Chunks (num_envs, horizon, 7)."""
-        chunk = self._agent.decide(observation, running)
+        chunk = super().decide(observation, running)
         if self._probe is not None:
             found = self._probe.decided(observation, chunk)
             self._chunk = torch.where(running.unsqueeze(1), found, self._chunk)
@@ -100,7 +100,7 @@ class RecordingAgent:
 
     def watch(self, observation: Observation, running: torch.Tensor) -> None:
         """Keep the window, and a row of it now and then."""
-        self._agent.watch(observation, running)
+        super().watch(observation, running)
         phase = self.rules.phase(observation)
         self.rules.update(observation, 1, running)
         self._phase = torch.where(running, phase, self._phase)
@@ -114,22 +114,6 @@ class RecordingAgent:
         window = self._tracker.window
         before, after, action = (t.half() for t in (window.before, window.after, window.action))
         self.looks.append(_Rows(before, after, action, self._phase, self._chunk))
-
-    def notes(self) -> EpisodeNotes:
-        """Those of the agent."""
-        return self._agent.notes()
-
-    def seems_failed(self) -> torch.Tensor:
-        """(num_envs,) bool, as the agent has it."""
-        return self._agent.seems_failed()
-
-    def failures(self) -> dict[int, FailureCase]:
-        """Those of the agent."""
-        return self._agent.failures()
-
-    def decide_seconds(self) -> tuple[float, int]:
-        """Those of the agent."""
-        return self._agent.decide_seconds()
 
 
 def record_wave(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from flow_rag_vla.benchmark.config import MAX_STEPS
 from flow_rag_vla.benchmark.constructed_episodes import INVALID, NONE, Family
 from flow_rag_vla.benchmark.scripted_mishaps import Situation
 from flow_rag_vla.benchmark.seeds import BLOCK_SIZE, DEVELOPMENT, require_split
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 LABELS: tuple[str, ...] = (NONE, *FAILURE_TYPES, INVALID)
 
-MAX_STEPS = 260
 BREAK_STEP = 30
 """Control step in which the physics of the ``invalid`` families is broken."""
 

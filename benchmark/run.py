@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from flow_rag_vla.agents.arms import (
-    DEFAULT_CHECKPOINT,
     MEMORY_ARMS,
     ArmSettings,
     bank_of,
@@ -23,7 +22,7 @@ from flow_rag_vla.agents.arms import (
 )
 from flow_rag_vla.agents.checkpoint import PolicyCheckpoint, load_checkpoint
 from flow_rag_vla.agents.demonstration_bank import DemonstrationBank
-from flow_rag_vla.benchmark.actors import vision_encoder
+from flow_rag_vla.benchmark.actors import checkpoint_path, vision_encoder
 from flow_rag_vla.benchmark.certificate import load_certificate, uncertified
 from flow_rag_vla.benchmark.config import BenchmarkSettings
 from flow_rag_vla.benchmark.errors import UsageError
@@ -162,12 +161,8 @@ def _scenario_file(settings: BenchmarkSettings) -> ScenarioFile | None:
     return read_scenario_file(settings.scenario_file, settings.task) if settings.scenario_file else None
 
 
-def _checkpoint_path(settings: BenchmarkSettings) -> Path:
-    return DEFAULT_CHECKPOINT if settings.checkpoint == "default" else Path(settings.checkpoint)
-
-
 def _load_policy(settings: BenchmarkSettings) -> PolicyCheckpoint:
-    path = _checkpoint_path(settings)
+    path = checkpoint_path(settings.checkpoint)
     policy = load_checkpoint(path, settings.device)
     policy.require_task(settings.task, path)
     if settings.agent.ode_steps is not None:
@@ -296,7 +291,7 @@ def _arm_settings(settings: BenchmarkSettings, policy: PolicyCheckpoint, latency
         similarity_threshold=agent.similarity_threshold,
         confidence_gate=agent.confidence_gate,
         max_cases=agent.max_cases,
-        bank=bank_of(_checkpoint_path(settings)),
+        bank=bank_of(checkpoint_path(settings.checkpoint)),
         seed=settings.seed,
         flow_ms=latency.flow_ms,
         retrieval_ms=latency.retrieval_ms,

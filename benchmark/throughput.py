@@ -13,7 +13,7 @@ from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MEMORY_ARMS, ArmSetting
 from flow_rag_vla.agents.checkpoint import load_checkpoint
 from flow_rag_vla.agents.corrections import CANDIDATES
 from flow_rag_vla.agents.encoders import RetrievalEncoder
-from flow_rag_vla.benchmark.config import AgentSettings
+from flow_rag_vla.benchmark.config import MAX_STEPS, AgentSettings
 from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.rollout import ChunkExecutor
 from flow_rag_vla.benchmark.seeds import seed_block
@@ -74,7 +74,7 @@ def measure(
         settings: Retrieval settings.
         on_row: Called with each row as it is measured.
     """
-    env = make_fleet(task, num_envs, physics=physics, max_steps=260)
+    env = make_fleet(task, num_envs, physics=physics, max_steps=MAX_STEPS)
     site = make_site(0, task)
     seeds = seed_block("development", 0, num_envs)
     faults = itertools.cycle(all_faults(site.task.slug))

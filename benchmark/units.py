@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flow_rag_vla.agents.arms import MEMORY_ARMS, build_agent, new_memory
-from flow_rag_vla.agents.vision.percept import VisualPercept
+from flow_rag_vla.agents.arms import MEMORY_ARMS, new_memory
 from flow_rag_vla.agents.vision.sighted_agent import SightedAgent
+from flow_rag_vla.benchmark.actors import make_policy_agent
 from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.rollout import Wave, run_wave
 
@@ -96,19 +96,15 @@ def _agent(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Ag
     env = context.env
     if unit.arm == "expert":
         return ExpertAgent(env.num_envs, str(env.device))
-    agent = build_agent(
+    return make_policy_agent(
         unit.arm,
+        env,
         context.policy,
-        None if memory is None else memory.frozen(),
         context.arm_settings,
-        num_envs=env.num_envs,
-        max_steps=env.max_episode_length,
-        device=str(env.device),
+        memory,
         remembers=unit.round == 0 or unit.arm in MEMORY_ARMS,
+        vision=context.vision,
     )
-    if context.vision is None:
-        return agent
-    return SightedAgent(agent, VisualPercept(context.vision, env.num_envs, str(env.device)))
 
 
 def _merge(

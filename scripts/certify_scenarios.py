@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
     from flow_rag_vla.benchmark.certificate import CERTIFICATES, write_certificate
     from flow_rag_vla.benchmark.certificate_docs import table, verdict, write_docs
     from flow_rag_vla.benchmark.certify import certify, plan_trials
+    from flow_rag_vla.benchmark.config import MAX_STEPS
     from flow_rag_vla.benchmark.progress import Progress
     from flow_rag_vla.tasks.make import make_fleet, resolve_device, resolve_physics
     from flow_rag_vla.tasks.physics.quiet import quiet_console
@@ -48,7 +49,9 @@ def main(argv: list[str]) -> int:
     with quiet_console(arguments.log) as console:
         for task in tasks:
             start = time.monotonic()
-            env = make_fleet(task.name, arguments.num_envs, physics=physics, device=arguments.device, max_steps=260)
+            env = make_fleet(
+                task.name, arguments.num_envs, physics=physics, device=arguments.device, max_steps=MAX_STEPS
+            )
             sizes = {name: getattr(arguments, name) for name in ("n", "dose_n", "grid_n")}
             trials = plan_trials(task.slug, **sizes)
             with Progress(len(trials), "episodes", console) as progress:

@@ -26,6 +26,7 @@ def main(argv: list[str]) -> int:
         parser.error("--num_envs and --num_pictures: expected at least 1")
 
     from flow_rag_vla.benchmark.collect_renders import collect_renders
+    from flow_rag_vla.benchmark.config import MAX_STEPS
     from flow_rag_vla.tasks.make import make_fleet
     from flow_rag_vla.tasks.physics.quiet import quiet_console
     from flow_rag_vla.tasks.registry import get_task
@@ -41,7 +42,12 @@ def main(argv: list[str]) -> int:
         console.write("starting the simulation (a first start compiles kernels for about a minute)\n")
         try:
             env = make_fleet(
-                task, arguments.num_envs, physics=arguments.physics, device=arguments.device, max_steps=260, camera=True
+                task,
+                arguments.num_envs,
+                physics=arguments.physics,
+                device=arguments.device,
+                max_steps=MAX_STEPS,
+                camera=True,
             )
             taken = collect_renders(
                 env, task, arguments.num_pictures, arguments.seed, arguments.split, arguments.out, console

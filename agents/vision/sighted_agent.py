@@ -6,16 +6,17 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from flow_rag_vla.agents.wrapped_agent import WrappedAgent
+
 if TYPE_CHECKING:
     import torch
 
-    from flow_rag_vla.agents.agent import Agent, EpisodeNotes
+    from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.agents.vision.percept import VisualPercept
-    from flow_rag_vla.memory.case import FailureCase
     from flow_rag_vla.tasks.contract import Observation
 
 
-class SightedAgent:
+class SightedAgent(WrappedAgent):
     """Gives ``agent`` observations whose object fields come from pictures, taken at decisions.
 
     Between pictures the belief is carried along with the hand.  The goal is a command: the robot knows where it is
@@ -24,14 +25,14 @@ class SightedAgent:
 
     def __init__(self, agent: Agent, percept: VisualPercept) -> None:
         """Let ``agent`` act on ``percept``."""
-        self._agent, self._percept = agent, percept
-        self.execute = agent.execute
+        super().__init__(agent)
+        self._percept = percept
         self._seconds = 0.0
 
     def reset(self, noise_keys: Sequence[str], attempts: Sequence[int]) -> None:
         """Start one episode per environment."""
         self._percept.reset()
-        self._agent.reset(noise_keys, attempts)
+        super().reset(noise_keys, attempts)
 
     def decide(self, observation: Observation, running: torch.Tensor) -> torch.Tensor:
         """Chunks (num_envs, horizon, 7).
@@ -42,25 +43,13 @@ class SightedAgent:
         start = time.perf_counter()
         seen = self._percept.look(observation)
         self._seconds += time.perf_counter() - start
-        return self._agent.decide(seen, running)
+        return super().decide(seen, running)
 
     def watch(self, observation: Observation, running: torch.Tensor) -> None:
         """Take in what was felt after one control step; no picture is needed."""
-        self._agent.watch(self._percept.follow(observation), running)
-
-    def notes(self) -> EpisodeNotes:
-        """The agent's own."""
-        return self._agent.notes()
-
-    def seems_failed(self) -> torch.Tensor:
-        """(num_envs,) bool: what the agent itself takes for a failed episode."""
-        return self._agent.seems_failed()
-
-    def failures(self) -> dict[int, FailureCase]:
-        """The agent's own."""
-        return self._agent.failures()
+        super().watch(self._percept.follow(observation), running)
 
     def decide_seconds(self) -> tuple[float, int]:
         """Seconds spent looking and deciding, and the number of decisions; rendering is the simulator's."""
-        seconds, calls = self._agent.decide_seconds()
+        seconds, calls = super().decide_seconds()
         return seconds + self._seconds, calls
