@@ -15,6 +15,7 @@ from flow_rag_vla.benchmark.failure_recording import ChunkProbe, RecordingAgent,
 from flow_rag_vla.benchmark.failure_set import FailureSet
 from flow_rag_vla.benchmark.plan import Unit
 from flow_rag_vla.benchmark.progress import Progress
+from flow_rag_vla.benchmark.provenance import code_state
 from flow_rag_vla.benchmark.seeds import SPLITS
 from flow_rag_vla.tasks.make import make_fleet, resolve_device
 
@@ -73,5 +74,6 @@ def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> 
             sets.append(record_wave(env, recorder, unit, episodes, lambda n, d=first: progress.update(d + n)))
     env.close()
     recorded = FailureSet.concatenate(sets)
-    recorded.save(out, asdict(request))
+    origin = {"policy_sha256": None if policy is None else policy.sha256, "code": code_state()}
+    recorded.save(out, asdict(request) | origin)
     return recorded

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,7 +14,7 @@ from flow_rag_vla.agents.detection.conformal import phase_maxima, phase_threshol
 from flow_rag_vla.agents.detection.network import FailureDetector
 from flow_rag_vla.agents.detection.training import DetectorTrainingCfg, TrainingRows, train_detector
 from flow_rag_vla.agents.detection.window import WINDOW_STEPS
-from flow_rag_vla.benchmark.failure_set import FailureSet
+from flow_rag_vla.benchmark.failure_set import FailureSet, read_origin
 from flow_rag_vla.benchmark.seeds import require_split
 
 ROLES: dict[str, str] = {"fit": "train", "calibrate": "train", "choose": "development", "test": "development"}
@@ -38,12 +39,21 @@ def load_failures(folder: Path, role: str) -> FailureSet:
     Raises:
         ValueError: there are none, a file is damaged, or a layout belongs to another split.
     """
+    loaded = FailureSet.concatenate([FailureSet.load(file) for file in _files(folder, role)])
+    require_split(loaded.layout_seed.tolist(), ROLES[role])
+    return loaded
+
+
+def origins(folder: Path, role: str) -> list[dict[str, Any]]:
+    """Which commands, code and policies made the files of ``role``; errors as in ``load_failures``."""
+    return [read_origin(file) for file in _files(folder, role)]
+
+
+def _files(folder: Path, role: str) -> list[Path]:
     files = sorted(folder.glob(f"*_{role}.safetensors"))
     if not files:
         raise ValueError(f"no {folder}/*_{role}.safetensors; record episodes with scripts/collect_failures.py")
-    loaded = FailureSet.concatenate([FailureSet.load(file) for file in files])
-    require_split(loaded.layout_seed.tolist(), ROLES[role])
-    return loaded
+    return files
 
 
 def require_disjoint(sets: Sequence[FailureSet]) -> None:

@@ -11,6 +11,7 @@ from flow_rag_vla.benchmark.detector_fit import (
     detector_scores,
     fit_detector,
     load_failures,
+    origins,
     require_disjoint,
     thresholds,
 )
@@ -62,6 +63,7 @@ def make_detector(
         "fit": {"episodes": fit.num_episodes, "failed": int(fit.failed.sum())},
         "calibrate": {"successes": int((~calibrate.failed).sum())},
         "tasks": sorted(set(fit.tasks)),
+        "recorded": [origin for role in ("fit", "calibrate") for origin in origins(folder, role)],
         **provenance,
     }
     checkpoint = DetectorCheckpoint(detector, limits, alpha, training)

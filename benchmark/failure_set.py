@@ -94,7 +94,7 @@ class FailureSet:
         return cls(**values)
 
     def save(self, path: Path, origin: dict[str, Any]) -> None:
-        """Write to ``path`` whole; ``origin`` says which command made it."""
+        """Write to ``path`` whole; ``origin`` says which command, code and policy made it."""
         tensors = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _NAMES}
         header = {"format": FORMAT, "origin": origin, "faults": self.faults, "tasks": self.tasks}
         partial = path.with_name(path.name + ".partial")
@@ -108,14 +108,29 @@ class FailureSet:
         Raises:
             ValueError: one line: the file is missing or is not such a file.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = json.loads((file.metadata() or {}).get("failures", "{}"))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        except (OSError, SafetensorError) as error:
-            reason = "no such file" if isinstance(error, FileNotFoundError) else f"not readable ({error})"
-            raise ValueError(f"failures {path}: {reason}".replace("\n", " ")) from None
+        header, tensors = _read(path)
         names = {f.name for f in dataclasses.fields(cls)} - set(_NAMES)
-        if header.get("format") != FORMAT or set(tensors) != names:
-            raise ValueError(f"failures {path}: not a file that scripts/collect_failures.py wrote")
+        if set(tensors) != names:
+            raise ValueError(_STRANGE.format(path))
         return cls(**tensors, faults=tuple(header["faults"]), tasks=tuple(header["tasks"]))
+
+
+def read_origin(path: Path) -> dict[str, Any]:
+    """Which command, code and policy made the file at ``path``; errors as in ``FailureSet.load``."""
+    return _read(path)[0]["origin"]
+
+
+_STRANGE = "failures {}: not a file that scripts/collect_failures.py wrote"
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("failures", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else f"not readable ({error})"
+        raise ValueError(f"failures {path}: {reason}".replace("\n", " ")) from None
+    if header.get("format") != FORMAT:
+        raise ValueError(_STRANGE.format(path))
+    return header, tensors

@@ -11,7 +11,6 @@ import json
 import platform
 import secrets
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from flow_rag_vla.benchmark.config import BenchmarkSettings, compose_settings
 from flow_rag_vla.benchmark.errors import UsageError
 from flow_rag_vla.benchmark.plan import Plan, Unit
+from flow_rag_vla.benchmark.provenance import code_state
 from flow_rag_vla.benchmark.records import EpisodeRecord
 from flow_rag_vla.benchmark.storage import (
     append_episodes,
@@ -88,7 +88,7 @@ class RunDirectory:
             "command": " ".join(["./isaaclab.sh", "-p", "scripts/benchmark.py", *argv]),
             "settings": asdict(settings),
             "plan_sha256": hashlib.sha256(text).hexdigest(),
-            "code": _git_state(),
+            "code": code_state(),
             "versions": {p: _version(p) for p in _PACKAGES} | {"python": platform.python_version()},
             "hardware": {"machine": platform.machine(), "system": platform.system()},
             **extra,
@@ -191,18 +191,3 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _git_state() -> dict[str, Any]:
-    """Commit and dirty flag of the project's checkout; None where it is no checkout."""
-    here = Path(__file__).resolve().parent
-
-    def git(*arguments: str) -> str | None:
-        try:
-            result = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError):
-            return None
-        return result.stdout.strip()
-
-    status = git("status", "--porcelain")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}

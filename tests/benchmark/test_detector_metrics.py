@@ -11,6 +11,7 @@ from flow_rag_vla.benchmark.detector_fit import (
     Scores,
     chunk_scores,
     load_failures,
+    origins,
     require_disjoint,
     thresholds,
     training_rows,
@@ -142,6 +143,7 @@ def test_a_set_survives_saving_and_only_its_split_may_play_its_role(episodes, tm
     loaded = load_failures(tmp_path, "fit")
     assert torch.equal(loaded.after, episodes.after)
     assert loaded.faults == episodes.faults
+    assert origins(tmp_path, "fit") == [{"seed": 11}]
     path.rename(tmp_path / "a_test.safetensors")
     with pytest.raises(ValueError, match="only development seeds are allowed"):
         load_failures(tmp_path, "test")
