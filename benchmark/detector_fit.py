@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
-from flow_rag_vla.agents.detection.baselines import RandomNetworkDistillation
-from flow_rag_vla.agents.detection.conformal import phase_maxima, phase_thresholds
-from flow_rag_vla.agents.detection.network import FailureDetector
-from flow_rag_vla.agents.detection.training import DetectorTrainingCfg, TrainingRows, train_detector
+from flow_rag_vla.agents.detection.conformal import AlarmLimits, calibrate, phase_maxima
+from flow_rag_vla.agents.detection.scorer import SCORES, FailureScorer
+from flow_rag_vla.agents.detection.training import DetectorTrainingCfg, TrainingRows, train_scorer
 from flow_rag_vla.agents.detection.window import WINDOW_STEPS
 from flow_rag_vla.benchmark.failure_set import FailureSet, read_origin
 from flow_rag_vla.benchmark.seeds import require_split
@@ -28,7 +27,7 @@ class Scores:
     """What a detector makes of each row of a ``FailureSet``."""
 
     score: torch.Tensor
-    """(rows,), higher where a failure is likelier."""
+    """(rows, kinds), higher where a failure is likelier."""
     kind: torch.Tensor | None
     """(rows,) int64 index into ``FAILURE_TYPES``; None where a detector tells no types."""
 
@@ -82,44 +81,36 @@ def training_rows(data: FailureSet) -> TrainingRows:
     count = torch.bincount(group, minlength=2 * data.num_episodes)[group]
     weight = torch.where(imminent, 0.0, count.float().rsqrt())
     kind = data.failure_type[data.episode]
-    return TrainingRows(data.before, data.after, data.action, failed, kind, weight)
+    succeeded = ~data.failed[data.episode]
+    return TrainingRows(data.before, data.after, data.action, failed, kind, succeeded, weight)
 
 
-def fit_detector(
+def fit_scorer(
     data: FailureSet, cfg: DetectorTrainingCfg, on_iteration: Callable[[int, float], None] | None = None
-) -> FailureDetector:
-    """A detector fitted to ``data``; errors as in ``train_detector``."""
-    return train_detector(training_rows(data), cfg, on_iteration)
+) -> FailureScorer:
+    """The detector's networks fitted to ``data``; errors as in ``train_scorer``."""
+    return train_scorer(training_rows(data), cfg, on_iteration)
 
 
-@torch.no_grad()
-def detector_scores(detector: FailureDetector, data: FailureSet) -> Scores:
-    """Logits of the learned detector, and the likeliest types."""
-    scores, kinds = [], []
-    for rows in torch.arange(len(data.step)).split(_ROWS_AT_ONCE):
-        failure, kind = detector.logits(*(part[rows].float() for part in (data.before, data.after, data.action)))
-        scores.append(failure)
-        kinds.append(kind.argmax(dim=1))
-    return Scores(torch.cat(scores), torch.cat(kinds))
+def scorer_scores(scorer: FailureScorer, data: FailureSet) -> Scores:
+    """Scores of the learned detector, one column a network, and the likeliest types."""
+    parts = [
+        scorer(*(part[rows].float() for part in (data.before, data.after, data.action)))
+        for rows in torch.arange(len(data.step)).split(_ROWS_AT_ONCE)
+    ]
+    return Scores(torch.cat([scores for scores, _ in parts]), torch.cat([kinds for _, kinds in parts]))
 
 
-def _distillation_inputs(data: FailureSet) -> torch.Tensor:
-    return torch.cat([data.after, data.action], dim=1).float()
+def classifier_alone(scores: Scores) -> Scores:
+    """The classifier's column of ``scorer_scores``, with its types."""
+    column = SCORES.index("classifier")
+    return Scores(scores.score[:, column : column + 1], scores.kind)
 
 
-def fit_distillation(data: FailureSet, seed: int) -> RandomNetworkDistillation:
-    """Random network distillation on the successes of ``data``."""
-    successes = ~data.failed[data.episode]
-    inputs = _distillation_inputs(data)[successes]
-    network = RandomNetworkDistillation(inputs.shape[1], seed=seed)
-    network.fit(inputs, torch.Generator().manual_seed(seed))
-    return network.eval().requires_grad_(False)
-
-
-@torch.no_grad()
-def distillation_scores(network: RandomNetworkDistillation, data: FailureSet) -> Scores:
-    """Prediction errors."""
-    return Scores(torch.cat([network(x) for x in _distillation_inputs(data).split(_ROWS_AT_ONCE)]), None)
+def novelty_alone(scores: Scores) -> Scores:
+    """The column of random network distillation, which tells no types."""
+    column = SCORES.index("novelty")
+    return Scores(scores.score[:, column : column + 1], None)
 
 
 def chunk_scores(data: FailureSet, distance: int, cumulative: bool = False) -> Scores:
@@ -131,10 +122,10 @@ def chunk_scores(data: FailureSet, distance: int, cumulative: bool = False) -> S
         first = torch.searchsorted(data.episode, torch.arange(data.num_episodes))
         before = torch.cat([total.new_zeros(1), total])[first]
         score = (total - before[data.episode]).float()
-    return Scores(score, None)
+    return Scores(score.unsqueeze(1), None)
 
 
-def thresholds(scores: torch.Tensor, data: FailureSet, alpha: float) -> torch.Tensor:
-    """Conformal thresholds (phases,) from the successes of ``data``; ``scores`` (rows,)."""
-    maxima = phase_maxima(scores, data.phase, data.episode, data.num_episodes)
-    return phase_thresholds(maxima[~data.failed], alpha)
+def alarm_limits(scores: Scores, data: FailureSet, alpha: float) -> AlarmLimits:
+    """Conformal limits from the successes of ``data``."""
+    maxima = phase_maxima(scores.score, data.phase, data.episode, data.num_episodes)
+    return calibrate(maxima[~data.failed], alpha)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
+from flow_rag_vla.agents.detection.conformal import AlarmLimits
 from flow_rag_vla.benchmark.detector_fit import Scores
 from flow_rag_vla.benchmark.failure_set import FailureSet
 from flow_rag_vla.benchmark.statistics import Proportion, proportion
@@ -22,7 +23,7 @@ class Verdicts:
     """What a detector said of each episode."""
 
     score: torch.Tensor
-    """(n,) largest score of the episode."""
+    """(n,) the episode's largest excess over the levels of its phases: it alarms where that is above the offset."""
     alarm_step: torch.Tensor
     """(n,) int64: control step of the first alarm, -1 without one."""
     alarm_type: torch.Tensor | None
@@ -63,12 +64,13 @@ class DetectorMetrics:
     delay: Delay
 
 
-def first_alarms(scores: Scores, thresholds: torch.Tensor, data: FailureSet) -> Verdicts:
-    """Verdicts of a detector that alarms where a score exceeds the threshold (phases,) of the sensed phase."""
+def first_alarms(scores: Scores, limits: AlarmLimits, data: FailureSet) -> Verdicts:
+    """Verdicts of a detector that alarms where scores exceed ``limits``."""
     n = data.num_episodes
-    highest = torch.full((n,), -torch.inf).scatter_reduce_(0, data.episode, scores.score.float(), "amax")
+    excess = limits.excess(scores.score.float(), data.phase)
+    highest = torch.full((n,), -torch.inf).scatter_reduce_(0, data.episode, excess, "amax")
     rows = torch.arange(len(data.step))
-    above = scores.score > thresholds[data.phase]
+    above = excess > limits.offset
     never = len(rows)
     first = torch.full((n,), never).scatter_reduce_(0, data.episode, torch.where(above, rows, never), "amin")
     alarmed = first < never

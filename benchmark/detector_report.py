@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from flow_rag_vla.agents.detection.checkpoint import DetectorCheckpoint
-from flow_rag_vla.agents.detection.network import FailureDetector
+from flow_rag_vla.agents.detection.scorer import FailureScorer
 from flow_rag_vla.agents.detection.training import DetectorTrainingCfg
 from flow_rag_vla.agents.detection.window import WindowTracker
 from flow_rag_vla.benchmark.detector_fit import load_failures, require_disjoint
@@ -40,8 +40,8 @@ class DetectorReport:
     """Detector to its verdicts, ``failed`` (n,) and ``failure_step`` (n,)."""
 
 
-def milliseconds_per_call(detector: FailureDetector, batch: int, threads: int) -> dict[str, dict[str, float]]:
-    """Median and 95th percentile of the time of one call of the network, and of one more step of the windows, ms."""
+def milliseconds_per_call(scorer: FailureScorer, batch: int, threads: int) -> dict[str, dict[str, float]]:
+    """Median and 95th percentile of the time of one call of the networks, and of one more step of the windows, ms."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     tracker, running = WindowTracker(batch), torch.ones(batch, dtype=torch.bool)
@@ -49,10 +49,9 @@ def milliseconds_per_call(detector: FailureDetector, batch: int, threads: int) -
 
     def judge() -> None:
         window = tracker.window
-        with torch.no_grad():
-            detector.logits(window.before, window.after, window.action)
+        scorer(window.before, window.after, window.action)
 
-    times = {"network": _timed(judge), "window": _timed(lambda: tracker.update(observation, running))}
+    times = {"networks": _timed(judge), "window": _timed(lambda: tracker.update(observation, running))}
     torch.set_num_threads(before)
     return times
 
@@ -82,14 +81,14 @@ def _observation(num_envs: int) -> Observation:
 def detector_report(
     folder: Path, checkpoint: DetectorCheckpoint, role: str, held_out: bool, seed: int, say: Callable[[str], None]
 ) -> DetectorReport:
-    """Measure ``checkpoint`` and the baselines on ``folder``'s episodes of ``role`` (``choose`` or ``test``).
+    """Measure ``checkpoint``, its parts and the baselines on ``folder``'s episodes of ``role`` (choose or test).
 
     Args:
         folder: What ``scripts/collect_failures.py`` wrote.
         checkpoint: The detector.
         role: Which episodes to measure on.
         held_out: Also fit detectors without each task and without groups of faults.
-        seed: Of the baselines' networks and of the bootstrap.
+        seed: Of the bootstrap.
         say: Told what is being done.
 
     Raises:
@@ -100,7 +99,7 @@ def detector_report(
         require_disjoint([part.of_task(task) for part in (data.fit, data.calibrate, data.test)])
     alpha = checkpoint.alpha
     say("in-suite detectors")
-    suite = in_suite(checkpoint.detector, checkpoint.thresholds, data, alpha, seed)
+    suite = in_suite(checkpoint.scorer, checkpoint.limits, data, alpha)
     values: dict[str, Any] = {
         "alpha": alpha,
         "role": role,
@@ -124,11 +123,11 @@ def detector_report(
         cfg = DetectorTrainingCfg(**checkpoint.training["cfg"])
         tasks = held_out_tasks(data, cfg, alpha, say)
         values["held_out_task"] = {name: _json(result) for name, result in tasks.items()}
-        faults = held_out_faults(data, cfg, alpha, seed, say)
+        faults = held_out_faults(data, cfg, alpha, say)
         values["held_out_faults"] = {name: _json(result) for name, result in faults.items()}
     values["ms_per_call"] = {
-        "batch_1_one_thread": milliseconds_per_call(checkpoint.detector, 1, 1),
-        "batch_1024_two_threads": milliseconds_per_call(checkpoint.detector, 1024, 2),
+        "batch_1_one_thread": milliseconds_per_call(checkpoint.scorer, 1, 1),
+        "batch_1024_two_threads": milliseconds_per_call(checkpoint.scorer, 1024, 2),
     }
     return DetectorReport(values, verdicts)
 

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import torch
 
-from flow_rag_vla.agents.detection.network import FailureDetector
+from flow_rag_vla.agents.detection.conformal import AlarmLimits
+from flow_rag_vla.agents.detection.scorer import FailureScorer
 from flow_rag_vla.agents.detection.training import DetectorTrainingCfg
 from flow_rag_vla.benchmark.detector_fit import (
     Scores,
+    alarm_limits,
     chunk_scores,
-    detector_scores,
-    distillation_scores,
-    fit_detector,
-    fit_distillation,
-    thresholds,
+    classifier_alone,
+    fit_scorer,
+    novelty_alone,
+    scorer_scores,
 )
 from flow_rag_vla.benchmark.detector_metrics import (
     DetectorMetrics,
@@ -56,19 +57,26 @@ def _in(names: tuple[str, ...], wanted: Iterable[str]) -> torch.Tensor:
 def calibrated(
     score: Callable[[FailureSet], Scores], calibrate: FailureSet, test: FailureSet, alpha: float
 ) -> Verdicts:
-    """Verdicts on ``test`` with thresholds from the successes of ``calibrate``."""
-    return first_alarms(score(test), thresholds(score(calibrate).score, calibrate, alpha), test)
+    """Verdicts on ``test`` with limits from the successes of ``calibrate``."""
+    return first_alarms(score(test), alarm_limits(score(calibrate), calibrate, alpha), test)
 
 
-def in_suite(
-    detector: FailureDetector, limits: torch.Tensor, data: Data, alpha: float, seed: int
-) -> dict[str, Verdicts]:
-    """Every detector on the test episodes: the learned one with its own ``limits``, baselines calibrated alike."""
-    distilled = fit_distillation(data.fit, seed)
+def parts_alone(scorer: FailureScorer, data: Data, alpha: float) -> dict[str, Verdicts]:
+    """Each network of ``scorer`` without the other, calibrated by itself."""
     return {
-        "learned": first_alarms(detector_scores(detector, data.test), limits, data.test),
+        "classifier": calibrated(
+            lambda s: classifier_alone(scorer_scores(scorer, s)), data.calibrate, data.test, alpha
+        ),
+        "rnd": calibrated(lambda s: novelty_alone(scorer_scores(scorer, s)), data.calibrate, data.test, alpha),
+    }
+
+
+def in_suite(scorer: FailureScorer, limits: AlarmLimits, data: Data, alpha: float) -> dict[str, Verdicts]:
+    """Every detector on the test episodes: the learned one with its own ``limits``, its parts calibrated alike."""
+    return {
+        "learned": first_alarms(scorer_scores(scorer, data.test), limits, data.test),
+        **parts_alone(scorer, data, alpha),
         "rules": rule_verdicts(data.test),
-        "rnd": calibrated(lambda s: distillation_scores(distilled, s), data.calibrate, data.test, alpha),
     }
 
 
@@ -100,12 +108,14 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class HeldOutFaults:
-    """Detectors that were fitted and calibrated without some faults, on the failures of these."""
+    """A detector that was fitted and calibrated without some faults, on the failures of these."""
 
     faults: tuple[str, ...]
     learned: DetectorMetrics
+    classifier: DetectorMetrics
+    """Without its novelty score."""
     rnd: DetectorMetrics
-    """Random network distillation, which learns from successes alone."""
+    """Random network distillation, the novelty score, alone."""
 
 
 def held_out_tasks(data: Data, cfg: DetectorTrainingCfg, alpha: float, say: Announce) -> dict[str, HeldOut]:
@@ -115,10 +125,10 @@ def held_out_tasks(data: Data, cfg: DetectorTrainingCfg, alpha: float, say: Anno
         say(f"without {task}")
         inside = [_in(part.tasks, [task]) for part in (data.fit, data.calibrate, data.test)]
         seen, unseen = data.of(~inside[0], ~inside[1], inside[2]), data.of(inside[0], inside[1], inside[2])
-        detector = fit_detector(seen.fit, cfg)
+        scorer = fit_scorer(seen.fit, cfg)
 
-        def score(part: FailureSet, detector: FailureDetector = detector) -> Scores:
-            return detector_scores(detector, part)
+        def score(part: FailureSet, scorer: FailureScorer = scorer) -> Scores:
+            return scorer_scores(scorer, part)
 
         results[task] = HeldOut(
             measure(calibrated(score, seen.calibrate, unseen.test, alpha), unseen.test),
@@ -136,13 +146,11 @@ def fault_groups(faults: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return {name: group for name, group in groups.items() if group}
 
 
-def held_out_faults(
-    data: Data, cfg: DetectorTrainingCfg, alpha: float, seed: int, say: Announce
-) -> dict[str, HeldOutFaults]:
-    """Group to the metrics of detectors that met none of its faults.
+def held_out_faults(data: Data, cfg: DetectorTrainingCfg, alpha: float, say: Announce) -> dict[str, HeldOutFaults]:
+    """Group to the metrics of a detector that met none of its faults.
 
-    They are tested on the failures of the group's faults and on all successes without them; episodes with these
-    faults are in neither fit nor calibration.
+    It is tested on the failures of the group's faults and on all successes without them; episodes with these faults
+    are in neither fit nor calibration.
     """
     results = {}
     for name, group in fault_groups(data.test.faults).items():
@@ -150,12 +158,8 @@ def held_out_faults(
         inside = [_in(part.faults, group) for part in (data.fit, data.calibrate, data.test)]
         tested = (inside[2] & data.test.failed) | (~inside[2] & ~data.test.failed)
         part = data.of(~inside[0], ~inside[1], tested)
-        detector, distilled = fit_detector(part.fit, cfg), fit_distillation(part.fit, seed)
-        learned = calibrated(
-            lambda s, detector=detector: detector_scores(detector, s), part.calibrate, part.test, alpha
-        )
-        rnd = calibrated(
-            lambda s, distilled=distilled: distillation_scores(distilled, s), part.calibrate, part.test, alpha
-        )
-        results[name] = HeldOutFaults(group, measure(learned, part.test), measure(rnd, part.test))
+        scorer = fit_scorer(part.fit, cfg)
+        whole = calibrated(lambda s, scorer=scorer: scorer_scores(scorer, s), part.calibrate, part.test, alpha)
+        verdicts = {"learned": whole, **parts_alone(scorer, part, alpha)}
+        results[name] = HeldOutFaults(group, **{kind: measure(v, part.test) for kind, v in verdicts.items()})
     return results

@@ -69,7 +69,7 @@ def report_tables(values: dict[str, Any]) -> str:
                 f"faults held out, {kind}",
                 {f"{name}: {', '.join(m['faults'])}": m[kind] for name, m in values["held_out_faults"].items()},
             )
-            for kind in ("learned", "rnd")
+            for kind in ("learned", "classifier", "rnd")
         )
     times = [
         f"{batch.replace('_', ' ')}, {part}: median {t['p50']:.3f} ms, 95th percentile {t['p95']:.3f} ms"

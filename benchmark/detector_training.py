@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from flow_rag_vla.agents.detection.checkpoint import DetectorCheckpoint
 from flow_rag_vla.benchmark.detector_fit import (
-    detector_scores,
-    fit_detector,
+    alarm_limits,
+    fit_scorer,
     load_failures,
     origins,
     require_disjoint,
-    thresholds,
+    scorer_scores,
 )
 from flow_rag_vla.benchmark.detector_metrics import DetectorMetrics, first_alarms, measure, rule_verdicts
 
@@ -55,9 +55,9 @@ def make_detector(
     fit, calibrate, choose = (load_failures(folder, role) for role in ("fit", "calibrate", "choose"))
     for task in sorted(set(fit.tasks)):
         require_disjoint([part.of_task(task) for part in (fit, calibrate, choose)])
-    detector = fit_detector(fit, cfg, on_iteration)
-    limits = thresholds(detector_scores(detector, calibrate).score, calibrate, alpha)
-    learned = measure(first_alarms(detector_scores(detector, choose), limits, choose), choose)
+    scorer = fit_scorer(fit, cfg, on_iteration)
+    limits = alarm_limits(scorer_scores(scorer, calibrate), calibrate, alpha)
+    learned = measure(first_alarms(scorer_scores(scorer, choose), limits, choose), choose)
     training = {
         "cfg": dataclasses.asdict(cfg),
         "fit": {"episodes": fit.num_episodes, "failed": int(fit.failed.sum())},
@@ -66,5 +66,5 @@ def make_detector(
         "recorded": [origin for role in ("fit", "calibrate") for origin in origins(folder, role)],
         **provenance,
     }
-    checkpoint = DetectorCheckpoint(detector, limits, alpha, training)
+    checkpoint = DetectorCheckpoint(scorer, limits, alpha, training)
     return TrainedDetector(checkpoint, learned, measure(rule_verdicts(choose), choose))

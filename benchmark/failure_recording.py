@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from flow_rag_vla.agents.detection.baselines import ChunkConsistency
+from flow_rag_vla.agents.detection.chunk_consistency import ChunkConsistency
 from flow_rag_vla.agents.detection.window import SCORE_EVERY, WindowTracker
 from flow_rag_vla.agents.failure_detector import FailureDetector as RuleDetector
 from flow_rag_vla.agents.wrapped_agent import WrappedAgent

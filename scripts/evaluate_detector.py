@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--role", default="test", choices=("test", "choose"), help="which recorded episodes")
     parser.add_argument("--held_out", default=True, action=argparse.BooleanOptionalAction,
                         help="also fit without each task and without groups of faults")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the baselines and of the bootstrap")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figures", type=Path, help="folder for ROC curves and delays as SVG")

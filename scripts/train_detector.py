@@ -13,7 +13,7 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, train, save, print; returns the exit code."""
-    from flow_rag_vla.agents.detection.training import DetectorTrainingCfg
+    from flow_rag_vla.agents.detection.training import DetectorTrainingCfg, num_iterations
     from flow_rag_vla.benchmark.output_path import refuse_unwritable
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     cfg = DetectorTrainingCfg(**{item.name: getattr(arguments, item.name) for item in fields(DetectorTrainingCfg)})
     provenance = {"command": "scripts/train_detector.py " + " ".join(argv), "threads": arguments.threads}
     try:
-        with Progress(cfg.iterations, "iterations") as progress:
+        with Progress(num_iterations(cfg), "iterations") as progress:
             trained = make_detector(
                 arguments.failures,
                 cfg,

@@ -1,14 +1,18 @@
-"""Detector checkpoints: weights and thresholds as safetensors with a JSON header; loading one never runs anything."""
+"""Detector checkpoints: weights and limits as safetensors with a JSON header; loading one never runs anything."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from flow_rag_vla.agents.detection.conformal import AlarmLimits
 from flow_rag_vla.agents.detection.network import FailureDetector
+from flow_rag_vla.agents.detection.novelty import RandomNetworkDistillation
+from flow_rag_vla.agents.detection.scorer import SCORES, FailureScorer
 from flow_rag_vla.agents.detection.window import NUM_STATE_FEATURES
 from flow_rag_vla.agents.file_hash import file_sha256
 from flow_rag_vla.agents.safetensors_file import (
@@ -20,12 +24,13 @@ from flow_rag_vla.agents.safetensors_file import (
     require_values,
     save_with_header,
 )
-from flow_rag_vla.tasks.contract import PHASES
+from flow_rag_vla.tasks.contract import ACTION_DIM, PHASES
 
 HEADER = "detector"
 FORMAT = "flow-rag-vla-detector"
-FORMAT_VERSION = 1
-THRESHOLDS = "thresholds"
+FORMAT_VERSION = 2
+CLASSIFIER, NOVELTY, LIMITS = "classifier.", "novelty.", "limits."
+"""Prefixes of the tensors' names."""
 _MAX_HIDDEN_DIM = 8192
 
 DEFAULT_DETECTOR = Path(__file__).resolve().parents[1] / "checkpoints" / "detector.safetensors"
@@ -35,9 +40,8 @@ DEFAULT_DETECTOR = Path(__file__).resolve().parents[1] / "checkpoints" / "detect
 class DetectorCheckpoint:
     """A failure detector, from which logit on it alarms, and where it came from."""
 
-    detector: FailureDetector
-    thresholds: torch.Tensor
-    """(phases,) logits, infinite where too few successes calibrated a phase."""
+    scorer: FailureScorer
+    limits: AlarmLimits
     alpha: float
     """Nominal rate of false alarms, a successful episode."""
     training: dict[str, Any] = field(default_factory=dict)
@@ -51,13 +55,21 @@ def save_detector(path: str | Path, checkpoint: DetectorCheckpoint) -> str:
     header = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
-        "state_dim": checkpoint.detector.state_dim,
-        "hidden_dim": checkpoint.detector.hidden_dim,
+        "state_dim": checkpoint.scorer.classifier.state_dim,
+        "hidden_dim": checkpoint.scorer.classifier.hidden_dim,
         "alpha": checkpoint.alpha,
         "training": checkpoint.training,
     }
-    tensors = checkpoint.detector.state_dict() | {THRESHOLDS: checkpoint.thresholds.float()}
-    return save_with_header(Path(path), HEADER, header, tensors)
+    return save_with_header(Path(path), HEADER, header, _tensors(checkpoint.scorer, checkpoint.limits))
+
+
+def _tensors(scorer: FailureScorer, limits: AlarmLimits) -> dict[str, torch.Tensor]:
+    parts = (
+        (CLASSIFIER, scorer.classifier.state_dict()),
+        (NOVELTY, scorer.novelty.state_dict()),
+        (LIMITS, {name: value.float() for name, value in vars(limits).items()}),
+    )
+    return {prefix + name: value for prefix, values in parts for name, value in values.items()}
 
 
 def load_detector(path: str | Path, device: str = "cpu") -> DetectorCheckpoint:
@@ -74,8 +86,9 @@ def load_detector(path: str | Path, device: str = "cpu") -> DetectorCheckpoint:
             header, FORMAT, FORMAT_VERSION, "has no detector header; scripts/train_detector.py did not write it"
         )
         checkpoint = _build(header, tensors, file_sha256(path))
-    checkpoint.detector.to(device)
-    return checkpoint
+    checkpoint.scorer.classifier.to(device)
+    checkpoint.scorer.novelty.to(device)
+    return dataclasses.replace(checkpoint, limits=checkpoint.limits.to(device))
 
 
 def _build(header: dict[str, Any], tensors: dict[str, torch.Tensor], sha256: str) -> DetectorCheckpoint:
@@ -88,11 +101,22 @@ def _build(header: dict[str, Any], tensors: dict[str, torch.Tensor], sha256: str
         raise HeaderError(f"alpha is {alpha!r}, expected a number between 0 and 1")
     # Shapes first, memory later: a header that lies about sizes must not allocate.
     with torch.device("meta"):
-        detector = FailureDetector(state_dim, hidden_dim)
-    expected = {**detector.state_dict(), THRESHOLDS: torch.empty(len(PHASES), device="meta")}
+        classifier = FailureDetector(state_dim, hidden_dim)
+        levels, scales = torch.empty(len(PHASES), len(SCORES)), torch.empty(len(SCORES))
+        limits = AlarmLimits(levels, scales, torch.empty(()))
+    # Not on "meta": its orthogonal weights are computed.  Its size is the program's, not the header's.
+    novelty = RandomNetworkDistillation(state_dim + ACTION_DIM)
+    expected = _tensors(FailureScorer(classifier, novelty), limits)
     require_names(tensors, expected)
-    require_values(tensors, expected, may_be_infinite=(THRESHOLDS,))
-    thresholds = tensors.pop(THRESHOLDS)
-    detector.load_state_dict(tensors, assign=True)
-    detector.eval().requires_grad_(False)
-    return DetectorCheckpoint(detector, thresholds, alpha, header.get("training", {}), sha256)
+    require_values(tensors, expected, may_be_infinite=(LIMITS + "levels", LIMITS + "offset"))
+    part = {
+        prefix: {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        for prefix in (CLASSIFIER, NOVELTY, LIMITS)
+    }
+    for network, prefix in ((classifier, CLASSIFIER), (novelty, NOVELTY)):
+        network.load_state_dict(part[prefix], assign=True)
+        network.eval().requires_grad_(False)
+    if not bool((part[LIMITS]["scales"] > 0).all()):
+        raise HeaderError("limits.scales holds values that are not positive")
+    scorer = FailureScorer(classifier, novelty)
+    return DetectorCheckpoint(scorer, AlarmLimits(**part[LIMITS]), alpha, header.get("training", {}), sha256)

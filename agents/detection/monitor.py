@@ -1,6 +1,6 @@
 """The learned detector at work: follows episodes as the rule-based one does, and raises alarms of the same shape.
 
-The network says whether and what kind of failure; what was felt and seen around it (load, side, tilt), which the
+The networks say whether and what kind of failure; what was felt and seen around it (load, side, tilt), which the
 corrections need, is kept by the rules, which run along unheard.
 """
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
+from flow_rag_vla.agents.detection.scorer import SCORES
 from flow_rag_vla.agents.detection.window import SCORE_EVERY, WindowTracker
 from flow_rag_vla.agents.failure_detector import NOTHING, FailureAlarm
 from flow_rag_vla.agents.failure_detector import FailureDetector as RuleDetector
@@ -42,9 +43,9 @@ class Monitor(Protocol):
 
 
 class LearnedDetector:
-    """A ``FailureDetector`` over ``num_envs`` episodes, with the thresholds of the sensed phase.
+    """A ``FailureScorer`` over ``num_envs`` episodes, with the limits of the sensed phase.
 
-    Every ``SCORE_EVERY`` control steps the network judges all windows.  An episode that has ended meanwhile is judged
+    Every ``SCORE_EVERY`` control steps its networks judge all windows.  An episode that has ended meanwhile is judged
     by its last window; ``conclude`` judges those that no later update comes for.
     """
 
@@ -52,8 +53,8 @@ class LearnedDetector:
         self, checkpoint: DetectorCheckpoint, num_envs: int, max_steps: int = 200, device: str = "cpu"
     ) -> None:
         """Episodes end after ``max_steps`` control steps."""
-        self._detector = checkpoint.detector
-        self._thresholds = checkpoint.thresholds.to(device)
+        self._scorer = checkpoint.scorer
+        self._limits = checkpoint.limits.to(device)
         self._rules = RuleDetector(num_envs, max_steps, device)
         self._tracker = WindowTracker(num_envs, device)
         self._num_envs, self._device = num_envs, device
@@ -64,7 +65,7 @@ class LearnedDetector:
         self._above = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._last: tuple[Observation, FailureAlarm] | None = None
         self.probability = torch.zeros(num_envs, device=device)
-        """(num_envs,) probability of a failure, at the last look."""
+        """(num_envs,) probability of a failure that the classifier gave, at the last look."""
 
     def reset(self, env_ids: torch.Tensor) -> None:
         """Forget the episodes of ``env_ids`` (k,)."""
@@ -113,12 +114,12 @@ class LearnedDetector:
     @torch.no_grad()
     def _look(self, o: Observation, felt: FailureAlarm) -> FailureAlarm:
         window = self._tracker.window
-        logit, kinds = self._detector.logits(window.before, window.after, window.action)
-        self.probability = torch.sigmoid(logit)
-        above = logit > self._thresholds[self._phase]
+        scores, kinds = self._scorer(window.before, window.after, window.action)
+        self.probability = torch.sigmoid(scores[:, SCORES.index("classifier")])
+        above = self._limits.alarms(scores, self._phase)
         mask = above & ~self._above
         self._above = above
-        alarm = self._describe(mask, kinds.argmax(dim=1), o, felt)
+        alarm = self._describe(mask, kinds, o, felt)
         self.first = self.first.where(mask & ~self.first.mask, alarm)
         return alarm
 

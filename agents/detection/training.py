@@ -1,4 +1,4 @@
-"""Fits the failure detector to recorded windows."""
+"""Fits the networks of the failure detector to recorded windows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from flow_rag_vla.agents.detection.network import FailureDetector
+from flow_rag_vla.agents.detection.novelty import RandomNetworkDistillation
+from flow_rag_vla.agents.detection.scorer import FailureScorer
 
 
 @dataclass
@@ -17,6 +19,7 @@ class DetectorTrainingCfg:
 
     hidden_dim: int = 256
     iterations: int = 1200
+    novelty_iterations: int = 3000
     batch_size: int = 256
     learning_rate: float = 1.0e-3
     weight_decay: float = 1.0e-2
@@ -43,8 +46,48 @@ class TrainingRows:
     """(rows,) bool: the causal event of a failing episode has happened."""
     failure_type: torch.Tensor
     """(rows,) int64 index into ``FAILURE_TYPES``; read where ``failed``."""
+    succeeded: torch.Tensor
+    """(rows,) bool: of an episode that succeeded."""
     weight: torch.Tensor
     """(rows,) how often a row is drawn, relative to others; 0 leaves it out."""
+
+
+def train_scorer(
+    rows: TrainingRows, cfg: DetectorTrainingCfg, on_iteration: Callable[[int, float], None] | None = None
+) -> FailureScorer:
+    """Both networks, fitted one after the other; arguments and errors as in ``train_detector``.
+
+    ``on_iteration`` counts on from the one to the other, up to ``num_iterations``.
+    """
+    classifier = train_detector(rows, cfg, on_iteration)
+
+    def counted(iteration: int, loss: float) -> None:
+        if on_iteration is not None:
+            on_iteration(cfg.iterations + iteration, loss)
+
+    return FailureScorer(classifier, train_novelty(rows, cfg, counted))
+
+
+def num_iterations(cfg: DetectorTrainingCfg) -> int:
+    """Iterations that ``train_scorer`` takes."""
+    return cfg.iterations + cfg.novelty_iterations
+
+
+def train_novelty(
+    rows: TrainingRows, cfg: DetectorTrainingCfg, on_iteration: Callable[[int, float], None] | None = None
+) -> RandomNetworkDistillation:
+    """Distillation on the rows of successful episodes.
+
+    Raises:
+        ValueError: there are none.
+    """
+    inputs = torch.cat([rows.after, rows.action], dim=1).float()[rows.succeeded]
+    if len(inputs) == 0:
+        raise ValueError("training needs windows of successful episodes, got none")
+    network = RandomNetworkDistillation(inputs.shape[1], seed=cfg.seed)
+    rng = torch.Generator().manual_seed(cfg.seed)
+    network.fit(inputs, rng, cfg.novelty_iterations, on_iteration=on_iteration)
+    return network.eval().requires_grad_(False)
 
 
 def train_detector(

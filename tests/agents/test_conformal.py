@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from flow_rag_vla.agents.detection.conformal import conformal_quantile, phase_maxima, phase_thresholds
+from flow_rag_vla.agents.detection.conformal import AlarmLimits, calibrate, conformal_quantile, phase_maxima
 from flow_rag_vla.tasks.contract import PHASES
 
 
@@ -42,41 +42,59 @@ def test_coverage_is_exact_for_continuous_scores():
 
 
 def test_maxima_are_those_of_an_episode_within_a_phase():
-    scores, phase = torch.tensor([1.0, 3.0, 2.0, 7.0]), torch.tensor([0, 0, 1, 0])
+    scores, phase = torch.tensor([[1.0, 5.0], [3.0, 4.0], [2.0, 0.0], [7.0, 9.0]]), torch.tensor([0, 0, 1, 0])
     maxima = phase_maxima(scores, phase, torch.tensor([0, 0, 0, 1]), 2)
-    assert maxima[:, :2].tolist() == [[3.0, 2.0], [7.0, -math.inf]]
+    assert maxima[0, :2].tolist() == [[3.0, 5.0], [2.0, 0.0]]
+    assert maxima[1, :2].tolist() == [[7.0, 9.0], [-math.inf, -math.inf]]
     assert bool((maxima[:, 2:] == -math.inf).all())
 
 
-def test_thresholds_are_a_level_for_each_phase_and_a_common_offset():
+def test_limits_are_a_level_for_each_phase_and_a_common_offset():
     n = len(PHASES)
     maxima = torch.full((200, n), -math.inf)
     maxima[:, 0] = torch.arange(200.0)
     maxima[:, 1] = 10.0 * torch.arange(200.0)
     maxima[:30, 2] = 1.0
-    limits = phase_thresholds(maxima, 0.1)
+    limits = calibrate(maxima.unsqueeze(2), 0.1)
     # 91st of the first half's 0, 2, ..., 198 is 180; 15 episodes suffice for one tenth in the third phase, none else.
-    # The second half exceeds these levels by 10 (2 m + 1) - 1800 at the most: its 91st is 10.
-    assert limits[:3].tolist() == [190.0, 1810.0, 11.0]
-    assert bool(torch.isinf(limits[3:]).all())
+    assert limits.levels[:3, 0].tolist() == [180.0, 1800.0, 1.0]
+    assert bool(torch.isinf(limits.levels[3:]).all())
+    # Excesses of the first half: 10 i - 1800 for i from 180 on, i - 180 below (the third phase's 0 in fifteen).
+    first = torch.tensor([0.0 if i < 30 else max(i - 180.0, 10.0 * i - 1800.0) for i in range(0, 200, 2)])
+    assert limits.scales[0] == conformal_quantile(first, 0.1) - first.median()
+    # The second half's exceed by 10 (2 m + 1) - 1800 at the most: its 91st is 10.
+    assert limits.offset * limits.scales[0] == pytest.approx(10.0)
+
+
+def test_an_alarm_is_any_kind_of_score_above_its_level_by_its_scale():
+    levels = torch.zeros(len(PHASES), 2)
+    levels[1] = torch.tensor([5.0, math.inf])
+    limits = AlarmLimits(levels, torch.tensor([1.0, 10.0]), torch.tensor(2.0))
+    scores = torch.tensor([[2.5, 0.0], [0.0, 21.0], [0.0, 19.0], [1.9, -9.0], [6.9, 99.0], [7.1, 0.0]])
+    phase = torch.tensor([0, 0, 0, 0, 1, 1])
+    assert limits.excess(scores, phase).tolist() == pytest.approx([2.5, 2.1, 1.9, 1.9, 1.9, 2.1], abs=1e-5)
+    assert limits.alarms(scores, phase).tolist() == [True, True, False, False, False, True]
 
 
 @pytest.mark.parametrize("successes", [0, 1, 16, 37])
 def test_too_few_successes_never_alarm(successes):
-    assert bool(torch.isinf(phase_thresholds(torch.zeros(successes, len(PHASES)), 0.05)).all())
+    limits = calibrate(torch.zeros(successes, len(PHASES), 2), 0.05)
+    phase = torch.arange(len(PHASES))
+    assert not bool(limits.alarms(torch.full((len(PHASES), 2), 1e30), phase).any())
 
 
 def test_the_false_alarm_rate_of_whole_episodes_is_the_nominal_one():
     rng = torch.Generator().manual_seed(1)
     alpha, n, tested, runs = 0.2, 198, 50, 400
-    scale = torch.tensor([1.0, 5.0, 0.1, 2.0, 9.0])
+    scale = torch.tensor([[1.0, 50.0], [5.0, 1.0], [0.1, 9.0], [2.0, 2.0], [9.0, 0.3]])
     alarms = 0
     for _ in range(runs):
-        # Phases of one episode depend on each other, and have scales of their own.
-        common = torch.randn(n + tested, 1, generator=rng)
-        maxima = (common + torch.randn(n + tested, len(PHASES), generator=rng)) * scale
-        limits = phase_thresholds(maxima[:n], alpha)
-        alarms += int((maxima[n:] > limits).any(dim=1).sum())
+        # Phases and kinds of scores of one episode depend on each other, and have scales of their own.
+        common = torch.randn(n + tested, 1, 1, generator=rng)
+        maxima = (common + torch.randn(n + tested, len(PHASES), 2, generator=rng)) * scale
+        limits = calibrate(maxima[:n], alpha)
+        alarmed = torch.stack([limits.alarms(rows, torch.arange(len(PHASES))).any() for rows in maxima[n:]])
+        alarms += int(alarmed.sum())
     # Rank 80 of 99: exactly one fifth; the runs' own spread is a beta distribution's.
     sd = math.sqrt((0.2 * 0.8 / 101 + 0.2 * 0.8 / tested) / runs)
     assert alarms / (tested * runs) == pytest.approx(0.2, abs=4 * sd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import pickle
@@ -12,11 +13,20 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from flow_rag_vla.agents.detection.checkpoint import DetectorCheckpoint, load_detector, save_detector
+from flow_rag_vla.agents.detection.conformal import AlarmLimits
 from flow_rag_vla.agents.detection.monitor import LearnedDetector
 from flow_rag_vla.agents.detection.network import FailureDetector
-from flow_rag_vla.agents.detection.training import DetectorTrainingCfg, TrainingRows, train_detector
+from flow_rag_vla.agents.detection.novelty import RandomNetworkDistillation
+from flow_rag_vla.agents.detection.scorer import FailureScorer
+from flow_rag_vla.agents.detection.training import (
+    DetectorTrainingCfg,
+    TrainingRows,
+    num_iterations,
+    train_detector,
+    train_scorer,
+)
 from flow_rag_vla.agents.detection.window import NUM_STATE_FEATURES, SCORE_EVERY
-from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES
+from flow_rag_vla.tasks.contract import ACTION_DIM, FAILURE_TYPES, PHASES
 
 
 def separable(n=600, state_dim=6):
@@ -26,7 +36,7 @@ def separable(n=600, state_dim=6):
     kind = torch.randint(len(FAILURE_TYPES), (n,), generator=rng)
     change[:, 1] = 3.0 * kind
     failed = change[:, 0] > 0
-    return TrainingRows(before, before + change, torch.zeros(n, 7), failed, kind, torch.ones(n))
+    return TrainingRows(before, before + change, torch.zeros(n, 7), failed, kind, ~failed, torch.ones(n))
 
 
 def test_the_guides_interface_and_size():
@@ -71,7 +81,9 @@ def test_rows_of_no_weight_are_not_learned_from():
     spoilt = torch.arange(len(rows.failed)) % 2 == 0
     after = rows.after.clone()
     after[spoilt] = torch.nan
-    masked = TrainingRows(rows.before, after, rows.action, rows.failed, rows.failure_type, (~spoilt).float())
+    masked = TrainingRows(
+        rows.before, after, rows.action, rows.failed, rows.failure_type, rows.succeeded, (~spoilt).float()
+    )
     detector = train_detector(masked, DetectorTrainingCfg(hidden_dim=8, iterations=5, batch_size=16))
     assert all(bool(torch.isfinite(value).all()) for value in detector.state_dict().values())
 
@@ -79,7 +91,13 @@ def test_rows_of_no_weight_are_not_learned_from():
 def test_training_needs_both_kinds_of_rows():
     rows = separable()
     none = TrainingRows(
-        rows.before, rows.after, rows.action, torch.zeros_like(rows.failed), rows.failure_type, rows.weight
+        rows.before,
+        rows.after,
+        rows.action,
+        torch.zeros_like(rows.failed),
+        rows.failure_type,
+        rows.succeeded,
+        rows.weight,
     )
     with pytest.raises(ValueError, match="with and without a failure"):
         train_detector(none, DetectorTrainingCfg(iterations=1))
@@ -95,10 +113,44 @@ def constant_detector(logit: float, kind: int) -> FailureDetector:
     return detector
 
 
+def constant_scorer(logit: float, kind: int) -> FailureScorer:
+    novelty = RandomNetworkDistillation(NUM_STATE_FEATURES + ACTION_DIM).eval().requires_grad_(False)
+    return FailureScorer(constant_detector(logit, kind), novelty)
+
+
+def classifier_limits(thresholds: list[float]) -> AlarmLimits:
+    """Alarms where the classifier exceeds ``thresholds``; novelty never does."""
+    levels = torch.stack([torch.tensor(thresholds), torch.full((len(PHASES),), math.inf)], dim=1)
+    return AlarmLimits(levels, torch.ones(2), torch.tensor(0.0))
+
+
+def test_one_training_makes_both_networks_and_counts_on():
+    cfg = DetectorTrainingCfg(hidden_dim=16, iterations=30, novelty_iterations=200, batch_size=32)
+    seen: list[int] = []
+    rows = separable()
+    scorer = train_scorer(rows, cfg, lambda i, loss: seen.append(i))
+    assert seen == list(range(1, num_iterations(cfg) + 1))
+    assert num_iterations(cfg) == 230
+    scores, kinds = scorer(rows.before, rows.after, rows.action)
+    assert scores.shape == (600, 2)
+    assert torch.equal(scores[:, 0], scorer.classifier.logits(rows.before, rows.after, rows.action)[0])
+    # Successes end where the first number fell: a state far on the other side is odd.
+    odd, _ = scorer(rows.before, rows.after + 20.0 * torch.eye(6)[0], rows.action)
+    assert float((odd[:, 1] > scores[rows.succeeded, 1].max()).float().mean()) > 0.9
+    assert kinds.dtype == torch.long
+
+
+def test_distillation_needs_successes():
+    rows = separable()
+    failures = dataclasses.replace(rows, succeeded=torch.zeros_like(rows.succeeded))
+    with pytest.raises(ValueError, match="windows of successful episodes, got none"):
+        train_scorer(failures, DetectorTrainingCfg(hidden_dim=8, iterations=1))
+
+
 @pytest.fixture
 def saved(tmp_path):
-    limits = torch.tensor([1.0, 2.0, 3.0, math.inf, 5.0])
-    checkpoint = DetectorCheckpoint(constant_detector(2.5, 2), limits, 0.05, {"command": "scripts/train_detector.py"})
+    limits = classifier_limits([1.0, 2.0, 3.0, math.inf, 5.0])
+    checkpoint = DetectorCheckpoint(constant_scorer(2.5, 2), limits, 0.05, {"command": "scripts/train_detector.py"})
     path = tmp_path / "detector.safetensors"
     save_detector(path, checkpoint)
     return path, checkpoint
@@ -107,10 +159,13 @@ def saved(tmp_path):
 def test_a_detector_survives_saving_and_loading(saved):
     path, checkpoint = saved
     loaded = load_detector(path)
-    assert torch.equal(loaded.thresholds, checkpoint.thresholds)
+    for name, value in vars(checkpoint.limits).items():
+        assert torch.equal(getattr(loaded.limits, name), value)
     assert (loaded.alpha, loaded.training) == (0.05, {"command": "scripts/train_detector.py"})
-    states = torch.randn(2, 3, NUM_STATE_FEATURES)
-    assert torch.equal(loaded.detector(*states), checkpoint.detector(*states))
+    before, after = torch.randn(2, 3, NUM_STATE_FEATURES)
+    windows = (before, after, torch.randn(3, ACTION_DIM))
+    for ours, theirs in zip(loaded.scorer(*windows), checkpoint.scorer(*windows), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def refused(path, message):
@@ -123,7 +178,7 @@ def refused(path, message):
     ("changes", "message"),
     [
         ({"format": "other"}, "does not say format"),
-        ({"version": 9}, "version 9"),
+        ({"version": 1}, "has version 1, this program reads 2"),
         ({"state_dim": 512}, "reads states of 512 numbers"),
         ({"hidden_dim": 10**9}, "expected 1 to"),
         ({"hidden_dim": 16}, "expected torch.float32"),
@@ -155,19 +210,31 @@ def test_broken_and_foreign_files_give_one_line_and_run_nothing(saved, tmp_path)
     assert not (tmp_path / "executed").exists()
 
 
-def test_thresholds_that_are_no_numbers_are_refused(saved):
+def test_limits_that_are_no_sound_numbers_are_refused(saved):
     path, _ = saved
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
     tensors = load_file(path)
-    tensors["thresholds"][0] = math.nan
-    save_file(tensors, path, metadata=metadata)
-    refused(path, "thresholds holds values that are not finite")
+    save_file(tensors | {"limits.offset": torch.tensor(math.nan)}, path, metadata=metadata)
+    refused(path, "limits.offset holds values that are not finite")
+    save_file(tensors | {"limits.scales": torch.tensor([1.0, 0.0])}, path, metadata=metadata)
+    refused(path, "limits.scales holds values that are not positive")
 
 
 def monitor(logit: float, kind: str, limits: list[float], num_envs: int = 1) -> LearnedDetector:
-    detector = constant_detector(logit, FAILURE_TYPES.index(kind))
-    return LearnedDetector(DetectorCheckpoint(detector, torch.tensor(limits), 0.05), num_envs)
+    scorer = constant_scorer(logit, FAILURE_TYPES.index(kind))
+    return LearnedDetector(DetectorCheckpoint(scorer, classifier_limits(limits), 0.05), num_envs)
+
+
+def test_what_looks_like_no_success_alarms_though_the_classifier_sees_nothing(observe):
+    scorer = constant_scorer(-9.0, FAILURE_TYPES.index("collision"))
+    levels = torch.stack([torch.zeros(len(PHASES)), torch.full((len(PHASES),), -30.0)], dim=1)
+    limits = AlarmLimits(levels, torch.ones(2), torch.tensor(1.0))
+    watched = LearnedDetector(DetectorCheckpoint(scorer, limits, 0.05), 1)
+    alarms = [watched.update(observe()) for _ in range(SCORE_EVERY)]
+    assert bool(alarms[-1].mask)
+    assert FAILURE_TYPES[int(watched.first.failure_type)] == "collision"
+    assert float(watched.probability) < 0.01
 
 
 def test_an_alarm_is_raised_once_with_type_phase_and_step(observe):

@@ -7,13 +7,14 @@ import dataclasses
 import pytest
 import torch
 
+from flow_rag_vla.agents.detection.conformal import AlarmLimits
 from flow_rag_vla.benchmark.detector_fit import (
     Scores,
+    alarm_limits,
     chunk_scores,
     load_failures,
     origins,
     require_disjoint,
-    thresholds,
     training_rows,
 )
 from flow_rag_vla.benchmark.detector_metrics import first_alarms, measure, rule_verdicts
@@ -23,7 +24,10 @@ from flow_rag_vla.benchmark.failure_set import FailureSet
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES
 
 DROP, COLLISION = FAILURE_TYPES.index("drop"), FAILURE_TYPES.index("collision")
-LIMITS = torch.full((len(PHASES),), 0.5)
+
+
+def limits_at(threshold: float) -> AlarmLimits:
+    return AlarmLimits(torch.zeros(len(PHASES), 1), torch.ones(1), torch.tensor(threshold))
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ def episodes() -> FailureSet:
 
 
 def scores(*rows: float, kind: int | None = None) -> Scores:
-    return Scores(torch.tensor(rows), None if kind is None else torch.full((len(rows),), kind))
+    return Scores(torch.tensor(rows).unsqueeze(1), None if kind is None else torch.full((len(rows),), kind))
 
 
 def test_rows_fail_from_the_causal_event_on_and_only_in_episodes_that_fail(episodes):
@@ -70,7 +74,7 @@ def test_the_last_moments_before_a_failure_are_not_trained_on(episodes):
 
 
 def test_metrics_of_known_alarms(episodes):
-    verdicts = first_alarms(scores(0, 0.6, 0.9, 0, 0.6, 0, 0, 0, 0.1, 0, 0.7, 0, kind=DROP), LIMITS, episodes)
+    verdicts = first_alarms(scores(0, 0.6, 0.9, 0, 0.6, 0, 0, 0, 0.1, 0, 0.7, 0, kind=DROP), limits_at(0.5), episodes)
     assert verdicts.alarm_step.tolist() == [8, 8, -1, 8]
     m = measure(verdicts, episodes)
     assert (m.episodes, m.failed, m.detected.k, m.detected.n) == (4, 2, 2, 2)
@@ -91,9 +95,8 @@ def test_metrics_of_known_alarms(episodes):
 
 def test_a_score_at_the_threshold_is_no_alarm_and_infinity_never(episodes):
     flat = scores(*[0.5] * 12)
-    assert bool((first_alarms(flat, LIMITS, episodes).alarm_step == -1).all())
-    endless = torch.full((len(PHASES),), torch.inf)
-    m = measure(first_alarms(scores(*[9.0] * 12), endless, episodes), episodes)
+    assert bool((first_alarms(flat, limits_at(0.5), episodes).alarm_step == -1).all())
+    m = measure(first_alarms(scores(*[9.0] * 12), limits_at(torch.inf), episodes), episodes)
     assert (m.detected.k, m.false_alarms.k, m.delay.median, m.type_accuracy) == (0, 0, None, None)
 
 
@@ -112,14 +115,15 @@ def test_nothing_is_measured_where_nothing_failed(episodes):
 
 def test_successes_alone_make_thresholds(episodes):
     many = FailureSet.concatenate([episodes] * 60)
-    limits = thresholds(torch.arange(12.0).repeat(60), many, alpha=0.25)
+    limits = alarm_limits(scores(*range(12), *list(range(12)) * 59), many, alpha=0.25)
     # Maxima of the 120 successes are 8 and 11 in turn: the first half has only 8, the second exceeds it by 3.
-    assert limits[0] == 11.0
-    assert bool(torch.isinf(limits[1:]).all())
+    assert limits.levels[0].item() == 8.0
+    assert bool(torch.isinf(limits.levels[1:]).all())
+    assert (limits.scales.item(), limits.offset.item()) == (1.0, 3.0)
 
 
 def test_summed_chunk_distances_start_anew_with_each_episode(episodes):
-    assert chunk_scores(episodes, 1, cumulative=True).score.tolist() == [1.0, 2.0, 3.0] * 4
+    assert chunk_scores(episodes, 1, cumulative=True).score[:, 0].tolist() == [1.0, 2.0, 3.0] * 4
 
 
 def test_episodes_without_chunks_are_known(episodes):

@@ -1,11 +1,12 @@
-"""Baselines: what random network distillation finds odd, and chunk distances with known values."""
+"""What random network distillation finds odd, and chunk distances with known values."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from flow_rag_vla.agents.detection.baselines import ChunkConsistency, RandomNetworkDistillation, energy_distance
+from flow_rag_vla.agents.detection.chunk_consistency import ChunkConsistency, energy_distance
+from flow_rag_vla.agents.detection.novelty import RandomNetworkDistillation
 
 
 def test_distillation_scores_what_it_never_saw_higher():
