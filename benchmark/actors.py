@@ -34,7 +34,11 @@ def checkpoint_path(checkpoint: str) -> Path:
 
 
 def default_arm_settings(checkpoint: Path, horizon: int, execute: int | None = None) -> ArmSettings:
-    """The benchmark's default settings for a policy of ``horizon``, with the demonstrations beside ``checkpoint``."""
+    """The benchmark's default settings for a policy of ``horizon``, with the demonstrations beside ``checkpoint``.
+
+    Raises:
+        ValueError: ``execute`` exceeds ``horizon``.
+    """
     defaults = AgentSettings(execute=execute)
     return ArmSettings(
         execute=defaults.executed(horizon),

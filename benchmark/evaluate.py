@@ -78,8 +78,8 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     """Task, n and success with its Wilson interval, as JSON-able values.
 
     Raises:
-        ValueError: an unknown preset, checkpoint or runtime, a checkpoint for other tasks, an expert that is to see
-            pictures, or pictures with another runtime than torch.
+        ValueError: an unknown preset, checkpoint or runtime, a checkpoint for other tasks or with chunks shorter than
+            ``execute``, an expert that is to see pictures, or pictures with another runtime than torch.
         KeyError: an unknown task or fault.
     """
     if request.obs == "rgb" and request.arm in EXPERTS:
@@ -90,13 +90,14 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     fault = None if request.fault == "none" else get_fault(request.fault)
     episodes = planned_episodes(request.task, request.split, request.seed, request.num_envs, fault)
     scenarios = [episode.scenario for episode in episodes]
-    policy = chunks = None
+    policy = chunks = settings = None
     path = checkpoint_path(request.checkpoint)
     if request.arm not in EXPERTS:
         policy = load_checkpoint(path, resolve_device(request.device))
         policy.require_task(scenarios[0].task, path)
         if request.ode_steps is not None:
             policy.flow.cfg.ode_steps = request.ode_steps
+        settings = default_arm_settings(path, policy.flow.horizon, request.execute)
         chunks = _other_runtime(request, policy, console)
     env = make_fleet(
         request.task,
@@ -106,10 +107,9 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
         max_steps=MAX_STEPS,
         camera=vision is not None,
     )
-    if policy is None:
+    if policy is None or settings is None:
         agent = make_expert(request.arm, env, scenarios)
     else:
-        settings = default_arm_settings(path, policy.flow.horizon, request.execute)
         agent = make_policy_agent(request.arm, env, policy, settings, chunk_policy=chunks, vision=vision)
         if request.wording != "own":
             agent = RewordedAgent(agent, spoken_instead(request.task, request.wording), request.num_envs)

@@ -121,6 +121,15 @@ def test_an_evaluation_takes_at_least_one_step(capsys, flag):
     assert refused(capsys, "evaluate.py", flag, 0).endswith(f"{flag} is 0, expected at least 1")
 
 
+def test_an_evaluation_executes_no_more_than_a_chunk_and_says_so_before_it_builds_a_fleet(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("flow_rag_vla.benchmark.evaluate.make_fleet", lambda *_, **__: pytest.fail("a fleet was built"))
+    line = refused(capsys, "evaluate.py", "--execute", 17, "--num_envs", 1)
+    assert line.endswith("execute is 17, expected at most the policy's horizon of 16")
+
+
 @pytest.mark.parametrize("flag", ["--renders", "--validation"])
 def test_damaged_pictures_are_named_before_training(capsys, tmp_path, flag):
     (tmp_path / "a.safetensors").write_bytes(b"cut short")
