@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
     if arguments.num_envs < 1 or arguments.num_demonstrations < 1:
         parser.error("--num_envs and --num_demonstrations: expected at least 1")
 
-    from flow_rag_vla.benchmark.collect import CollectionRequest, collect_task
+    from flow_rag_vla.benchmark.collect import DemonstrationRequest, collect_task
     from flow_rag_vla.benchmark.output_path import refuse_unwritable_folder
     from flow_rag_vla.benchmark.seeds import seed_block
     from flow_rag_vla.tasks.physics.quiet import quiet_console
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
     with quiet_console(arguments.out / "log.txt") as console:
         console.write("starting the simulation (a first start compiles kernels for about a minute)\n")
         for task in tasks:
-            request = CollectionRequest(
+            request = DemonstrationRequest(
                 task=task.name,
                 num_demonstrations=arguments.num_demonstrations,
                 num_envs=arguments.num_envs,
