@@ -43,11 +43,6 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
 
 
-WORDINGS: tuple[str, ...] = ("own", "held_out", "other_task")
-"""The instruction of each episode; texts that the policy was not trained on; or, as a control, what the next task's
-episodes are told: a policy that listens then does something else."""
-
-
 @dataclass(frozen=True)
 class EvaluationRequest:
     """What to evaluate; ``num_envs`` is also the number of episodes."""
@@ -66,7 +61,8 @@ class EvaluationRequest:
     physics: str
     device: str
     wording: str = "own"
-    """One of ``WORDINGS``."""
+    """``own``, the instruction of each episode; ``held_out``, texts that the policy was not trained on; ``other_task``,
+    as a control, what the next task's episodes are told: a policy that listens then does something else."""
     runtime: str = "torch"
     """One of ``runtimes.RUNTIMES``."""
     obs: str = "state"
