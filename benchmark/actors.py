@@ -33,21 +33,25 @@ def checkpoint_path(checkpoint: str) -> Path:
     return DEFAULT_CHECKPOINT if checkpoint == "default" else Path(checkpoint)
 
 
-def default_arm_settings(checkpoint: Path, horizon: int, execute: int | None = None) -> ArmSettings:
-    """The benchmark's default settings for a policy of ``horizon``, with the demonstrations beside ``checkpoint``.
+def arm_settings(agent: AgentSettings, checkpoint: Path, horizon: int) -> ArmSettings:
+    """What ``agent`` means for a policy of ``horizon``, with the demonstrations beside ``checkpoint``.
 
     Raises:
-        ValueError: ``execute`` exceeds ``horizon``.
+        ValueError: ``agent.execute`` exceeds ``horizon``.
     """
-    defaults = AgentSettings(execute=execute)
     return ArmSettings(
-        execute=defaults.executed(horizon),
-        num_neighbours=defaults.num_neighbours,
-        similarity_threshold=defaults.similarity_threshold,
-        confidence_gate=defaults.confidence_gate,
-        max_cases=defaults.max_cases,
+        execute=agent.executed(horizon),
+        num_neighbours=agent.num_neighbours,
+        similarity_threshold=agent.similarity_threshold,
+        confidence_gate=agent.confidence_gate,
+        max_cases=agent.max_cases,
         bank=bank_of(checkpoint),
     )
+
+
+def default_arm_settings(checkpoint: Path, horizon: int, execute: int | None = None) -> ArmSettings:
+    """``arm_settings`` of the benchmark's default agent, but for ``execute`` where it is given."""
+    return arm_settings(AgentSettings(execute=execute), checkpoint, horizon)
 
 
 def vision_encoder(obs: str, vision: str, device: str = "cpu") -> CnnEncoder | None:
