@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MODEL_ARMS, ArmSettings, bank_of, build_agent
+from flow_rag_vla.agents.checkpoint import PolicyCheckpoint, load_checkpoint
 from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION, load_vision
 from flow_rag_vla.agents.vision.percept import VisualPercept
 from flow_rag_vla.agents.vision.sighted_agent import SightedAgent
@@ -15,7 +16,6 @@ from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
-    from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
     from flow_rag_vla.agents.flow_rag_vla import ChunkPolicy
     from flow_rag_vla.agents.vision.cnn import CnnEncoder
     from flow_rag_vla.memory.failure_memory import FailureMemory
@@ -31,6 +31,20 @@ ACTORS: tuple[str, ...] = (*EXPERTS, *MODEL_ARMS)
 def checkpoint_path(checkpoint: str) -> Path:
     """The file that ``checkpoint`` names; ``default`` is the one that ships with the project."""
     return DEFAULT_CHECKPOINT if checkpoint == "default" else Path(checkpoint)
+
+
+def load_policy(checkpoint: str, task: str, device: str = "cpu", ode_steps: int | None = None) -> PolicyCheckpoint:
+    """The policy that ``checkpoint`` names, for ``task`` (a gym id), with ``ode_steps`` solver steps where given.
+
+    Raises:
+        ValueError: the checkpoint cannot be read, or does not know the task.
+    """
+    path = checkpoint_path(checkpoint)
+    policy = load_checkpoint(path, device)
+    policy.require_task(task, path)
+    if ode_steps is not None:
+        policy.flow.cfg.ode_steps = ode_steps
+    return policy
 
 
 def arm_settings(agent: AgentSettings, checkpoint: Path, horizon: int) -> ArmSettings:

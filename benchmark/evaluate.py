@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from flow_rag_vla.agents.checkpoint import load_checkpoint
 from flow_rag_vla.benchmark.actors import (
     EXPERTS,
     checkpoint_path,
     default_arm_settings,
+    load_policy,
     make_expert,
     make_policy_agent,
     vision_encoder,
@@ -89,10 +89,8 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     policy = chunks = settings = None
     path = checkpoint_path(request.checkpoint)
     if request.arm not in EXPERTS:
-        policy = load_checkpoint(path, resolve_device(request.device))
-        policy.require_task(scenarios[0].task, path)
-        if request.ode_steps is not None:
-            policy.flow.cfg.ode_steps = request.ode_steps
+        device = resolve_device(request.device)
+        policy = load_policy(request.checkpoint, scenarios[0].task, device, request.ode_steps)
         settings = default_arm_settings(path, policy.flow.horizon, request.execute)
         chunks = _other_runtime(request, policy, console)
     env = make_fleet(

@@ -11,9 +11,9 @@ import os
 import torch
 
 from flow_rag_vla.agents.arms import bank_of
-from flow_rag_vla.agents.checkpoint import PolicyCheckpoint, load_checkpoint
+from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
 from flow_rag_vla.agents.demonstration_bank import DemonstrationBank
-from flow_rag_vla.benchmark.actors import checkpoint_path
+from flow_rag_vla.benchmark.actors import checkpoint_path, load_policy
 from flow_rag_vla.benchmark.config import BenchmarkSettings
 from flow_rag_vla.benchmark.errors import UsageError
 from flow_rag_vla.benchmark.plan import Plan, make_plan, plan_scenarios
@@ -80,19 +80,16 @@ def scenario_file_of(settings: BenchmarkSettings) -> ScenarioFile | None:
     return read_scenario_file(settings.scenario_file, settings.task) if settings.scenario_file else None
 
 
-def load_policy(settings: BenchmarkSettings) -> PolicyCheckpoint:
+def policy_of(settings: BenchmarkSettings) -> PolicyCheckpoint:
     """The policy that ``settings`` name, with their solver steps.
 
     Raises:
         UsageError: its demonstrations have chunks of another length.
         ValueError: the checkpoint or its demonstrations cannot be read, or it was not trained on the task.
     """
-    path = checkpoint_path(settings.checkpoint)
-    policy = load_checkpoint(path, settings.device)
-    policy.require_task(settings.task, path)
-    if settings.agent.ode_steps is not None:
-        policy.flow.cfg.ode_steps = settings.agent.ode_steps
+    policy = load_policy(settings.checkpoint, settings.task, settings.device, settings.agent.ode_steps)
     if "rag_only" in settings.arms:
+        path = checkpoint_path(settings.checkpoint)
         bank = DemonstrationBank.load(bank_of(path), policy.encoder.instructions)
         if bank.horizon != policy.flow.horizon:
             raise UsageError(f"{bank_of(path)} has chunks of {bank.horizon} actions, {path} of {policy.flow.horizon}")

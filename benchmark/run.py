@@ -30,8 +30,8 @@ from flow_rag_vla.benchmark.probe import REPETITIONS, WARM_UP, probe_arms
 from flow_rag_vla.benchmark.progress import Progress
 from flow_rag_vla.benchmark.resolution import (
     CPU_SCALE,
-    load_policy,
     plan_run,
+    policy_of,
     resolve_settings,
     scenario_file_of,
     with_policys_own,
@@ -74,7 +74,7 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
         ValueError: likewise.
     """
     settings = resolve_settings(settings)
-    policy = load_policy(settings)
+    policy = policy_of(settings)
     settings = with_policys_own(settings, policy)
     vision_encoder(settings.obs, settings.vision)
     scenario_file = scenario_file_of(settings)
@@ -105,7 +105,7 @@ def resume_benchmark(path: str, reporter: Reporter) -> bool:
     """
     directory = RunDirectory.open(path)
     settings = directory.settings()
-    policy = load_policy(settings)
+    policy = policy_of(settings)
     if policy.sha256 != directory.manifest()["policy_sha256"]:
         raise UsageError(f"--resume {path!r}: the run was started with another policy checkpoint")
     plan = plan_run(settings, scenario_file_of(settings))

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MEMORY_ARMS, build_agent, new_memory
-from flow_rag_vla.agents.checkpoint import load_checkpoint
 from flow_rag_vla.agents.corrections import CANDIDATES
 from flow_rag_vla.agents.encoders import RetrievalEncoder
-from flow_rag_vla.benchmark.actors import arm_settings
+from flow_rag_vla.benchmark.actors import arm_settings, load_policy
 from flow_rag_vla.benchmark.config import MAX_STEPS, AgentSettings
 from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.rollout import ChunkExecutor
@@ -120,9 +119,7 @@ def _agent(
     device = str(env.device)
     if arm in RAW_ARMS:
         return ExpertAgent(env.num_envs, device)
-    policy = load_checkpoint(DEFAULT_CHECKPOINT, device)
-    if settings.ode_steps is not None:
-        policy.flow.cfg.ode_steps = settings.ode_steps
+    policy = load_policy("default", env.task.name, device, settings.ode_steps)
     how = arm_settings(settings, DEFAULT_CHECKPOINT, policy.flow.horizon)
     memory = None
     if arm in MEMORY_ARMS:
