@@ -32,6 +32,8 @@ FORMAT_VERSION = 2
 """2: conditioned on instructions, whose embeddings the file brings."""
 
 INSTRUCTION_EMBEDDINGS = "instruction_embeddings"
+_RETIRED = {"bf16_min_batch": 0}
+"""Fields of ``FlowMatchingCfg`` that older files have, and the value at which they changed nothing."""
 _MAX_SIZE = 8192
 _MAX_LAYERS = 64
 
@@ -133,6 +135,12 @@ def _section(cls: type, values: Any) -> dict[str, Any]:
     return values
 
 
+def _without_retired(values: Any) -> Any:
+    if not isinstance(values, dict):
+        return values
+    return {name: value for name, value in values.items() if (name, value) not in _RETIRED.items()}
+
+
 def _instructions(header: dict[str, Any], embeddings: torch.Tensor | None) -> InstructionTable:
     section = header.get("instructions")
     if not isinstance(section, dict) or sorted(section) != ["tasks", "texts"] or embeddings is None:
@@ -150,7 +158,7 @@ def _instructions(header: dict[str, Any], embeddings: torch.Tensor | None) -> In
 
 def _build(header: dict[str, Any], instructions: InstructionTable) -> _Policy:
     encoder_cfg = LearnedStateEncoderCfg(**_section(LearnedStateEncoderCfg, header.get("encoder")))
-    flow_values = _section(FlowMatchingCfg, header.get("flow"))
+    flow_values = _section(FlowMatchingCfg, _without_retired(header.get("flow")))
     velocity = VelocityNetworkCfg(**_section(VelocityNetworkCfg, flow_values["velocity"]))
     current = LearnedStateEncoderCfg()
     if encoder_cfg.num_features != current.num_features:

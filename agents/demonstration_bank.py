@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import faiss
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from flow_rag_vla.agents.features import NUM_POLICY_FEATURES, policy_features
+from flow_rag_vla.agents.safetensors_file import errors_in_one_line, read_tensors
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.demonstration_set import DemonstrationSet
@@ -36,12 +36,8 @@ def save_bank(path: Path, data: DemonstrationSet, horizon: int, size: int, seed:
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            rows = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"demonstration bank {path}: {error}".replace("\n", " ")) from None
+    with errors_in_one_line("demonstration bank", path):
+        metadata, rows = read_tensors(path)
     if set(rows) != {"features", "chunks", "task"} or rows["features"].shape[1:] != (NUM_POLICY_FEATURES,):
         raise ValueError(f"demonstration bank {path}: made for other features; rebuild it with scripts/train.py")
     return rows, json.loads(metadata.get("tasks", "[]"))

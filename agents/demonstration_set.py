@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from flow_rag_vla.agents.features import observation_from_fields, policy_features
 from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM, shared_instruction_encoder
 from flow_rag_vla.agents.instructions import EncodeText, InstructionTable
+from flow_rag_vla.agents.safetensors_file import errors_in_one_line, read_tensors
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,8 @@ def _files(folders: Sequence[Path]) -> list[Path]:
 
 def _read(file: Path) -> tuple[dict[str, torch.Tensor], str, list[str]]:
     """Rows, task and instruction texts of one file."""
-    try:
-        with safe_open(file, framework="pt") as stored:
-            metadata = stored.metadata() or {}
-            rows = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"demonstrations {file}: {error}".replace("\n", " ")) from None
+    with errors_in_one_line("demonstrations", file):
+        metadata, rows = read_tensors(file)
     if "task" not in metadata or "instructions" not in metadata:
         raise ValueError(f"demonstrations {file}: names no task; record it again with scripts/collect_demos.py")
     return rows, metadata["task"], json.loads(metadata["instructions"])

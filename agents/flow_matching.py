@@ -35,12 +35,6 @@ class FlowMatchingCfg:
     """Solver steps of one generation; the implementation guide's number."""
     prediction: str = "chunk"
     """What the network puts out: the ``velocity``, or the ``chunk`` that the velocity points to."""
-    bf16_min_batch: int = 0
-    """Batches of at least this many rows are generated in bfloat16, 0 for never.
-
-    Two to three times faster from a few dozen rows on where the processor multiplies bfloat16 (AMX, CUDA), several
-    times slower where it does not.
-    """
 
 
 class FlowMatching(nn.Module):
@@ -149,11 +143,7 @@ class FlowMatching(nn.Module):
                 return out
             return (out - x) / (1.0 - t).clamp(min=MIN_TIME_LEFT).unsqueeze(2)
 
-        def v_bf16(t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-            with torch.autocast(x.device.type, torch.bfloat16):
-                return v(t, x).to(x.dtype)
-
-        return v_bf16 if 0 < self.cfg.bf16_min_batch <= len(state) else v
+        return v
 
     def noise(self, batch: int, generator: torch.Generator) -> torch.Tensor:
         """Standard normal noise (batch, horizon, action_dim)."""

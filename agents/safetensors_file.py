@@ -62,12 +62,23 @@ def read_with_header(path: Path, key: str) -> tuple[Any, dict[str, torch.Tensor]
         OSError: the file cannot be opened.
         SafetensorError: it is no safetensors file, or is cut short.
     """
+    metadata, tensors = read_tensors(path)
+    try:
+        header = json.loads(metadata.get(key) or "null")
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise HeaderError(f"its header is not JSON ({error})") from None
+    return header, tensors
+
+
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Metadata, empty where there is none, and tensors of a safetensors file.
+
+    Raises:
+        OSError: the file cannot be opened.
+        SafetensorError: it is no safetensors file, or is cut short.
+    """
     with safe_open(path, framework="pt") as file:
-        try:
-            header = json.loads((file.metadata() or {}).get(key) or "null")
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise HeaderError(f"its header is not JSON ({error})") from None
-        return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
 
 
 def require_format(header: Any, file_format: str, version: int, if_none: str) -> None:

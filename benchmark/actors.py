@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MODEL_ARMS, ArmSettings, bank_of, build_agent
+from flow_rag_vla.agents.checkpoint import PolicyCheckpoint, load_checkpoint
 from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION, load_vision
 from flow_rag_vla.agents.vision.percept import VisualPercept
 from flow_rag_vla.agents.vision.sighted_agent import SightedAgent
@@ -15,7 +16,6 @@ from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
-    from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
     from flow_rag_vla.agents.flow_rag_vla import ChunkPolicy
     from flow_rag_vla.agents.vision.cnn import CnnEncoder
     from flow_rag_vla.memory.failure_memory import FailureMemory
@@ -33,17 +33,39 @@ def checkpoint_path(checkpoint: str) -> Path:
     return DEFAULT_CHECKPOINT if checkpoint == "default" else Path(checkpoint)
 
 
-def default_arm_settings(checkpoint: Path, horizon: int, execute: int | None = None) -> ArmSettings:
-    """The benchmark's default settings for a policy of ``horizon``, with the demonstrations beside ``checkpoint``."""
-    defaults = AgentSettings(execute=execute)
+def load_policy(checkpoint: str, task: str, device: str = "cpu", ode_steps: int | None = None) -> PolicyCheckpoint:
+    """The policy that ``checkpoint`` names, for ``task`` (a gym id), with ``ode_steps`` solver steps where given.
+
+    Raises:
+        ValueError: the checkpoint cannot be read, or does not know the task.
+    """
+    path = checkpoint_path(checkpoint)
+    policy = load_checkpoint(path, device)
+    policy.require_task(task, path)
+    if ode_steps is not None:
+        policy.flow.cfg.ode_steps = ode_steps
+    return policy
+
+
+def arm_settings(agent: AgentSettings, checkpoint: Path, horizon: int) -> ArmSettings:
+    """What ``agent`` means for a policy of ``horizon``, with the demonstrations beside ``checkpoint``.
+
+    Raises:
+        ValueError: ``agent.execute`` exceeds ``horizon``.
+    """
     return ArmSettings(
-        execute=defaults.executed(horizon),
-        num_neighbours=defaults.num_neighbours,
-        similarity_threshold=defaults.similarity_threshold,
-        confidence_gate=defaults.confidence_gate,
-        max_cases=defaults.max_cases,
+        execute=agent.executed(horizon),
+        num_neighbours=agent.num_neighbours,
+        similarity_threshold=agent.similarity_threshold,
+        confidence_gate=agent.confidence_gate,
+        max_cases=agent.max_cases,
         bank=bank_of(checkpoint),
     )
+
+
+def default_arm_settings(checkpoint: Path, horizon: int, execute: int | None = None) -> ArmSettings:
+    """``arm_settings`` of the benchmark's default agent, but for ``execute`` where it is given."""
+    return arm_settings(AgentSettings(execute=execute), checkpoint, horizon)
 
 
 def vision_encoder(obs: str, vision: str, device: str = "cpu") -> CnnEncoder | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CollectionRequest:
+class DemonstrationRequest:
     """What to record."""
 
     task: str
@@ -43,7 +43,7 @@ class CollectionRequest:
     device: str
 
 
-def collect_task(request: CollectionRequest, console: TextIO) -> tuple[int, int]:
+def collect_task(request: DemonstrationRequest, console: TextIO) -> tuple[int, int]:
     """Build a fleet, record with it, close it; returns demonstrations recorded and, of these, kept.
 
     Raises:

@@ -50,8 +50,16 @@ class AgentSettings:
     max_cases: int = 10_000
 
     def executed(self, horizon: int) -> int:
-        """``execute`` of a policy with chunks of ``horizon`` actions."""
-        return min(DEFAULT_EXECUTE, horizon) if self.execute is None else self.execute
+        """``execute`` of a policy with chunks of ``horizon`` actions.
+
+        Raises:
+            ValueError: a chunk has fewer.
+        """
+        if self.execute is None:
+            return min(DEFAULT_EXECUTE, horizon)
+        if self.execute > horizon:
+            raise ValueError(f"execute is {self.execute}, expected at most the policy's horizon of {horizon}")
+        return self.execute
 
 
 @dataclass

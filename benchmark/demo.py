@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms import MEMORY_ARMS, new_memory
-from flow_rag_vla.agents.checkpoint import load_checkpoint
 from flow_rag_vla.benchmark.actors import (
     ACTORS,
     EXPERTS,
     checkpoint_path,
     default_arm_settings,
+    load_policy,
     make_expert,
     make_policy_agent,
 )
@@ -95,7 +95,8 @@ def prepare_demo(request: DemoRequest) -> Demo:
     """Check ``request`` and name its scenario, before anything is built.
 
     Raises:
-        ValueError: an unknown arm or format, a number out of range, or no usable checkpoint.
+        ValueError: an unknown arm or format, a number out of range, or a checkpoint that is unusable or does
+            not know the task.
         KeyError: an unknown task or fault.
     """
     task = get_task(request.task)
@@ -111,7 +112,7 @@ def prepare_demo(request: DemoRequest) -> Demo:
     layout_seed = seed_block(_SPLIT, request.seed, 1)[0]
     scenario = make_site(SPLITS[_SPLIT].start + request.seed * MAX_SITES, task.name).scenario(layout_seed, fault)
     needs_policy = request.arm not in (BOTH_EXPERTS, *EXPERTS)
-    policy = load_checkpoint(checkpoint_path(request.checkpoint)) if needs_policy else None
+    policy = load_policy(request.checkpoint, task.name) if needs_policy else None
     return Demo(request, scenario, policy)
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from flow_rag_vla.agents.checkpoint import load_checkpoint
 from flow_rag_vla.benchmark.actors import (
     EXPERTS,
     checkpoint_path,
     default_arm_settings,
+    load_policy,
     make_expert,
     make_policy_agent,
     vision_encoder,
@@ -43,11 +43,6 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
 
 
-WORDINGS: tuple[str, ...] = ("own", "held_out", "other_task")
-"""The instruction of each episode; texts that the policy was not trained on; or, as a control, what the next task's
-episodes are told: a policy that listens then does something else."""
-
-
 @dataclass(frozen=True)
 class EvaluationRequest:
     """What to evaluate; ``num_envs`` is also the number of episodes."""
@@ -66,7 +61,8 @@ class EvaluationRequest:
     physics: str
     device: str
     wording: str = "own"
-    """One of ``WORDINGS``."""
+    """``own``, the instruction of each episode; ``held_out``, texts that the policy was not trained on; ``other_task``,
+    as a control, what the next task's episodes are told: a policy that listens then does something else."""
     runtime: str = "torch"
     """One of ``runtimes.RUNTIMES``."""
     obs: str = "state"
@@ -78,8 +74,8 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     """Task, n and success with its Wilson interval, as JSON-able values.
 
     Raises:
-        ValueError: an unknown preset, checkpoint or runtime, a checkpoint for other tasks, an expert that is to see
-            pictures, or pictures with another runtime than torch.
+        ValueError: an unknown preset, checkpoint or runtime, a checkpoint for other tasks or with chunks shorter than
+            ``execute``, an expert that is to see pictures, or pictures with another runtime than torch.
         KeyError: an unknown task or fault.
     """
     if request.obs == "rgb" and request.arm in EXPERTS:
@@ -90,13 +86,12 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     fault = None if request.fault == "none" else get_fault(request.fault)
     episodes = planned_episodes(request.task, request.split, request.seed, request.num_envs, fault)
     scenarios = [episode.scenario for episode in episodes]
-    policy = chunks = None
+    policy = chunks = settings = None
     path = checkpoint_path(request.checkpoint)
     if request.arm not in EXPERTS:
-        policy = load_checkpoint(path, resolve_device(request.device))
-        policy.require_task(scenarios[0].task, path)
-        if request.ode_steps is not None:
-            policy.flow.cfg.ode_steps = request.ode_steps
+        device = resolve_device(request.device)
+        policy = load_policy(request.checkpoint, scenarios[0].task, device, request.ode_steps)
+        settings = default_arm_settings(path, policy.flow.horizon, request.execute)
         chunks = _other_runtime(request, policy, console)
     env = make_fleet(
         request.task,
@@ -106,10 +101,9 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
         max_steps=MAX_STEPS,
         camera=vision is not None,
     )
-    if policy is None:
+    if policy is None or settings is None:
         agent = make_expert(request.arm, env, scenarios)
     else:
-        settings = default_arm_settings(path, policy.flow.horizon, request.execute)
         agent = make_policy_agent(request.arm, env, policy, settings, chunk_policy=chunks, vision=vision)
         if request.wording != "own":
             agent = RewordedAgent(agent, spoken_instead(request.task, request.wording), request.num_envs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,23 +52,6 @@ def export_scenarios(task: str, fault: str, seed: int, num_episodes: int) -> lis
         return [site.scenario(layout_seed, hazard) for layout_seed in layout_seeds]
     except (KeyError, ValueError) as error:
         raise UsageError(str(error.args[0])) from None
-
-
-def prepare_folder(out: Path) -> None:
-    """Make ``out``, which must be new or empty.
-
-    Raises:
-        UsageError: it holds something, or cannot be written to.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        occupied = any(out.iterdir())
-    except OSError as error:
-        raise UsageError(f"cannot write to {out}: {error.strerror}") from None
-    if occupied:
-        raise UsageError(f"{out} is not empty; expected a new folder")
-    if not os.access(out, os.W_OK):
-        raise UsageError(f"cannot write to {out}: Permission denied")
 
 
 def make_writer(file_format: str, out: Path, task: str) -> TrajectoryWriter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import subprocess
 import sys
 import time
@@ -17,29 +16,32 @@ import torch
 from flow_rag_vla.agents.arms import (
     MEMORY_ARMS,
     ArmSettings,
-    bank_of,
     new_memory,
 )
-from flow_rag_vla.agents.checkpoint import PolicyCheckpoint, load_checkpoint
-from flow_rag_vla.agents.demonstration_bank import DemonstrationBank
-from flow_rag_vla.benchmark.actors import checkpoint_path, vision_encoder
+from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+from flow_rag_vla.benchmark.actors import arm_settings, checkpoint_path, vision_encoder
 from flow_rag_vla.benchmark.certificate import load_certificate, uncertified
 from flow_rag_vla.benchmark.config import BenchmarkSettings
 from flow_rag_vla.benchmark.errors import UsageError
 from flow_rag_vla.benchmark.latency import LatencyProfile, parse_latency
 from flow_rag_vla.benchmark.metrics import summarise
-from flow_rag_vla.benchmark.plan import Plan, Unit, make_plan, plan_scenarios
+from flow_rag_vla.benchmark.plan import Plan, Unit
 from flow_rag_vla.benchmark.probe import REPETITIONS, WARM_UP, probe_arms
 from flow_rag_vla.benchmark.progress import Progress
+from flow_rag_vla.benchmark.resolution import (
+    CPU_SCALE,
+    plan_run,
+    policy_of,
+    resolve_settings,
+    scenario_file_of,
+    with_policys_own,
+)
 from flow_rag_vla.benchmark.results import ArmTiming, Timing
 from flow_rag_vla.benchmark.run_directory import RunDirectory
-from flow_rag_vla.benchmark.seeds import MAX_SITES, SPLITS
 from flow_rag_vla.benchmark.storage import read_json_object, write_episodes_parquet, write_json_atomic
 from flow_rag_vla.benchmark.units import MEMORY_FILE, UnitContext, run_unit
-from flow_rag_vla.tasks.make import make_fleet, resolve_device, resolve_physics
+from flow_rag_vla.tasks.make import make_fleet
 from flow_rag_vla.tasks.physics.quiet import quiet_console
-from flow_rag_vla.tasks.scenario_file import ScenarioFile, read_scenario_file
-from flow_rag_vla.tasks.sites import make_site
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -60,54 +62,8 @@ class Reporter(Protocol):
         ...
 
 
-CPU_SCALE, CUDA_SCALE, QUICK_SCALE = 1024, 4096, 64
 PROBE_OBSERVATIONS = 32
 STILLS_TIMEOUT_S = 240.0
-
-
-def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
-    """``settings`` with every default of the device filled in.
-
-    Raises:
-        UsageError: the device does not exist, or the physics preset cannot run here.
-    """
-    device = resolve_device(settings.device)
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"device {device!r}: no CUDA device here; available: cpu")
-    if device != "cpu" and not device.startswith("cuda"):
-        raise UsageError(f"unknown device {device!r}; expected cpu, cuda:N or auto")
-    with quiet_console(os.devnull):
-        # Importing the simulator prints what it did not find.
-        from flow_rag_vla.tasks.physics.presets import require_physics
-
-        physics = resolve_physics(settings.physics, device)
-        require_physics(physics)
-    scale = QUICK_SCALE if settings.quick else CUDA_SCALE if device.startswith("cuda") else CPU_SCALE
-    scenarios = settings.scenarios or scale
-    rounds = settings.rounds or (4 if settings.ablation == "full" else 1)
-    return dataclasses.replace(
-        settings,
-        device=device,
-        physics=physics,
-        # Few waves matter more than small ones: E2 has up to 1.7 episodes for each scenario.
-        num_envs=settings.num_envs or (2 * QUICK_SCALE if settings.quick else scale),
-        scenarios=scenarios,
-        rounds=rounds,
-    )
-
-
-def plan_run(settings: BenchmarkSettings, scenario_file: ScenarioFile | None = None) -> Plan:
-    """The plan that resolved ``settings`` ask for, at the sites of ``scenario_file`` or else the suite's."""
-    scenarios, num_envs, rounds = settings.scenarios, settings.num_envs, settings.rounds
-    if scenarios is None or num_envs is None or rounds is None:
-        raise ValueError("plan_run needs resolved settings")
-    if scenario_file is not None:
-        sites = list(scenario_file.sites)
-    else:
-        first_site = SPLITS[settings.split].start + settings.seed * MAX_SITES
-        sites = [make_site(first_site + i, settings.task) for i in range(settings.sites)]
-    episodes = plan_scenarios(sites, scenarios, settings.seed, settings.split)
-    return make_plan(episodes, settings.arms, num_envs, rounds)
 
 
 def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: Reporter) -> bool:
@@ -118,10 +74,10 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
         ValueError: likewise.
     """
     settings = resolve_settings(settings)
-    policy = _load_policy(settings)
+    policy = policy_of(settings)
     settings = with_policys_own(settings, policy)
     vision_encoder(settings.obs, settings.vision)
-    scenario_file = _scenario_file(settings)
+    scenario_file = scenario_file_of(settings)
     plan = plan_run(settings, scenario_file)
     parse_latency(settings.latency, settings.arms, {})
     name = settings.ablation.replace(",", "+")
@@ -149,40 +105,12 @@ def resume_benchmark(path: str, reporter: Reporter) -> bool:
     """
     directory = RunDirectory.open(path)
     settings = directory.settings()
-    policy = _load_policy(settings)
+    policy = policy_of(settings)
     if policy.sha256 != directory.manifest()["policy_sha256"]:
         raise UsageError(f"--resume {path!r}: the run was started with another policy checkpoint")
-    plan = plan_run(settings, _scenario_file(settings))
+    plan = plan_run(settings, scenario_file_of(settings))
     directory.check_plan(plan)
     return _run(directory, settings, plan, policy, reporter)
-
-
-def _scenario_file(settings: BenchmarkSettings) -> ScenarioFile | None:
-    return read_scenario_file(settings.scenario_file, settings.task) if settings.scenario_file else None
-
-
-def _load_policy(settings: BenchmarkSettings) -> PolicyCheckpoint:
-    path = checkpoint_path(settings.checkpoint)
-    policy = load_checkpoint(path, settings.device)
-    policy.require_task(settings.task, path)
-    if settings.agent.ode_steps is not None:
-        policy.flow.cfg.ode_steps = settings.agent.ode_steps
-    execute = settings.agent.executed(policy.flow.horizon)
-    if execute > policy.flow.horizon:
-        raise UsageError(f"agent.execute is {execute}, the checkpoint's horizon is {policy.flow.horizon}")
-    if "rag_only" in settings.arms:
-        bank = DemonstrationBank.load(bank_of(path), policy.encoder.instructions)
-        if bank.horizon != policy.flow.horizon:
-            raise UsageError(f"{bank_of(path)} has chunks of {bank.horizon} actions, {path} of {policy.flow.horizon}")
-    return policy
-
-
-def with_policys_own(settings: BenchmarkSettings, policy: PolicyCheckpoint) -> BenchmarkSettings:
-    """``settings`` with what ``policy`` decides where they leave it open, so that the run's record says it."""
-    cfg, horizon = policy.flow.cfg, policy.flow.horizon
-    ode_steps = cfg.ode_steps if settings.agent.ode_steps is None else settings.agent.ode_steps
-    agent = dataclasses.replace(settings.agent, ode_steps=ode_steps, execute=settings.agent.executed(horizon))
-    return dataclasses.replace(settings, agent=agent)
 
 
 def _run(
@@ -284,14 +212,8 @@ def _doubt(directory: RunDirectory) -> str:
 
 
 def _arm_settings(settings: BenchmarkSettings, policy: PolicyCheckpoint, latency: LatencyProfile) -> ArmSettings:
-    agent = settings.agent
-    return ArmSettings(
-        execute=agent.executed(policy.flow.horizon),
-        num_neighbours=agent.num_neighbours,
-        similarity_threshold=agent.similarity_threshold,
-        confidence_gate=agent.confidence_gate,
-        max_cases=agent.max_cases,
-        bank=bank_of(checkpoint_path(settings.checkpoint)),
+    return dataclasses.replace(
+        arm_settings(settings.agent, checkpoint_path(settings.checkpoint), policy.flow.horizon),
         seed=settings.seed,
         flow_ms=latency.flow_ms,
         retrieval_ms=latency.retrieval_ms,

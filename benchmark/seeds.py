@@ -76,17 +76,6 @@ def seed_block(split: str, run_seed: int, count: int) -> range:
     return range(start, start + count)
 
 
-def evaluation_seed(run_seed: int, index: int) -> int:
-    """Layout seed of scenario ``index`` of a benchmark run with ``--seed run_seed``.
-
-    Raises:
-        ValueError: the run seed or the index is out of range.
-    """
-    if index < 0:
-        raise ValueError(f"scenario index {index} is negative")
-    return seed_block("evaluation", run_seed, index + 1)[index]
-
-
 def _known_splits(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in SPLITS:

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -120,24 +119,15 @@ def read_episodes(path: Path) -> EpisodeLog:
     return EpisodeLog(records, notice, valid_bytes)
 
 
-def episodes_frame(records: Iterable[EpisodeRecord]) -> pd.DataFrame:
-    """One row per record, sorted by arm, round, exposure and scenario."""
-    return _episodes_table(records).to_pandas()
-
-
 def write_episodes_parquet(path: Path, records: Iterable[EpisodeRecord]) -> None:
-    """Write ``episodes_frame`` as Parquet: the same records give the same bytes, in any order."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(_episodes_table(records), sink, compression="zstd")
-    write_bytes_atomic(path, sink.getvalue().to_pybytes())
-
-
-def _episodes_table(records: Iterable[EpisodeRecord]) -> pa.Table:
+    """One row per record, sorted by arm, round, exposure and scenario: the same records give the same bytes."""
     rows = sorted(
         (dataclasses.asdict(record) for record in records),
         key=lambda row: [*(row[name] for name in EPISODE_ORDER), row["attempt"]],
     )
-    return pa.Table.from_pylist(rows, schema=EPISODE_SCHEMA)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows, schema=EPISODE_SCHEMA), sink, compression="zstd")
+    write_bytes_atomic(path, sink.getvalue().to_pybytes())
 
 
 def _canonical(value: object, place: str) -> object:

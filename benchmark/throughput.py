@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MEMORY_ARMS, ArmSettings, bank_of, build_agent, new_memory
-from flow_rag_vla.agents.checkpoint import load_checkpoint
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MEMORY_ARMS, build_agent, new_memory
 from flow_rag_vla.agents.corrections import CANDIDATES
 from flow_rag_vla.agents.encoders import RetrievalEncoder
+from flow_rag_vla.benchmark.actors import arm_settings, load_policy
 from flow_rag_vla.benchmark.config import MAX_STEPS, AgentSettings
 from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.rollout import ChunkExecutor
@@ -119,24 +119,13 @@ def _agent(
     device = str(env.device)
     if arm in RAW_ARMS:
         return ExpertAgent(env.num_envs, device)
-    policy = load_checkpoint(DEFAULT_CHECKPOINT, device)
-    if settings.ode_steps is not None:
-        policy.flow.cfg.ode_steps = settings.ode_steps
-    arm_settings = ArmSettings(
-        execute=settings.executed(policy.flow.horizon),
-        num_neighbours=settings.num_neighbours,
-        similarity_threshold=settings.similarity_threshold,
-        confidence_gate=settings.confidence_gate,
-        max_cases=settings.max_cases,
-        bank=bank_of(DEFAULT_CHECKPOINT),
-    )
+    policy = load_policy("default", env.task.name, device, settings.ode_steps)
+    how = arm_settings(settings, DEFAULT_CHECKPOINT, policy.flow.horizon)
     memory = None
     if arm in MEMORY_ARMS:
-        memory = new_memory(arm_settings, policy)
+        memory = new_memory(how, policy)
         _fill(memory, RetrievalEncoder(device=device).encode(observation).cpu().numpy(), memory_entries)
-    return build_agent(
-        arm, policy, memory, arm_settings, num_envs=env.num_envs, max_steps=env.max_episode_length, device=device
-    )
+    return build_agent(arm, policy, memory, how, num_envs=env.num_envs, max_steps=env.max_episode_length, device=device)
 
 
 def _fill(memory: FailureMemory, keys: np.ndarray, entries: int) -> None:

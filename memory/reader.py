@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 
@@ -109,11 +107,12 @@ class CaseReader:
 
     def failure_types(self, case_ids: npt.ArrayLike) -> StrArray:
         """Failure type of each case, shape of ``case_ids``; "" for no case; KeyError as above."""
-        return self._gather_labels(case_ids, "failure_type")
-
-    def phases(self, case_ids: npt.ArrayLike) -> StrArray:
-        """Phase of each case, shape of ``case_ids``; "" for no case; KeyError as above."""
-        return self._gather_labels(case_ids, "phase")
+        ids = np.asarray(case_ids, dtype=np.int64)
+        names = np.array(["", *(key.failure_type for key in self._table.cluster_keys)], dtype=np.str_)
+        codes = np.full(ids.shape, -1, dtype=np.int64)
+        present = ids != NO_CASE
+        codes[present] = self._table.cluster_codes[self._table.rows_of(ids[present])]
+        return names[codes + 1]
 
     def case(self, case_id: int) -> FailureCase:
         """One case with its present counts.
@@ -148,14 +147,6 @@ class CaseReader:
         cases = sum(getattr(case, name).nbytes for case in self._table.cases for name in arrays)
         columns = ("ids", "counts", "occurrences", "cluster_codes", "cluster_counts")
         return self._index.keys.nbytes + cases + sum(getattr(self._table, name).nbytes for name in columns)
-
-    def _gather_labels(self, case_ids: npt.ArrayLike, field: Literal["failure_type", "phase"]) -> StrArray:
-        ids = np.asarray(case_ids, dtype=np.int64)
-        names = np.array(["", *(getattr(key, field) for key in self._table.cluster_keys)], dtype=np.str_)
-        codes = np.full(ids.shape, -1, dtype=np.int64)
-        present = ids != NO_CASE
-        codes[present] = self._table.cluster_codes[self._table.rows_of(ids[present])]
-        return names[codes + 1]
 
     def _gather(self, case_ids: npt.ArrayLike, values: Float32Array) -> Float32Array:
         ids = np.asarray(case_ids, dtype=np.int64)

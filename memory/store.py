@@ -185,19 +185,6 @@ class CaseStore:
                 self._put("clusters", (int(code), *after.cluster_keys[code], counts))
             self._connection.execute("UPDATE meta SET value = ? WHERE name = 'next_id'", (next_id,))
 
-    def content_sha256(self) -> str:
-        """Hex digest of all rows; the same for equal content, whatever the page layout."""
-        digest = hashlib.sha256()
-        for table, key in (
-            ("meta", "name"),
-            ("cases", "id"),
-            ("evidence", "case_id"),
-            ("clusters", "code"),
-        ):
-            for row in self._connection.execute(f"SELECT * FROM {table} ORDER BY {key}"):
-                digest.update(_row_sha256(row))
-        return digest.hexdigest()
-
     def close(self) -> None:
         """Close the file; a write-ahead log is folded into it."""
         self._connection.close()

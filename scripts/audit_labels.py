@@ -31,6 +31,9 @@ def main(argv: list[str]) -> int:
     except ValueError:
         parser.error(f"--seeds: expected whole numbers such as 3,4,5, got {arguments.seeds!r}")
 
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+
+    refuse_unwritable(parser, json=arguments.json, log=arguments.log)
     import flow_rag_vla.tasks
     from flow_rag_vla.benchmark.confusion_table import (
         confusion_markdown,
@@ -61,7 +64,6 @@ def main(argv: list[str]) -> int:
     if arguments.docs:
         write_into_docs(Path(flow_rag_vla.tasks.__path__[0]) / "LABELS.md", table)
     if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         shares = {name: getattr(audit, name) for name in ("agreement", "phase_agreement", "success_agreement")}
         rows = [dataclasses.asdict(episode) for episode in audit.episodes]
         arguments.json.write_text(json.dumps({**shares, "counts": audit.counts(), "episodes": rows}, indent=1) + "\n")

@@ -32,6 +32,11 @@ def main(argv: list[str]) -> int:
             parser.error(f"--{name} is {getattr(arguments, name)}, expected at least 1")
 
     from flow_rag_vla.benchmark.certificate import CERTIFICATES, write_certificate
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable, refuse_unwritable_folder
+
+    out = arguments.out or CERTIFICATES
+    refuse_unwritable(parser, json=arguments.json, log=arguments.log)
+    refuse_unwritable_folder(parser, out=out)
     from flow_rag_vla.benchmark.certificate_docs import table, verdict, write_docs
     from flow_rag_vla.benchmark.certify import certify, plan_trials
     from flow_rag_vla.benchmark.config import MAX_STEPS
@@ -57,14 +62,13 @@ def main(argv: list[str]) -> int:
             with Progress(len(trials), "episodes", console) as progress:
                 certificate = certify(env, physics, trials, sizes, progress.update)
             env.close()
-            write_certificate(certificate, arguments.out or CERTIFICATES)
+            write_certificate(certificate, out)
             certificates.append(certificate)
             console.write(f"{task.name}, {time.monotonic() - start:.0f} s\n{table(certificate)}\n")
             console.flush()
     if arguments.docs:
-        write_docs(" ".join(["scripts/certify_scenarios.py", *argv]), arguments.out or CERTIFICATES)
+        write_docs(" ".join(["scripts/certify_scenarios.py", *argv]), out)
     if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(certificates, indent=1) + "\n")
     complaints = [line for certificate in certificates for line in verdict(certificate)]
     print("\n".join(complaints) if complaints else "certified")

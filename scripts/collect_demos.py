@@ -24,7 +24,8 @@ def main(argv: list[str]) -> int:
     if arguments.num_envs < 1 or arguments.num_demonstrations < 1:
         parser.error("--num_envs and --num_demonstrations: expected at least 1")
 
-    from flow_rag_vla.benchmark.collect import CollectionRequest, collect_task
+    from flow_rag_vla.benchmark.collect import DemonstrationRequest, collect_task
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable_folder
     from flow_rag_vla.benchmark.seeds import seed_block
     from flow_rag_vla.tasks.physics.quiet import quiet_console
     from flow_rag_vla.tasks.registry import all_tasks, get_task
@@ -34,14 +35,11 @@ def main(argv: list[str]) -> int:
         tasks = all_tasks() if arguments.task == "all" else (get_task(arguments.task),)
     except (ValueError, KeyError) as error:
         parser.error(str(error.args[0]))
-    try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"cannot write to --out {arguments.out}: {error.strerror}")
+    refuse_unwritable_folder(parser, out=arguments.out)
     with quiet_console(arguments.out / "log.txt") as console:
         console.write("starting the simulation (a first start compiles kernels for about a minute)\n")
         for task in tasks:
-            request = CollectionRequest(
+            request = DemonstrationRequest(
                 task=task.name,
                 num_demonstrations=arguments.num_demonstrations,
                 num_envs=arguments.num_envs,

@@ -27,17 +27,16 @@ def main(argv: list[str]) -> int:
 
     from flow_rag_vla.benchmark.collect_renders import collect_renders
     from flow_rag_vla.benchmark.config import MAX_STEPS
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable_folder
     from flow_rag_vla.tasks.make import make_fleet
     from flow_rag_vla.tasks.physics.quiet import quiet_console
     from flow_rag_vla.tasks.registry import get_task
 
     try:
         task = get_task(arguments.task).slug
-        arguments.out.mkdir(parents=True, exist_ok=True)
     except KeyError as error:
         parser.error(str(error.args[0]))
-    except OSError as error:
-        parser.error(f"cannot write to --out {arguments.out}: {error.strerror}")
+    refuse_unwritable_folder(parser, out=arguments.out)
     with quiet_console(arguments.out / f"log-{task}.txt") as console:
         console.write("starting the simulation (a first start compiles kernels for about a minute)\n")
         try:

@@ -31,10 +31,12 @@ def main(argv: list[str]) -> int:
 
     # Imported late, so that --help answers at once.
     from flow_rag_vla.benchmark.demo import DemoRequest, film_demo, prepare_demo
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable_folder
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 
     try:
         demo = prepare_demo(DemoRequest(**vars(arguments)))
+        refuse_unwritable_folder(parser, out=arguments.out)
         with quiet_console(arguments.out / "demo.log") as console:
             video = film_demo(demo, console)
     except (ValueError, KeyError) as error:

@@ -26,9 +26,10 @@ def main(argv: list[str]) -> int:
     if arguments.threads < 1:
         parser.error(f"--threads is {arguments.threads}, expected at least 1")
 
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable, refuse_unwritable_folder
 
     refuse_unwritable(parser, json=arguments.json)
+    refuse_unwritable_folder(parser, figures=arguments.figures)
     import torch
 
     from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector

@@ -28,21 +28,21 @@ def main(argv: list[str]) -> int:
     if arguments.num_envs < 1 or arguments.num_episodes < 1:
         parser.error("--num_envs and --num_episodes: expected at least 1")
 
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable, refuse_unwritable_folder
+
+    refuse_unwritable(parser, log=arguments.log)
     from flow_rag_vla.benchmark.errors import UsageError
-    from flow_rag_vla.benchmark.export import export, export_scenarios, make_writer, prepare_folder
+    from flow_rag_vla.benchmark.export import export, export_scenarios, make_writer
     from flow_rag_vla.tasks.make import make_fleet
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 
     try:
         scenarios = export_scenarios(arguments.task, arguments.fault, arguments.seed, arguments.num_episodes)
-        prepare_folder(arguments.out)
     except UsageError as error:
         parser.error(str(error))
-    try:
-        arguments.log.parent.mkdir(parents=True, exist_ok=True)
-        arguments.log.touch()
-    except OSError as error:
-        parser.error(f"cannot write to --log {arguments.log}: {error.strerror}")
+    refuse_unwritable_folder(parser, out=arguments.out)
+    if any(arguments.out.iterdir()):
+        parser.error(f"--out {arguments.out} is not empty, expected a new folder")
     with quiet_console(arguments.log) as console:
         console.write("starting the simulation (a first start compiles kernels for about a minute)\n")
         try:

@@ -32,6 +32,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--log", type=Path, default=Path("outputs/throughput.log"))
     arguments = parser.parse_args(argv)
 
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+
+    refuse_unwritable(parser, json=arguments.json, log=arguments.log)
     from flow_rag_vla.agents.arms import MODEL_ARMS
     from flow_rag_vla.benchmark.config import AgentSettings
     from flow_rag_vla.benchmark.throughput import RAW_ARMS, measure
@@ -62,10 +65,9 @@ def main(argv: list[str]) -> int:
                         AgentSettings(),
                         lambda row: print(_line(row), file=console, flush=True),
                     )
-    except ValueError as error:
-        parser.error(str(error))
+    except (ValueError, KeyError) as error:
+        parser.error(str(error.args[0]))
     if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
     return 0
 

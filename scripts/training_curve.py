@@ -23,6 +23,9 @@ def main(argv: list[str]) -> int:
     if arguments.out.suffix not in (".svg", ".png"):
         parser.error(f"--out: expected a name that ends in .svg or .png, got {str(arguments.out)!r}")
 
+    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+
+    refuse_unwritable(parser, out=arguments.out, json=arguments.json)
     from flow_rag_vla.tasks.rl.training_curve import draw_curve, read_curve
 
     try:
@@ -36,7 +39,6 @@ def main(argv: list[str]) -> int:
             f"lifted {curve.lifted_share[i]:6.1%}  success {curve.success_share[i]:6.1%}"
         )
     if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(dataclasses.asdict(curve), indent=1) + "\n")
     print(arguments.out)
     return 0

@@ -65,6 +65,14 @@ class EndEffectorControl:
         pos, quat = self.hand_pose_b()
         return pos + quat_apply(quat, self._tcp_offset), quat
 
+    def send_home(self, env_ids: torch.Tensor) -> None:
+        """Put the robots of ``env_ids`` (k,) into their home pose, at rest; ``reset`` then sets the pose target."""
+        ids = env_ids.to(torch.int32)
+        joint_pos = self._robot.data.default_joint_pos.torch[env_ids].clone()
+        self._robot.write_joint_position_to_sim_index(position=joint_pos, env_ids=ids)
+        self._robot.write_joint_velocity_to_sim_index(velocity=torch.zeros_like(joint_pos), env_ids=ids)
+        self._robot.actuators.target_command.set_position_index(value=joint_pos, env_ids=ids)
+
     def reset(self, env_ids: torch.Tensor) -> None:
         """Set the pose target of ``env_ids`` to where the hand is."""
         pos, quat = self.tcp_pose_b()

@@ -20,7 +20,6 @@ from isaaclab.utils import configclass
 
 from flow_rag_vla.tasks.assets.gripper import GripperForce
 from flow_rag_vla.tasks.camera import Appearance, FleetCamera, Visible
-from flow_rag_vla.tasks.colours import PALETTE
 from flow_rag_vla.tasks.contract import (
     ACTION_DIM,
     CONTROL_HZ,
@@ -41,7 +40,6 @@ from flow_rag_vla.tasks.hazards.object_hazards import ObjectHazards
 from flow_rag_vla.tasks.hazards.obstacles import place_obstacles
 from flow_rag_vla.tasks.hazards.perception import perceived_goal, perceived_object
 from flow_rag_vla.tasks.hazards.state import HazardState
-from flow_rag_vla.tasks.objects import get_object
 from flow_rag_vla.tasks.physics.contacts import ContactForces
 from flow_rag_vla.tasks.registry import get_task
 from flow_rag_vla.tasks.rl.actions import ACTION_SCALE, effort, physical_actions
@@ -52,12 +50,11 @@ from flow_rag_vla.tasks.rl.reward import task_reward
 from flow_rag_vla.tasks.rotation import quat_tilt
 from flow_rag_vla.tasks.scene import TableSceneCfg
 from flow_rag_vla.tasks.sensing import SensorNoise
-from flow_rag_vla.tasks.sites import make_site
+from flow_rag_vla.tasks.tabletop import Tabletop
+from flow_rag_vla.tasks.training_scenarios import TrainingScenarios
 from flow_rag_vla.tasks.validity import invalid_reason
 
 if TYPE_CHECKING:
-    from isaaclab.assets import RigidObject
-
     from flow_rag_vla.tasks.scenario import Scenario
 
 
@@ -101,7 +98,7 @@ class ManipulationEnv(DirectRLEnv):
         self._finger_ids = self._robot.find_joints("panda_finger_joint.*")[0]
         self._gripper = GripperForce(self.num_envs, device)
         self.task = get_task(self.cfg.task_name)
-        self._base = self.scene.rigid_objects.get("base")
+        self._tabletop = Tabletop(self.scene)
         self._hazards = HazardState(self.num_envs, device)
         self._object_hazards = ObjectHazards(self._object, self._hazards)
         self._actuation = ActuationHazards(self.num_envs, self._hazards, device)
@@ -110,14 +107,10 @@ class ManipulationEnv(DirectRLEnv):
         self._contacts = ContactForces()
         self._previous_action = torch.zeros(self.num_envs, ACTION_DIM, device=device)
         self._gripper_closed = torch.zeros(self.num_envs, dtype=torch.bool, device=device)
-        self._goal_pos_b = torch.zeros(self.num_envs, 3, device=device)
-        self._colour = torch.zeros(self.num_envs, 3, device=device)
-        self._size = torch.zeros(self.num_envs, 3, device=device)
         self._instructions = [self.task.instructions[0]] * self.num_envs
         self._clock = torch.zeros(self.num_envs, dtype=torch.long, device=device)
         self._episode_log = EpisodeLog(self.num_envs, device)
-        self._resets = [0] * self.num_envs
-        self._site = make_site(self.cfg.site, self.cfg.task_name)
+        self._training = TrainingScenarios(self.cfg.task_name, self.cfg.site, self.num_envs)
         self._planned: list[Scenario] | None = None
         self._attempts = [0] * self.num_envs
 
@@ -147,7 +140,7 @@ class ManipulationEnv(DirectRLEnv):
     def initial_state_shas(self) -> list[str]:
         """Hash of each environment's joint and object state, to prove that arms start alike."""
         state = torch.cat(
-            [self._robot.data.joint_pos.torch, self._robot.data.joint_vel.torch, *self._object_pose_b()], dim=1
+            [self._robot.data.joint_pos.torch, self._robot.data.joint_vel.torch, *self._tabletop.object_pose_b()], dim=1
         )
         rows = state.cpu().contiguous().numpy()
         return [hashlib.sha256(row.tobytes()).hexdigest()[:16] for row in rows]
@@ -170,7 +163,7 @@ class ManipulationEnv(DirectRLEnv):
     @property
     def goal_pos_b(self) -> torch.Tensor:
         """(num_envs, 3) the true goal for the object centre, m; a fault may bias what is perceived of it."""
-        return self._goal_pos_b
+        return self._tabletop.goal_pos_b
 
     def observe(self, *, images: bool = False, appearance: Appearance | None = None) -> Observation:
         """What the robots sense now (computed once per control step), with ``images`` the camera's pictures too.
@@ -185,14 +178,14 @@ class ManipulationEnv(DirectRLEnv):
         return dataclasses.replace(self._observation, rgb=self.camera.render(self._visible(), appearance))
 
     def _visible(self) -> Visible:
-        object_pos, _ = self._object_pose_b()
+        object_pos, _ = self._tabletop.object_pose_b()
         error = perceived_object(object_pos, self._events.held, self._hazards) - object_pos
-        underside = self._goal_pos_b - self._size * self._size.new_tensor([0.0, 0.0, 0.5])
-        return Visible(self._colour, underside if self.task.marks_goal else underside * torch.nan, -error)
+        underside = self._tabletop.goal_underside_b()
+        return Visible(self._tabletop.colour, underside if self.task.marks_goal else underside * torch.nan, -error)
 
     def _sense(self) -> Observation:
         tcp_pos, quat = self._ee.tcp_pose_b()
-        object_pos, object_quat = self._object_pose_b()
+        object_pos, object_quat = self._tabletop.object_pose_b()
         fingers = self._robot.data.joint_pos.torch[:, self._finger_ids]
         noise = self._noise.at(self._clock)
         forces = self._forces
@@ -213,9 +206,9 @@ class ManipulationEnv(DirectRLEnv):
             previous_action=self._previous_action.clone(),
             object_pos_b=perceived_object(object_pos, self._events.held, self._hazards),
             object_quat_b=object_quat.clone(),
-            object_size_m=self._size.clone(),
-            object_rgb=self._colour.clone(),
-            goal_pos_b=perceived_goal(self._true_goal_b(), self._events.released, self._hazards),
+            object_size_m=self._tabletop.size_m.clone(),
+            object_rgb=self._tabletop.colour.clone(),
+            goal_pos_b=perceived_goal(self._tabletop.true_goal_b(), self._events.released, self._hazards),
             instruction=tuple(self._instructions),
         )
 
@@ -229,7 +222,7 @@ class ManipulationEnv(DirectRLEnv):
         keep = grip.abs() < GRIP_DEADBAND
         grip = torch.where(keep, self._previous_action[:, 6], grip)
         self._previous_action = torch.cat([actions[:, :6], grip.unsqueeze(1)], dim=1)
-        self._object_pos_before_b, _ = self._object_pose_b()
+        self._object_pos_before_b, _ = self._tabletop.object_pose_b()
         events, hazards = self._events, self._hazards
         hazards.trigger(self._object_pos_before_b, events.rest_height_m, events.held, events.phase, self._clock)
         self._executed, self._altered = self._actuation.executed(self._previous_action, self._clock)
@@ -251,17 +244,17 @@ class ManipulationEnv(DirectRLEnv):
 
     def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
         self._clock += 1
-        self._read_forces()
+        self._forces = self._contacts.read()
         fingers = torch.stack([self._forces["left_finger"], self._forces["right_finger"]], dim=1)
         # The hand points down: what squeezes acts in the plane of the table.
         broke = self._object_hazards.break_objects(fingers[:, :, :2].norm(dim=2).amax(dim=1))
-        object_pos, object_quat = self._object_pose_b()
+        object_pos, object_quat = self._tabletop.object_pose_b()
         tcp_pos, _ = self._ee.tcp_pose_b()
         facts = self._facts = StepFacts(
             object_pos_b=object_pos,
             object_tilt_rad=quat_tilt(object_quat),
             object_speed=(object_pos - self._object_pos_before_b).norm(dim=1) * CONTROL_HZ,
-            goal_pos_b=self._true_goal_b(),
+            goal_pos_b=self._tabletop.true_goal_b(),
             ee_pos_b=tcp_pos,
             finger_force_n=fingers.norm(dim=2),
             finger_lift_n=fingers[:, :, 2].amax(dim=1),
@@ -298,7 +291,7 @@ class ManipulationEnv(DirectRLEnv):
             success=success,
             effort=effort(self._previous_action),
             lag_m=(self._ee.target_pos_b - facts.ee_pos_b).norm(dim=1),
-            missing_turn=missing_turn(self._ee.hand_pose_b()[1], self._object_pose_b()[1]),
+            missing_turn=missing_turn(self._ee.hand_pose_b()[1], self._tabletop.object_pose_b()[1]),
         )
 
     def _get_observations(self) -> VecEnvObs:
@@ -310,14 +303,20 @@ class ManipulationEnv(DirectRLEnv):
             self._bind()
         ids = torch.as_tensor(env_ids, device=self.device, dtype=torch.long)
         super()._reset_idx(env_ids)  # pyright: ignore[reportArgumentType] (Isaac Lab passes tensors itself)
-        scenarios = self._scenarios_for(ids.tolist())
-        self._place(ids, scenarios)
+        if self._planned is None:
+            scenarios = self._training.draw(ids.tolist(), int(self.cfg.seed or 0))
+        else:
+            scenarios = [self._planned[i] for i in ids.tolist()]
+        self._ee.send_home(ids)
+        self._tabletop.place(ids, scenarios)
+        for i, scenario in zip(ids.tolist(), scenarios, strict=True):
+            self._instructions[i] = scenario.instruction
         self._hazards.reset(ids, scenarios, self.task.carry_zone_y_m)
         self._object_hazards.reset(ids, scenarios)
         self._actuation.reset(ids)
         place_obstacles(self.scene["obstacle"], self._hazards, ids, scenarios, self.scene.env_origins)
         self._noise.reset(ids, [s.noise_key for s in scenarios], [self._attempts[i] for i in ids.tolist()])
-        object_pos, _ = self._object_pose_b()
+        object_pos, _ = self._tabletop.object_pose_b()
         self._events.reset(ids, object_pos[ids])
         self._ee.reset(ids)
         self._gripper.reset(ids)
@@ -326,69 +325,6 @@ class ManipulationEnv(DirectRLEnv):
         self._gripper_closed[ids] = False
         self._clock[ids] = 0
         self._clear_forces(ids)
-
-    def _scenarios_for(self, env_ids: list[int]) -> list[Scenario]:
-        if self._planned is not None:
-            return [self._planned[i] for i in env_ids]
-        scenarios = []
-        for i in env_ids:
-            # Training seeds, drawn from (seed, environment, reset count): no shared stream to fall out of step.
-            seed = (int(self.cfg.seed or 0) * 7919 + i * 104_729 + self._resets[i]) % 1_000_000
-            scenarios.append(self._site.scenario(seed))
-            self._resets[i] += 1
-        return scenarios
-
-    def _place(self, env_ids: torch.Tensor, scenarios: list[Scenario]) -> None:
-        """Write the robot's home pose and the layouts' object poses to the simulation."""
-        ids = env_ids.to(torch.int32)
-        joint_pos = self._robot.data.default_joint_pos.torch[env_ids].clone()
-        zero = torch.zeros_like(joint_pos)
-        self._robot.write_joint_position_to_sim_index(position=joint_pos, env_ids=ids)
-        self._robot.write_joint_velocity_to_sim_index(velocity=zero, env_ids=ids)
-        self._robot.actuators.target_command.set_position_index(value=joint_pos, env_ids=ids)
-        layouts = [s.layout for s in scenarios]
-        device = self.device
-        sizes = torch.tensor([get_object(s.object_model).size_m for s in scenarios], device=device)
-        yaw = torch.tensor([layout.object_yaw_rad for layout in layouts], device=device)
-        pose = torch.zeros(len(layouts), 7, device=device)
-        pose[:, :2] = torch.tensor([layout.object_xy_m for layout in layouts], device=device)
-        pose[:, 2] = sizes[:, 2] / 2
-        pose[:, 5], pose[:, 6] = torch.sin(yaw / 2), torch.cos(yaw / 2)
-        self._write_pose(self._object, env_ids, pose)
-        self._goal_pos_b[env_ids, :2] = torch.tensor([layout.goal_xy_m for layout in layouts], device=device)
-        goal_height = torch.tensor([layout.goal_height_m for layout in layouts], device=device)
-        self._goal_pos_b[env_ids, 2] = goal_height + sizes[:, 2] / 2
-        self._colour[env_ids] = torch.tensor([PALETTE[s.object_colour] for s in scenarios], device=device)
-        self._size[env_ids] = sizes
-        for i, scenario in zip(env_ids.tolist(), scenarios, strict=True):
-            self._instructions[i] = scenario.instruction
-        if self._base is not None:
-            pose[:, :2] = self._goal_pos_b[env_ids, :2]
-            pose[:, 2] = goal_height / 2
-            pose[:, 3:6], pose[:, 6] = 0.0, 1.0
-            self._write_pose(self._base, env_ids, pose)
-
-    def _write_pose(self, body: RigidObject, env_ids: torch.Tensor, pose_b: torch.Tensor) -> None:
-        """Put ``body`` in ``env_ids`` (k,) at ``pose_b`` (k, 7), at rest."""
-        ids = env_ids.to(torch.int32)
-        pose = pose_b.clone()
-        pose[:, :3] += self.scene.env_origins[env_ids]
-        body.write_root_pose_to_sim_index(root_pose=pose, env_ids=ids)
-        body.write_root_velocity_to_sim_index(root_velocity=torch.zeros_like(pose[:, :6]), env_ids=ids)
-
-    def _true_goal_b(self) -> torch.Tensor:
-        """(num_envs, 3) where the object's centre belongs; it moves with the base where there is one."""
-        if self._base is None:
-            return self._goal_pos_b.clone()
-        base = self._base.data.root_pose_w.torch[:, :2] - self.scene.env_origins[:, :2]
-        return torch.cat([base, self._goal_pos_b[:, 2:]], dim=1)
-
-    def _object_pose_b(self) -> tuple[torch.Tensor, torch.Tensor]:
-        pose = self._object.data.root_pose_w.torch
-        return pose[:, :3] - self.scene.env_origins, pose[:, 3:7]
-
-    def _read_forces(self) -> None:
-        self._forces = self._contacts.read()
 
     def _clear_forces(self, env_ids: torch.Tensor) -> None:
         """Nothing touches anything right after a reset."""

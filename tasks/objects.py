@@ -24,11 +24,6 @@ class ObjectModel:
     mass_kg: float
 
     @property
-    def half_height_m(self) -> float:
-        """Height of the centre above what the object stands on."""
-        return self.size_m[2] / 2
-
-    @property
     def inertia_diagonal_kg_m2(self) -> tuple[float, float, float]:
         """Of a solid body of 1 kg about its centre."""
         x, y, z = (edge**2 for edge in self.size_m)

@@ -30,7 +30,7 @@ class PolicyModule(nn.Module):
     """
 
     def __init__(self, policy: PolicyCheckpoint) -> None:
-        """Wrap copies of ``policy``'s networks, in evaluation mode on the CPU, float32 throughout.
+        """Wrap copies of ``policy``'s networks, in evaluation mode on the CPU.
 
         Raises:
             ValueError: its solver chooses its steps as it goes, so that there is no fixed graph.
@@ -43,8 +43,6 @@ class PolicyModule(nn.Module):
             )
         self.encoder = copy.deepcopy(policy.encoder).cpu()
         self.flow = copy.deepcopy(policy.flow).cpu()
-        # A choice by batch size would be frozen into the exported graph.
-        self.flow.cfg.bf16_min_batch = 0
         self.eval().requires_grad_(False)
 
     def forward(self, features: torch.Tensor, instruction: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
+
+from flow_rag_vla.agents.safetensors_file import read_tensors
 
 KEEP = 2
 """States on disk: the newest, and one to fall back on."""
@@ -85,8 +87,7 @@ def _read(path: Path) -> SavedState:
         found = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     if named is None or found != named[2]:
         raise ValueError(f"its sha256 begins with {found}, its name promises another")
-    with safe_open(path, framework="pt") as file:
-        text = (file.metadata() or {}).get(_HEADER)
-        if text is None:
-            raise ValueError("it holds no training state")
-        return SavedState(json.loads(text), {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    metadata, tensors = read_tensors(path)
+    if _HEADER not in metadata:
+        raise ValueError("it holds no training state")
+    return SavedState(json.loads(metadata[_HEADER]), tensors)

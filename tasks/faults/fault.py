@@ -35,7 +35,8 @@ class Trigger:
     step: int | None = None
     """Not before this control step."""
     region_y_m: tuple[float, float] | None = None
-    """Object in this stretch of the table; the task's carry zone by default."""
+    """Object in this stretch of the table.  By default the task's carry zone for pushes and releases, which need the
+    object in the hand as well, and anywhere for holds and slowness."""
 
     def parameters(self) -> dict[str, float]:
         """As hazard parameters."""

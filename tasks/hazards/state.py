@@ -9,7 +9,7 @@ import torch
 from flow_rag_vla.tasks.faults.parameters import ANY_PHASE, HAZARD_FIELDS, HazardParameters, default_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flow_rag_vla.tasks.scenario import Scenario
 
@@ -21,6 +21,10 @@ _LATENT = (
     "object_bias_x_m", "object_bias_y_m", "object_bias_z_m", "goal_bias_x_m", "goal_bias_y_m", "goal_bias_z_m",
 )  # fmt: skip
 """Parameters that act without an event of their own."""
+
+
+def _acts_on_carried(parameters: Mapping[str, float]) -> bool:
+    return any(parameters.get(name, 0.0) > 0.0 for name in ("push_steps", "release_steps"))
 
 
 class HazardState:
@@ -45,12 +49,12 @@ class HazardState:
         Args:
             env_ids: (k,) int64.
             scenarios: k of them.
-            carry_zone_y_m: Where triggers without a region of their own may be met.
+            carry_zone_y_m: Where pushes and releases without a region of their own begin; the rest begins anywhere.
         """
-        zone: dict[str, float] = {"trigger_y_low_m": carry_zone_y_m[0], "trigger_y_high_m": carry_zone_y_m[1]}
+        zone = {"trigger_y_low_m": carry_zone_y_m[0], "trigger_y_high_m": carry_zone_y_m[1]}
+        rows = [{**(zone if _acts_on_carried(s.parameters) else {}), **s.parameters} for s in scenarios]
         for name in HAZARD_FIELDS:
-            fallback = zone.get(name, default_of(name))
-            column = [s.parameters.get(name, fallback) for s in scenarios]
+            column = [row.get(name, default_of(name)) for row in rows]
             self.value[name][env_ids] = torch.tensor(column, device=self._device)
         self.trigger_step[env_ids] = -1
         self._times[env_ids] = 0
@@ -86,8 +90,7 @@ class HazardState:
         self.trigger_step = torch.where(back_on_table, -1, self.trigger_step)
         carried = held & (height > CARRIED_HEIGHT_M)
         in_zone = (object_pos_b[:, 1] > v["trigger_y_low_m"]) & (object_pos_b[:, 1] < v["trigger_y_high_m"])
-        needs_object = pushes | releases
-        conditions = (carried & in_zone) | ~needs_object
+        conditions = in_zone & (carried | ~(pushes | releases))
         conditions &= (v["trigger_phase"] == ANY_PHASE) | (v["trigger_phase"] == phase)
         conditions &= step >= v["trigger_step"]
         conditions &= ~releases | (self._times < v["release_count"])

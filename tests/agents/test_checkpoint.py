@@ -135,6 +135,8 @@ def test_foreign_safetensors_are_refused(tmp_path):
         ({"encoder": lambda encoder: {**encoder, "hidden_dim": 8}}, "expected torch.float32"),
         ({"encoder": None}, "holds no LearnedStateEncoderCfg"),
         ({"flow": lambda flow: {**flow, "solver": "rk45"}}, "unknown solver"),
+        ({"flow": None}, "holds no FlowMatchingCfg"),
+        ({"flow": lambda flow: {**flow, "bf16_min_batch": 64}}, "has fields"),
         ({"flow": lambda flow: {**flow, "ode_steps": "5"}}, "expected a int"),
         ({"flow": lambda flow: {**flow, "velocity": {**flow["velocity"], "hidden_dim": 32}}}, "expected torch.float32"),
         ({"flow": lambda flow: {**flow, "velocity": {**flow["velocity"], "hidden_dim": 10**9}}}, "expected 0 to"),
@@ -146,6 +148,12 @@ def test_foreign_safetensors_are_refused(tmp_path):
 )
 def test_a_header_that_does_not_fit_gives_one_line(saved, changes, message):
     refused(rewritten(saved[0], **changes), message)
+
+
+def test_a_file_from_before_a_setting_was_removed_loads_where_the_setting_was_off(saved):
+    path, checkpoint = saved
+    older = load_checkpoint(rewritten(path, flow=lambda flow: {**flow, "bf16_min_batch": 0}))
+    assert older.flow.cfg == checkpoint.flow.cfg
 
 
 def test_instructions_without_embeddings_are_refused(saved):

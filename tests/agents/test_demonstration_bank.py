@@ -57,7 +57,7 @@ def test_a_task_without_demonstrations_is_refused(data, instructions, observe, t
 
 def test_a_bank_of_other_features_or_none_gives_one_line(instructions, tmp_path):
     path = tmp_path / "bank.safetensors"
-    with pytest.raises(ValueError, match="No such file"):
+    with pytest.raises(ValueError, match="no such file"):
         DemonstrationBank.load(path, instructions)
     save_file({"features": torch.zeros(3, 2), "chunks": torch.zeros(3, 2, 7)}, path)
     with pytest.raises(ValueError, match="made for other features"):

@@ -10,6 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from flow_rag_vla.agents.checkpoint import PolicyCheckpoint, save_checkpoint
+from flow_rag_vla.agents.encoders import LearnedStateEncoder
+from flow_rag_vla.agents.flow_matching import FlowMatching, FlowMatchingCfg
+from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM
+from flow_rag_vla.agents.instructions import InstructionTable
+from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.benchmark.captions import Tone
 from flow_rag_vla.benchmark.demo import DemoRequest, prepare_demo
 from flow_rag_vla.benchmark.film import event_of
@@ -62,6 +68,15 @@ def test_the_file_is_named_after_task_fault_and_arm():
 def test_a_bad_request_is_refused_with_what_is_available(change: dict, message: str):
     with pytest.raises((ValueError, KeyError), match=message):
         prepare_demo(dataclasses.replace(REQUEST, **change))
+
+
+def test_a_policy_that_was_not_trained_on_the_task_is_refused(tmp_path):
+    texts = InstructionTable(["lift it"], ["FlowRAG-Lift-Franka"], torch.eye(1, INSTRUCTION_DIM))
+    flow = FlowMatching(FlowMatchingCfg(VelocityNetworkCfg(horizon=4, hidden_dim=16, num_layers=1)))
+    save_checkpoint(tmp_path / "lift.safetensors", PolicyCheckpoint(LearnedStateEncoder(instructions=texts), flow))
+    request = dataclasses.replace(REQUEST, arm="flow_only", checkpoint=str(tmp_path / "lift.safetensors"))
+    with pytest.raises(ValueError, match="knows FlowRAG-Lift-Franka, not FlowRAG-PickPlace-Franka"):
+        prepare_demo(request)
 
 
 def test_the_command_line_answers_a_bad_fault_with_one_line_and_code_2_and_leaves_nothing_behind(tmp_path):

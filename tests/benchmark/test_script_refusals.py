@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from flow_rag_vla.benchmark.output_path import refuse_unwritable
+from flow_rag_vla.benchmark.output_path import refuse_unwritable, refuse_unwritable_folder
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 NETWORK = ("--networks", "a=b.safetensors")
@@ -47,6 +47,14 @@ def test_no_threads_are_too_few(capsys, script):
         ("train_vision.py", "--out", ()),
         ("collect_failures.py", "--out", ()),
         ("collect_failures.py", "--log", ()),
+        ("throughput.py", "--json", ()),
+        ("throughput.py", "--log", ()),
+        ("audit_labels.py", "--json", ()),
+        ("audit_labels.py", "--log", ()),
+        ("certify_scenarios.py", "--json", ()),
+        ("certify_scenarios.py", "--log", ()),
+        ("training_curve.py", "--json", ("run",)),
+        ("export_dataset.py", "--log", ("--out", "new")),
     ],
 )
 def test_outputs_that_cannot_be_written_are_refused_first(capsys, tmp_path, monkeypatch, script, flag, others):
@@ -56,6 +64,33 @@ def test_outputs_that_cannot_be_written_are_refused_first(capsys, tmp_path, monk
     assert refused(capsys, script, flag, path, *others).endswith(
         f"{flag} {path} cannot be written: its folder is a file"
     )
+
+
+@pytest.mark.parametrize(
+    ("script", "flag"),
+    [
+        ("certify_scenarios.py", "--out"),
+        ("collect_demos.py", "--out"),
+        ("collect_renders.py", "--out"),
+        ("demo.py", "--out"),
+        ("evaluate_detector.py", "--figures"),
+        ("export_dataset.py", "--out"),
+    ],
+)
+def test_folders_that_cannot_be_written_are_refused_first(capsys, tmp_path, monkeypatch, script, flag):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "file"
+    path.write_text("precious")
+    assert refused(capsys, script, flag, path).endswith(f"{flag} {path} cannot be written: it is a file")
+    below = path / "below"
+    assert refused(capsys, script, flag, below).endswith(f"{flag} {below} cannot be written: Not a directory")
+    assert path.read_text() == "precious"
+
+
+def test_a_learning_curve_is_drawn_into_a_folder(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "curve.svg"
+    assert refused(capsys, "training_curve.py", tmp_path, "--out", path).endswith("its folder is a file")
 
 
 def test_a_writable_output_is_left_as_it_is(tmp_path):
@@ -68,9 +103,31 @@ def test_a_writable_output_is_left_as_it_is(tmp_path):
         refuse_unwritable(argparse.ArgumentParser(), json=tmp_path)
 
 
+def test_a_writable_folder_keeps_what_it_holds_and_gets_nothing(tmp_path):
+    (tmp_path / "old.json").write_text("{}")
+    refuse_unwritable_folder(argparse.ArgumentParser(), out=tmp_path, figures=None)
+    refuse_unwritable_folder(argparse.ArgumentParser(), out=tmp_path / "new" / "folder")
+    assert (tmp_path / "old.json").read_text() == "{}"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["folder", "new", "old.json"]
+
+
+def test_a_throughput_of_an_unknown_task_is_refused(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "unknown task 'juggle'; available: pick_place" in refused(capsys, "throughput.py", "--task", "juggle")
+
+
 @pytest.mark.parametrize("flag", ["--ode_steps", "--execute"])
 def test_an_evaluation_takes_at_least_one_step(capsys, flag):
     assert refused(capsys, "evaluate.py", flag, 0).endswith(f"{flag} is 0, expected at least 1")
+
+
+def test_an_evaluation_executes_no_more_than_a_chunk_and_says_so_before_it_builds_a_fleet(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("flow_rag_vla.benchmark.evaluate.make_fleet", lambda *_, **__: pytest.fail("a fleet was built"))
+    line = refused(capsys, "evaluate.py", "--execute", 17, "--num_envs", 1)
+    assert line.endswith("execute is 17, expected at most the policy's horizon of 16")
 
 
 @pytest.mark.parametrize("flag", ["--renders", "--validation"])

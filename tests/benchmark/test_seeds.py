@@ -54,8 +54,3 @@ def test_blocks_of_different_run_seeds_do_not_overlap():
 def test_a_block_that_does_not_fit_is_refused(run_seed: int, count: int):
     with pytest.raises(ValueError, match=r"expected 0 to|offers 0 to"):
         seeds.seed_block("evaluation", run_seed, count)
-
-
-def test_evaluation_seeds_are_the_block_of_their_run():
-    block = seeds.seed_block("evaluation", 3, 5)
-    assert [seeds.evaluation_seed(3, i) for i in range(5)] == list(block)

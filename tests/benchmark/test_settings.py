@@ -16,7 +16,7 @@ from flow_rag_vla.benchmark.cli import main
 from flow_rag_vla.benchmark.config import compose_settings
 from flow_rag_vla.benchmark.errors import UsageError
 from flow_rag_vla.benchmark.latency import parse_latency
-from flow_rag_vla.benchmark.run import with_policys_own
+from flow_rag_vla.benchmark.resolution import with_policys_own
 
 
 def test_overrides_reach_nested_settings():
@@ -34,6 +34,8 @@ def test_steps_and_chunk_are_the_policys_own_unless_given():
         assert (agent.ode_steps, agent.execute) == expected
     assert default_arm_settings(DEFAULT_CHECKPOINT, 4).execute == 4
     assert default_arm_settings(DEFAULT_CHECKPOINT, 16).execute == 8
+    with pytest.raises(ValueError, match="execute is 5, expected at most the policy's horizon of 4"):
+        with_policys_own(compose_settings(["agent.execute=5"]), policy)
 
 
 def test_the_rules_notice_failures_unless_told_otherwise():
@@ -94,6 +96,7 @@ def test_bad_latencies_are_refused(text):
         (["--bogus"], "--bogus"),
         (["--checkpoint", "no/such/file"], "no such file"),
         (["--out", "/proc/nowhere"], "cannot write to --out"),
+        (["agent.execute=17"], "execute is 17, expected at most the policy's horizon of 16"),
         (["--device", "tpu"], "unknown device 'tpu'"),
         (["--resume", "no/such/run"], "it is no run directory"),
         (["notakey"], "notakey"),

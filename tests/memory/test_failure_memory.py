@@ -65,7 +65,6 @@ def test_gathered_columns_follow_the_ids_and_are_zero_where_there_is_no_case(
     np.testing.assert_allclose(memory.failed_actions(ids)[..., 0, 0], [[0.4, 0], [0.2, 0.4]])
     np.testing.assert_allclose(memory.corrections(ids)[..., 0, 6], [[0.52, 0], [0.26, 0.52]])
     assert memory.failure_types(ids).tolist() == [["drop", ""], ["grasp_failure", "drop"]]
-    assert memory.phases(ids).tolist() == [["lift", ""], ["lift", "lift"]]
     assert memory.candidate_means(ids).shape == (2, 2, 2)
     assert not memory.candidate_means(ids)[0, 1].any()
 

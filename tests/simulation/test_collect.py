@@ -9,7 +9,7 @@ import pytest
 
 from flow_rag_vla.agents.demonstration_set import DemonstrationSet, load_demonstrations
 from flow_rag_vla.agents.instruction_encoder import shared_instruction_encoder
-from flow_rag_vla.benchmark.collect import CollectionRequest, collect_task
+from flow_rag_vla.benchmark.collect import DemonstrationRequest, collect_task
 from flow_rag_vla.benchmark.seeds import split_of
 from flow_rag_vla.tasks.registry import get_task
 
@@ -24,7 +24,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DemonstrationSet:
     folders: list[Path] = []
     for slug in TASKS:
         folders.append(tmp_path_factory.mktemp(slug))
-        request = CollectionRequest(
+        request = DemonstrationRequest(
             task=slug, num_demonstrations=4, num_envs=4, seed=3, out=folders[-1], physics="newton_mujoco", device="cpu"
         )
         recorded, kept = collect_task(request, io.StringIO())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from flow_rag_vla.benchmark.label_audit import break_physics
 from flow_rag_vla.benchmark.plan import make_plan
 from flow_rag_vla.benchmark.records import EpisodeRecord
 from flow_rag_vla.benchmark.rollout import run_wave
-from flow_rag_vla.benchmark.storage import episodes_frame
+from flow_rag_vla.benchmark.storage import write_episodes_parquet
 from flow_rag_vla.tasks.contract import InvalidReason
 from flow_rag_vla.tasks.sites import make_site
 
@@ -63,7 +64,8 @@ def test_the_others_go_on_to_succeed(records):
     assert [(r.outcome, r.invalid_reason) for r in records[3:]] == [("success", None)] * 3
 
 
-def test_the_reason_is_kept_in_every_file(records):
+def test_the_reason_is_kept_in_every_file(records, tmp_path):
     assert [EpisodeRecord.from_json(record.to_json()) for record in records] == records
-    reasons = episodes_frame(records)["invalid_reason"].dropna()
+    write_episodes_parquet(tmp_path / "episodes.parquet", records)
+    reasons = pd.read_parquet(tmp_path / "episodes.parquet")["invalid_reason"].dropna()
     assert set(reasons) == {record.invalid_reason for record in records[:3]}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, ArmSettings, bank_of, build_agent, new_memory
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, ArmSettings, build_agent, new_memory
 from flow_rag_vla.agents.checkpoint import load_checkpoint
-from flow_rag_vla.benchmark.config import AgentSettings
+from flow_rag_vla.benchmark.actors import default_arm_settings
 from flow_rag_vla.benchmark.latency import LatencyProfile
 from flow_rag_vla.benchmark.plan import Plan, make_plan
 from flow_rag_vla.benchmark.records import EpisodeRecord
@@ -39,15 +39,7 @@ def policy() -> PolicyCheckpoint:
 @pytest.fixture(scope="module")
 def settings(policy: PolicyCheckpoint) -> ArmSettings:
     """The benchmark's defaults."""
-    defaults = AgentSettings()
-    return ArmSettings(
-        execute=defaults.executed(policy.flow.horizon),
-        num_neighbours=defaults.num_neighbours,
-        similarity_threshold=defaults.similarity_threshold,
-        confidence_gate=defaults.confidence_gate,
-        max_cases=defaults.max_cases,
-        bank=bank_of(DEFAULT_CHECKPOINT),
-    )
+    return default_arm_settings(DEFAULT_CHECKPOINT, policy.flow.horizon)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 import flow_rag_vla.tasks
 from flow_rag_vla.benchmark import run
 from flow_rag_vla.benchmark.config import compose_settings
+from flow_rag_vla.benchmark.resolution import plan_run, scenario_file_of
 from flow_rag_vla.benchmark.run_directory import RunDirectory
 
 pytestmark = pytest.mark.sim
@@ -38,7 +39,7 @@ def test_the_example_runs_unchanged(tmp_path, monkeypatch):
     assert json.loads((path / "summary.json").read_text())["e1"]["n"] == 16
     directory = RunDirectory(path)
     settings = directory.settings()
-    plan = run.plan_run(settings, run._scenario_file(settings))
+    plan = plan_run(settings, scenario_file_of(settings))
     e1 = {record.fault: record for record in directory.records(plan.units[0])}
     assert {"draught", "slippery_object", "beam", "post", "none"} <= set(e1)
     assert e1["draught"].fault_fired

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from flow_rag_vla.benchmark.certificate import load_certificate
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, FaultClass
 from flow_rag_vla.tasks.expert import ExpertPlan, informed_plan
 from flow_rag_vla.tasks.expert_rollout import run_expert
@@ -28,11 +30,18 @@ TYPES_OF_FAMILY = {"grasp": {"grasp_failure"}, "drop": {"drop", "grasp_failure"}
 """What slips before it is 4 cm up is a failed grasp by definition, also where it is too heavy to be carried."""
 
 
+EPISODES_OF_CHANCY_FAULTS = 3
+"""Where the certified rates are not all 1 (tasks/CERTIFICATE.md; the least is 92 %), one of three episodes may go the
+other way; a single one would make the test depend on the site."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """All kinds of scenarios of a task, met by both experts."""
 
     scenarios: list[Scenario]
+    chancy: set[str]
+    """Faults that are met ``EPISODES_OF_CHANCY_FAULTS`` times."""
     changed_percepts: list[set[str]]
     """Of each scenario: fields of the first observation that differ from those without its hidden parameters."""
     nominal: dict[str, torch.Tensor]
@@ -44,6 +53,11 @@ class Outcome:
     def faults_where(self, rows: list[int], mask: torch.Tensor) -> list[str]:
         return [self.scenarios[i].fault for i in rows if bool(mask[i])]
 
+    def avoidable_where(self, mask: torch.Tensor) -> list[str]:
+        """Avoidable faults with more episodes in ``mask`` than chance explains."""
+        found = Counter(self.faults_where(self.rows(FaultClass.AVOIDABLE), mask))
+        return [name for name, n in found.items() if n > (name in self.chancy)]
+
 
 @pytest.fixture(scope="module", params=[task.slug for task in all_tasks()])
 def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
@@ -51,8 +65,10 @@ def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
     from flow_rag_vla.tasks.make import make_fleet
 
     faults = all_faults(request.param)
-    kinds = [(None, None), *((f, None) for f in faults), *((f, FaultClass.CONTROL) for f in faults)]
-    site = make_site(4, request.param)
+    chancy = _chancy(request.param)
+    again = [(f, None) for f in faults if f.name in chancy] * (EPISODES_OF_CHANCY_FAULTS - 1)
+    kinds = [(None, None), *((f, None) for f in faults), *((f, FaultClass.CONTROL) for f in faults), *again]
+    site = make_site(3, request.param)
     scenarios = [site.scenario(DEVELOPMENT_SEED + i, *kind) for i, kind in enumerate(kinds)]
     half = len(scenarios)
     env = make_fleet(request.param, 2 * half, physics="newton_mujoco", device="cpu", max_steps=260)
@@ -63,11 +79,24 @@ def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
     )
     yield Outcome(
         scenarios,
+        chancy,
         changed,
         {name: value[:half] for name, value in vars(truth).items()},
         {name: value[half:] for name, value in vars(truth).items()},
     )
     env.close()
+
+
+def _chancy(task: str) -> set[str]:
+    """Avoidable faults that the nominal expert does not always fail on, or the informed one not always solves."""
+    certificate = load_certificate(task)
+    assert certificate is not None
+    return {
+        name
+        for name, row in certificate["faults"].items()
+        if row["fault_class"] == FaultClass.AVOIDABLE
+        and (row["nominal"]["k"] > 0 or row["informed"]["k"] < row["informed"]["n"])
+    }
 
 
 def _changed_percepts(env: ManipulationEnv, scenarios: list[Scenario]) -> list[set[str]]:
@@ -81,12 +110,13 @@ def _changed_percepts(env: ManipulationEnv, scenarios: list[Scenario]) -> list[s
 
 
 def test_the_expert_told_the_truth_succeeds_wherever_success_is_possible(outcome):
-    possible = [*outcome.rows(FaultClass.CLEAN), *outcome.rows(FaultClass.AVOIDABLE), *outcome.rows(FaultClass.CONTROL)]
-    assert outcome.faults_where(possible, ~outcome.informed["success"]) == []
+    harmless = outcome.rows(FaultClass.CLEAN) + outcome.rows(FaultClass.CONTROL)
+    assert outcome.faults_where(harmless, ~outcome.informed["success"]) == []
+    assert outcome.avoidable_where(~outcome.informed["success"]) == []
 
 
 def test_the_nominal_expert_fails_on_every_avoidable_fault(outcome):
-    assert outcome.faults_where(outcome.rows(FaultClass.AVOIDABLE), outcome.nominal["success"]) == []
+    assert outcome.avoidable_where(outcome.nominal["success"]) == []
 
 
 def test_the_nominal_expert_succeeds_on_clean_and_control_scenarios(outcome):
@@ -96,6 +126,8 @@ def test_the_nominal_expert_succeeds_on_clean_and_control_scenarios(outcome):
 
 def test_the_first_causal_event_names_the_family_of_the_fault(outcome):
     for i in outcome.rows(FaultClass.AVOIDABLE):
+        if bool(outcome.nominal["success"][i]):
+            continue
         fault = get_fault(outcome.scenarios[i].fault)
         kind = FAILURE_TYPES[int(outcome.nominal["failure_type"][i])]
         expected = TYPES_OF_FAMILY.get(fault.family, {fault.family})

@@ -62,9 +62,8 @@ def steps(*values: int) -> torch.Tensor:
 
 def test_a_scenario_without_parameters_is_harmless():
     state = loaded({}, {"object_mass_kg": 0.5})
-    zone = {"trigger_y_low_m": ZONE[0], "trigger_y_high_m": ZONE[1]}
     for name in HAZARD_FIELDS:
-        assert state.value[name][0].item() == pytest.approx(zone.get(name, default_of(name)))
+        assert state.value[name][0].item() == pytest.approx(default_of(name))
     assert state.value["object_mass_kg"].tolist() == [0.0, 0.5]
     assert state.latent.tolist() == [False, True]
 
@@ -108,6 +107,13 @@ def test_phase_and_step_must_both_be_met(effect: dict[str, float]):
 
 def test_a_hold_begins_without_an_object_wherever_it_is():
     assert Told(HOLD).at(1, y=0.9, height=0.0, held=False, phase="approach") == [1]
+
+
+@pytest.mark.parametrize("effect", [HOLD, {"speed_scale": 0.2}])
+def test_a_hold_or_slowness_with_a_region_waits_for_the_object_to_be_there_held_or_not(effect: dict[str, float]):
+    told = Told({**effect, "trigger_y_low_m": 0.2, "trigger_y_high_m": 0.3})
+    assert told.at(1, y=0.0) == [-1]
+    assert told.at(2, y=0.25, height=0.0, held=False, phase="approach") == [2]
 
 
 def test_an_effect_that_has_begun_does_not_begin_again_while_the_object_is_carried():
