@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from flow_rag_vla.agents.features import POSITION_SCALE_M, WORKSPACE_CENTRE_M
 from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION, VisionCheckpoint, load_vision, save_vision
-from flow_rag_vla.agents.vision.cnn import CnnEncoder, CnnEncoderCfg, normalised
+from flow_rag_vla.agents.vision.cnn import CnnEncoder, CnnEncoderCfg
+from flow_rag_vla.agents.vision.network import normalised
 from flow_rag_vla.agents.vision.projection import Projection
 from flow_rag_vla.agents.vision.sighting import HEADS
 from flow_rag_vla.agents.vision.training import (
