@@ -6,7 +6,8 @@ the object says what it is and how it lies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,6 +22,9 @@ STRIDE = 4
 
 WINDOW_JITTER_PX = 5.0
 """How far off the object the fine look is taught: as far as a coarse look may send it."""
+
+
+KIND = "cnn"
 
 
 @dataclass
@@ -88,6 +92,10 @@ class CnnEncoder(VisionNetwork):
         off = 2.0 * torch.rand(seen_at.shape, generator=rng) - 1.0
         size = seen_at.new_tensor([self.cfg.width, self.cfg.height])
         return self(image, felt, seen_at + off * 2.0 * WINDOW_JITTER_PX / size)
+
+    def description(self) -> dict[str, Any]:
+        """Kind and sizes."""
+        return {"kind": KIND, "encoder": asdict(self.cfg)}
 
     def require_size(self, rgb: torch.Tensor) -> None:
         """Nothing, if pictures are of the size that the network was made for; else raises ``ValueError``."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -79,6 +79,10 @@ class VisionNetwork(nn.Module, ABC):
 
     def require_size(self, rgb: torch.Tensor) -> None:
         """Nothing, if pictures (n, height, width, 3) are of a size to look at; else raises ``ValueError``."""
+
+    @abstractmethod
+    def description(self) -> dict[str, Any]:
+        """What the header of a checkpoint says of the network: its kind, its sizes, what it is built on; JSON-able."""
 
     def trained_state(self) -> dict[str, torch.Tensor]:
         """Weights that training changes: what a checkpoint holds."""
