@@ -111,16 +111,18 @@ class AsynchronousEncoder:
             self._under_way = None
             self._newest = (*request.future.result(), request)
 
-    def ages(self) -> dict[str, Any]:
-        """How old the results of all calls were: number of calls, median and 95th percentile; JSON-able.
+    def take_ages(self) -> dict[str, Any]:
+        """How old results were when they were used, in the calls since this was last asked; JSON-able.
 
-        ``age_ms`` is in milliseconds since the picture was handed in, ``age_calls`` in calls; None without a call.
+        Number of calls, median and 95th percentile: ``age_ms`` since the picture was handed in, ``age_calls`` in calls;
+        None without a call.
         """
-        if not self._ages:
+        taken, self._ages = self._ages, []
+        if not taken:
             return {"calls": 0, "age_ms": None, "age_calls": None}
-        seconds, calls = zip(*self._ages, strict=True)
+        seconds, calls = zip(*taken, strict=True)
         return {
-            "calls": len(self._ages),
+            "calls": len(taken),
             "age_ms": {"p50": 1000.0 * statistics.median(seconds), "p95": 1000.0 * float(np.percentile(seconds, 95))},
             "age_calls": {"p50": float(statistics.median(calls)), "p95": float(np.percentile(calls, 95))},
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flow_rag_vla.agents.file_hash import file_sha256
 from flow_rag_vla.agents.model_files import MODELS, local_folder, missing_files, verify
@@ -82,13 +82,14 @@ def _read(folder: Path) -> Dinov2Model:
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        model, report = Dinov2Model.from_pretrained(
+        loaded: Any = Dinov2Model.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{folder / WEIGHTS}: {error}") from None
     finally:
         logger.setLevel(level)
+    model, report = loaded
     # Left alone, what the file lacks would be made up at random.
     if lacking := sorted(report["missing_keys"]):
         raise ValueError(f"{folder / WEIGHTS} lacks {', '.join(lacking[:2])} of what its config.json says")

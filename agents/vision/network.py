@@ -49,6 +49,7 @@ class VisionNetwork(nn.Module, ABC):
 
         (Not part of ``__init__``: first weights are drawn in the order in which layers are made.)
         """
+        self._embedding_dim = embedding_dim
         self.embed = nn.Sequential(nn.Linear(features, embedding_dim), nn.LayerNorm(embedding_dim))
         # What the arm feels goes to the head once more, by itself and where the gripper is closed: the height of what
         # is held is the hand's.
@@ -60,7 +61,7 @@ class VisionNetwork(nn.Module, ABC):
     @property
     def embedding_dim(self) -> int:
         """Numbers in an embedding."""
-        return self.embed[0].out_features
+        return self._embedding_dim
 
     @property
     @abstractmethod
