@@ -68,11 +68,10 @@ def fetch(model: str, asked: Mapping[str, str] | None = None) -> str:
     if missing_files(model):
         commit = _download(model, folder)
     known = known_sha256(model)
-    for name, sha in verify(model).items():
-        if (asked or {}).get(name, sha) != sha:
-            raise ValueError(
-                f"{model}: {folder / name} has sha256 {sha}, the checkpoint asks for {(asked or {})[name]}"
-            )
+    found = verify(model)
+    for name, sha in (asked or {}).items():
+        if found[name] != sha:
+            raise ValueError(f"{model}: {folder / name} has sha256 {found[name]}, the checkpoint asks for {sha}")
     if known:
         return f"{model}: {len(entry.needed)} files have their recorded sha256 ({folder})"
     record(model, commit)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,23 +73,34 @@ def _cached_folder() -> Path | None:
     return Path(found[0]).parent if all(isinstance(path, str) for path in found) and isinstance(found[0], str) else None
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without transformers' bar and its pages on weights that do not fit: that is said in one line here."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
 def _read(folder: Path) -> Dinov2Model:
     # Imported late: it costs seconds.
     from safetensors import SafetensorError
     from transformers import Dinov2Model
 
-    # Its report of weights that do not fit is said in one line below.
-    logger = logging.getLogger("transformers.modeling_utils")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
     try:
-        loaded: Any = Dinov2Model.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
+        with _quietly():
+            loaded: Any = Dinov2Model.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{folder / WEIGHTS}: {error}") from None
-    finally:
-        logger.setLevel(level)
     model, report = loaded
     # Left alone, what the file lacks would be made up at random.
     if lacking := sorted(report["missing_keys"]):
