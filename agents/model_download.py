@@ -24,7 +24,7 @@ def needed_models(model: str | None, encoder: str | None, vision: str | Path | N
     Args:
         model: A model of ``MODELS``, or ``all``; None for those that the default configuration needs.
         encoder: Kind of a vision encoder that is to be trained or run.
-        vision: Vision checkpoint; a network on a frozen backbone needs just that backbone.
+        vision: Vision checkpoint, or ``default``; a network on a frozen backbone needs just that backbone.
 
     Raises:
         ValueError: the vision checkpoint is not readable.
@@ -40,7 +40,9 @@ def needed_models(model: str | None, encoder: str | None, vision: str | Path | N
 
     if encoder == dinov2.KIND:
         needed.setdefault(MODEL, {})
-    backbone = None if vision is None else needed_backbone(vision)
+    if vision is None or vision == "default":
+        return needed
+    backbone = needed_backbone(vision)
     if backbone is not None:
         needed[backbone.model] = backbone.sha256
     return needed
