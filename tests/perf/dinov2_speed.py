@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.vision.network import VisionNetwork
     from flow_rag_vla.tasks.contract import Observation
 
-ARCHITECTURE = {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6, "patch_size": 14}
-"""DINOv2-small's (22 million parameters); pretrained on pictures of 518 pixels."""
-
 
 def main() -> None:
     """Time ``look`` of DINOv2 at each size, and of the CNN."""
@@ -57,10 +54,11 @@ def main() -> None:
 
 
 def random_backbone() -> Backbone:
-    """DINOv2-small without its weights."""
+    """DINOv2-small (22 million parameters, pretrained on pictures of 518 pixels) without its weights."""
     from transformers import Dinov2Config, Dinov2Model
 
-    model = Dinov2Model(Dinov2Config(image_size=518, **ARCHITECTURE))
+    config = Dinov2Config(hidden_size=384, num_hidden_layers=12, num_attention_heads=6, patch_size=14, image_size=518)
+    model = Dinov2Model(config)
     return Backbone(model.eval().requires_grad_(False), sha256="", folder=Path())
 
 

@@ -11,7 +11,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from flow_rag_vla.agents.model_files import record
-from flow_rag_vla.agents.vision.checkpoint import VisionCheckpoint, load_vision, needed_backbone, save_vision
+from flow_rag_vla.agents.vision.checkpoint import (
+    NeededBackbone,
+    VisionCheckpoint,
+    load_vision,
+    needed_backbone,
+    save_vision,
+)
 from flow_rag_vla.agents.vision.dinov2 import DinoV2Encoder, DinoV2EncoderCfg
 from flow_rag_vla.agents.vision.dinov2_backbone import MODEL, load_dinov2
 from flow_rag_vla.agents.vision.network import GOAL, OBJECT
@@ -75,20 +81,14 @@ def training():
 def test_a_trained_head_finds_a_square_that_an_untrained_one_does_not(backbone, dots, pixels_off, training):
     red = (220, 40, 40)
     frozen = {name: value.clone() for name, value in backbone.model.state_dict().items()}
-    made = []
-
-    def new_network():
-        made.append(DinoV2Encoder(backbone, DOTS))
-        return made[-1]
-
     data = dots(256, red)
     untrained = pixels_off(DinoV2Encoder(backbone, DOTS).eval(), data)
-    net = train_vision(data, training, new_network=new_network)
+    net = train_vision(data, training, new_network=partial(DinoV2Encoder, backbone, DOTS))
     trained = pixels_off(net, data)
     # A patch is 4 pixels wide: less than half of one is more than the heat map alone can tell.
     assert trained < 2.0
     assert trained < untrained / 3
-    assert all(torch.equal(value, frozen[name]) for name, value in net.backbone.state_dict().items())
+    assert all(torch.equal(value, frozen[name]) for name, value in backbone.model.state_dict().items())
 
 
 def test_training_twice_gives_the_same_weights(backbone, dots, training):
@@ -127,8 +127,7 @@ def test_the_file_decides_and_names_its_backbone(saved, dinov2_folder, encoder, 
     monkeypatch.setenv("FLOW_RAG_VLA_MODELS", str(tmp_path / "models"))
     shutil.copytree(dinov2_folder, tmp_path / "models" / MODEL)
     assert torch.equal(load_vision(path).encoder.encode(seen), encoder.encode(seen))
-    assert needed_backbone(path).sha256 == {"model.safetensors": encoder.source.sha256}
-    assert needed_backbone(path).model == MODEL
+    assert needed_backbone(path) == NeededBackbone(MODEL, {"model.safetensors": encoder.source.sha256})
 
 
 def refusal(path, folder):
