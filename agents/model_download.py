@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.model_files import LOCK_FILE, MODELS, known_sha256, local_folder, missing_files, record, verify
+from flow_rag_vla.agents.vision.image_encoder import DINOV2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,11 +35,10 @@ def needed_models(model: str | None, encoder: str | None, vision: str | Path | N
     if encoder is None and vision is None:
         return needed
     # Imported late: torch takes a second.
-    from flow_rag_vla.agents.vision import dinov2
     from flow_rag_vla.agents.vision.checkpoint import needed_backbone
     from flow_rag_vla.agents.vision.dinov2_backbone import MODEL
 
-    if encoder == dinov2.KIND:
+    if encoder == DINOV2:
         needed.setdefault(MODEL, {})
     if vision is None or vision == "default":
         return needed

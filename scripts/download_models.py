@@ -18,12 +18,11 @@ def main(argv: list[str]) -> int:
     """Parse, fetch, print a line for each model; returns the exit code."""
     from flow_rag_vla.agents.model_download import ModelMissingError, fetch, needed_models
     from flow_rag_vla.agents.model_files import MODELS
+    from flow_rag_vla.agents.vision.image_encoder import KINDS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=("all", *MODELS), help="(default: minilm, all that the defaults need)")
-    parser.add_argument(
-        "--encoder", choices=("cnn", "dinov2"), help="also what this vision encoder needs, to be trained or run"
-    )
+    parser.add_argument("--encoder", choices=KINDS, help="also what this vision encoder needs, to be trained or run")
     parser.add_argument("--vision", help="also what this vision checkpoint was trained on, held to its sha256")
     arguments = parser.parse_args(argv)
     code = 0

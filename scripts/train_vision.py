@@ -16,8 +16,8 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, train, measure, save; returns the exit code."""
-    from flow_rag_vla.agents.vision import cnn, dinov2
-    from flow_rag_vla.agents.vision.checkpoint import KINDS
+    from flow_rag_vla.agents.vision.dinov2 import DinoV2Encoder, DinoV2EncoderCfg, patch_grid
+    from flow_rag_vla.agents.vision.image_encoder import CNN, DINOV2, KINDS
     from flow_rag_vla.agents.vision.training import VisionTrainingCfg
     from flow_rag_vla.benchmark.output_path import refuse_unwritable
 
@@ -25,14 +25,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--renders", type=Path, default=Path("outputs/renders"), help="pictures of training seeds")
     parser.add_argument("--validation", type=Path, help="pictures of development seeds, to measure the error on")
     parser.add_argument("--out", type=Path, help="(default: outputs/vision_ENCODER.safetensors)")
-    parser.add_argument("--encoder", default=cnn.KIND, choices=KINDS, help="what to train (default: cnn)")
+    parser.add_argument("--encoder", default=CNN, choices=KINDS, help="what to train (default: cnn)")
     parser.add_argument(
         "--backbone",
         type=Path,
         help="folder of DINOv2's config.json and model.safetensors, for --encoder dinov2 (default: dinov2-small in "
         "$FLOW_RAG_VLA_MODELS or ~/.cache/flow_rag_vla/models, or the hub's cache)",
     )
-    size = dinov2.DinoV2EncoderCfg()
+    size = DinoV2EncoderCfg()
     for name, pixels in (("height", size.height), ("width", size.width)):
         parser.add_argument(f"--{name}", type=int, help=f"pixels that DINOv2 sees, multiples of 14 (default: {pixels})")
     parser.add_argument("--threads", type=int, default=2, help="torch threads; part of what fixes the weights")
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
     if arguments.threads < 1:
         parser.error(f"--threads is {arguments.threads}, expected at least 1")
     for name in ("backbone", "height", "width"):
-        if getattr(arguments, name) is not None and arguments.encoder != dinov2.KIND and arguments.measure is None:
+        if getattr(arguments, name) is not None and arguments.encoder != DINOV2 and arguments.measure is None:
             parser.error(f"--{name} is for --encoder dinov2, got --encoder {arguments.encoder}")
     if arguments.height is None:
         arguments.height = size.height
@@ -82,11 +82,11 @@ def main(argv: list[str]) -> int:
         require_split(data.layout_seeds, "train")
         if len(data.rgb) < cfg.batch_size:
             raise ValueError(f"{len(data.rgb)} pictures, expected at least one batch of {cfg.batch_size}")
-        if arguments.encoder == dinov2.KIND:
+        if arguments.encoder == DINOV2:
             backbone = load_dinov2(arguments.backbone)
-            seen = dinov2.DinoV2EncoderCfg(arguments.height, arguments.width)
-            dinov2.patch_grid(backbone, seen)
-            new_network = partial(dinov2.DinoV2Encoder, backbone, seen)
+            seen = DinoV2EncoderCfg(arguments.height, arguments.width)
+            patch_grid(backbone, seen)
+            new_network = partial(DinoV2Encoder, backbone, seen)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     print(f"{len(data.rgb)} pictures of {len(data.layout_seeds)} layouts", flush=True)

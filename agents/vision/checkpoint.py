@@ -23,17 +23,15 @@ from flow_rag_vla.agents.safetensors_file import (
     require_values,
     save_with_header,
 )
-from flow_rag_vla.agents.vision import cnn, dinov2
 from flow_rag_vla.agents.vision.cnn import CnnEncoder, CnnEncoderCfg
 from flow_rag_vla.agents.vision.dinov2 import DinoV2Encoder, DinoV2EncoderCfg
 from flow_rag_vla.agents.vision.dinov2_backbone import DIMENSIONS, MODEL, WEIGHTS, load_dinov2
+from flow_rag_vla.agents.vision.image_encoder import CNN, DINOV2, KINDS
 from flow_rag_vla.agents.vision.network import VisionNetwork
 
 HEADER = "vision"
 FORMAT, FORMAT_VERSION = "flow-rag-vla-vision", 1
 _MAX_SIZE = 2048
-
-KINDS: tuple[str, ...] = (cnn.KIND, dinov2.KIND)
 
 DEFAULT_VISION = Path(__file__).resolve().parents[1] / "checkpoints" / "vision_cnn.safetensors"
 DEFAULT_VISION_SHA256 = "986de2b53d82a01ec62a81906530e10c3030909ab3e6ff850a3365d5516304b6"
@@ -95,7 +93,7 @@ def load_vision(
         if path == DEFAULT_VISION and found != DEFAULT_VISION_SHA256:
             raise HeaderError(f"sha256 is {found}, expected {DEFAULT_VISION_SHA256}")
         header, tensors = _read(path)
-        encoder = _new_dinov2(header, backbone) if _kind(header) == dinov2.KIND else _new_cnn(header)
+        encoder = _new_dinov2(header, backbone) if _kind(header) == DINOV2 else _new_cnn(header)
         expected = encoder.trained_state()
         require_names(tensors, expected)
         require_values(tensors, expected)
@@ -110,7 +108,7 @@ def needed_backbone(path: str | Path) -> NeededBackbone | None:
     path = Path(path)
     with errors_in_one_line("vision checkpoint", path, _MISSING):
         header, _ = _read(path)
-        if _kind(header) == cnn.KIND:
+        if _kind(header) == CNN:
             return None
         return NeededBackbone(MODEL, {WEIGHTS: _backbone(header)["sha256"]})
 
@@ -123,7 +121,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 def _kind(header: dict[str, Any]) -> str:
     # The first files did not say: there was one kind.
-    kind = header.get("kind", cnn.KIND)
+    kind = header.get("kind", CNN)
     if kind not in KINDS:
         raise HeaderError(f"its kind is {kind!r}; available: {', '.join(KINDS)}")
     return kind

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from flow_rag_vla.agents.encoders import EMBEDDING_DIM
+from flow_rag_vla.agents.vision.image_encoder import CNN
 from flow_rag_vla.agents.vision.network import GOAL, OBJECT, Look, VisionNetwork, cell_centres, expected_place
 from flow_rag_vla.agents.vision.proprioception import NUM_PROPRIOCEPTION
 
@@ -22,9 +23,6 @@ STRIDE = 4
 
 WINDOW_JITTER_PX = 5.0
 """How far off the object the fine look is taught: as far as a coarse look may send it."""
-
-
-KIND = "cnn"
 
 
 @dataclass
@@ -95,7 +93,7 @@ class CnnEncoder(VisionNetwork):
 
     def description(self) -> dict[str, Any]:
         """Kind and sizes."""
-        return {"kind": KIND, "encoder": asdict(self.cfg)}
+        return {"kind": CNN, "encoder": asdict(self.cfg)}
 
     def require_size(self, rgb: torch.Tensor) -> None:
         """Nothing, if pictures are of the size that the network was made for; else raises ``ValueError``."""

@@ -11,13 +11,12 @@ from torch.nn import functional
 
 from flow_rag_vla.agents.encoders import EMBEDDING_DIM
 from flow_rag_vla.agents.vision.dinov2_backbone import Backbone
+from flow_rag_vla.agents.vision.image_encoder import DINOV2
 from flow_rag_vla.agents.vision.network import GOAL, OBJECT, Look, VisionNetwork, expected_place
 from flow_rag_vla.agents.vision.proprioception import NUM_PROPRIOCEPTION
 
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, as the published preprocessor has them."""
-
-KIND = "dinov2"
 
 FROZEN = "backbone."
 """Prefix of weights that are not trained here."""
@@ -87,7 +86,7 @@ class DinoV2Encoder(VisionNetwork):
     def description(self) -> dict[str, Any]:
         """Kind, sizes, and which backbone."""
         backbone = self.source.dimensions | {"sha256": self.source.sha256}
-        return {"kind": KIND, "encoder": asdict(self.cfg), "backbone": backbone}
+        return {"kind": DINOV2, "encoder": asdict(self.cfg), "backbone": backbone}
 
     def trained_state(self) -> dict[str, torch.Tensor]:
         """All weights but the backbone's."""

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.contract import Observation
 
 
+CNN, DINOV2 = "cnn", "dinov2"
+KINDS: tuple[str, ...] = (CNN, DINOV2)
+"""What can be trained here and kept in a checkpoint."""
+
+
 class VisionEncoder(Protocol):
     """A ``StateEncoder`` that reads ``Observation.rgb``, and says what it shows."""
 
