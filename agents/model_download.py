@@ -5,17 +5,55 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.model_files import LOCK_FILE, MODELS, known_sha256, local_folder, missing_files, record, verify
+from flow_rag_vla.agents.vision.image_encoder import DINOV2
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+DEFAULT_MODELS: tuple[str, ...] = ("minilm",)
+"""All that the default configuration needs."""
 
 
 class ModelMissingError(Exception):
     """Files are missing and cannot be fetched; the message says which, and where they belong."""
 
 
-def fetch(model: str) -> str:
+def needed_models(model: str | None, encoder: str | None, vision: str | Path | None) -> dict[str, dict[str, str]]:
+    """Models that a configuration needs, each with the sha256 that it asks of some of its files.
+
+    Args:
+        model: A model of ``MODELS``, or ``all``; None for those that the default configuration needs.
+        encoder: Kind of a vision encoder that is to be trained or run.
+        vision: Vision checkpoint, or ``default``; a network on a frozen backbone needs just that backbone.
+
+    Raises:
+        ValueError: the vision checkpoint is not readable.
+    """
+    named = DEFAULT_MODELS if model is None else tuple(MODELS) if model == "all" else (model,)
+    needed: dict[str, dict[str, str]] = {name: {} for name in named}
+    if encoder is None and vision is None:
+        return needed
+    # Imported late: torch takes a second.
+    from flow_rag_vla.agents.vision.checkpoint import needed_backbone
+    from flow_rag_vla.agents.vision.dinov2_backbone import MODEL
+
+    if encoder == DINOV2:
+        needed.setdefault(MODEL, {})
+    if vision is None or vision == "default":
+        return needed
+    backbone = needed_backbone(vision)
+    if backbone is not None:
+        needed[backbone.model] = backbone.sha256
+    return needed
+
+
+def fetch(model: str, asked: Mapping[str, str] | None = None) -> str:
     """Make sure that ``model`` is here and right; returns a line on what was found.
+
+    Args:
+        model: A model of ``MODELS``.
+        asked: File to the sha256 that the configuration asks of it, beside what is known.
 
     Raises:
         KeyError: an unknown model.
@@ -32,7 +70,10 @@ def fetch(model: str) -> str:
     if missing_files(model):
         commit = _download(model, folder)
     known = known_sha256(model)
-    verify(model)
+    found = verify(model)
+    for name, sha in (asked or {}).items():
+        if found[name] != sha:
+            raise ValueError(f"{model}: {folder / name} has sha256 {found[name]}, the checkpoint asks for {sha}")
     if known:
         return f"{model}: {len(entry.needed)} files have their recorded sha256 ({folder})"
     record(model, commit)

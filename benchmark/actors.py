@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MODEL_ARMS, ArmSettings, bank_of, build_agent
 from flow_rag_vla.agents.checkpoint import PolicyCheckpoint, load_checkpoint
+from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
+from flow_rag_vla.agents.vision.asynchronous_percept import make_percept
 from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION, load_vision
-from flow_rag_vla.agents.vision.percept import VisualPercept
 from flow_rag_vla.agents.vision.sighted_agent import SightedAgent
-from flow_rag_vla.benchmark.config import AgentSettings
+from flow_rag_vla.benchmark.config import AgentSettings, BenchmarkSettings
 from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.agents.flow_rag_vla import ChunkPolicy
-    from flow_rag_vla.agents.vision.cnn import CnnEncoder
+    from flow_rag_vla.agents.vision.image_encoder import VisionEncoder
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
     from flow_rag_vla.tasks.scenario import Scenario
@@ -68,7 +70,7 @@ def default_arm_settings(checkpoint: Path, horizon: int, execute: int | None = N
     return arm_settings(AgentSettings(execute=execute), checkpoint, horizon)
 
 
-def vision_encoder(obs: str, vision: str, device: str = "cpu") -> CnnEncoder | None:
+def vision_encoder(obs: str, vision: str, device: str = "cpu") -> VisionEncoder | None:
     """The network that agents see with where ``obs`` is ``rgb``; ``default`` is the one that ships with the project.
 
     Raises:
@@ -77,6 +79,27 @@ def vision_encoder(obs: str, vision: str, device: str = "cpu") -> CnnEncoder | N
     if obs != "rgb":
         return None
     return load_vision(DEFAULT_VISION if vision == "default" else Path(vision), device).encoder
+
+
+@contextmanager
+def open_vision(
+    obs: str, vision: str, device: str = "cpu", *, asynchronous: bool = False
+) -> Iterator[VisionEncoder | None]:
+    """``vision_encoder``, in a worker thread that ends with the context if ``asynchronous``.
+
+    Errors of the worker on a picture that nobody waited for are raised at the end.
+    """
+    encoder = vision_encoder(obs, vision, device)
+    if encoder is None or not asynchronous:
+        yield encoder
+        return
+    with AsynchronousEncoder(encoder) as worker:
+        yield worker
+
+
+def eyes_of(settings: BenchmarkSettings) -> AbstractContextManager[VisionEncoder | None]:
+    """What the agents of a benchmark run see with; errors as in ``vision_encoder``."""
+    return open_vision(settings.obs, settings.vision, settings.device, asynchronous=settings.vision_async)
 
 
 def make_expert(arm: str, env: ManipulationEnv, scenarios: Sequence[Scenario]) -> ExpertAgent:
@@ -95,7 +118,7 @@ def make_policy_agent(
     *,
     remembers: bool = False,
     chunk_policy: ChunkPolicy | None = None,
-    vision: CnnEncoder | None = None,
+    vision: VisionEncoder | None = None,
 ) -> Agent:
     """``arm`` for ``env``, seeing through ``vision``; it consults ``memory`` as it is now, and writes nothing to it.
 
@@ -114,4 +137,4 @@ def make_policy_agent(
     )
     if vision is None:
         return agent
-    return SightedAgent(agent, VisualPercept(vision, env.num_envs, str(env.device)))
+    return SightedAgent(agent, make_percept(vision, env.num_envs, str(env.device)))

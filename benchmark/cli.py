@@ -40,6 +40,14 @@ def _parser() -> argparse.ArgumentParser:
     flag("--latency", help="off, seed, measured, milliseconds, or ARM=ms,... (default: off)")
     flag("--checkpoint", help="policy checkpoint (default: the one that ships with the project)")
     flag("--obs", help="state or rgb: what the agents perceive objects from (default: state)")
+    flag("--vision", help="vision checkpoint for --obs rgb: the CNN's or DINOv2's (default: the one that ships)")
+    flag(
+        "--vision_async",
+        action="store_const",
+        const="true",
+        help="look at pictures in a worker thread, so that no decision waits for them; results then depend on timing "
+        "and are not reproducible bit for bit",
+    )
     flag("--out", help="folder for run directories (default: runs)")
     flag("--resume", metavar="DIR", help="finish the run in DIR; its own settings apply")
     parser.add_argument("--quick", action="store_true", help="the same path with small numbers")

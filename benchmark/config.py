@@ -24,6 +24,8 @@ PLANNABLE_SPLITS: tuple[str, ...] = ("evaluation", "development")
 OBSERVATIONS: tuple[str, ...] = ("state", "rgb")
 """Perceived poses from the simulator, or from the camera's pictures by a vision encoder."""
 
+TIMING_MATTERS = "with vision_async, which sighting a decision uses depends on how fast the machine is"
+
 PHYSICS: tuple[str, ...] = ("auto", "newton_mujoco", "newton_mjwarp", "isaacsim_physx")
 
 
@@ -89,7 +91,10 @@ class BenchmarkSettings:
     obs: str = "state"
     """``state``, or ``rgb``: object pose, size and colour are seen by ``vision`` in the camera's pictures."""
     vision: str = "default"
-    """Vision checkpoint."""
+    """Vision checkpoint; its header says whether it is the CNN's or DINOv2's."""
+    vision_async: bool = False
+    """Look at pictures in a worker thread; decisions use the newest sighting that is done (``agents/VISION.md``).
+    Results then depend on timing and are not reproducible bit for bit."""
     out: str = "runs"
     quick: bool = False
     agent: AgentSettings = field(default_factory=AgentSettings)
@@ -168,6 +173,8 @@ def _check(settings: BenchmarkSettings) -> None:
         raise ValueError(f"unknown split {settings.split!r}; available: {', '.join(PLANNABLE_SPLITS)}")
     if settings.obs not in OBSERVATIONS:
         raise ValueError(f"unknown obs {settings.obs!r}; available: {', '.join(OBSERVATIONS)}")
+    if settings.vision_async and settings.obs != "rgb":
+        raise ValueError(f"vision_async looks at pictures, got obs={settings.obs}; expected obs=rgb")
     if settings.seed < 0:
         raise ValueError(f"seed is {settings.seed}, expected at least 0")
     _ = settings.arms

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
 from flow_rag_vla.benchmark.actors import (
     EXPERTS,
     checkpoint_path,
@@ -17,7 +18,7 @@ from flow_rag_vla.benchmark.actors import (
     load_policy,
     make_expert,
     make_policy_agent,
-    vision_encoder,
+    open_vision,
 )
 from flow_rag_vla.benchmark.config import MAX_STEPS
 from flow_rag_vla.benchmark.plan import E1, PlannedEpisode, Unit
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
     from flow_rag_vla.agents.flow_rag_vla import ChunkPolicy
+    from flow_rag_vla.agents.vision.image_encoder import VisionEncoder
     from flow_rag_vla.benchmark.records import EpisodeRecord
     from flow_rag_vla.tasks.faults.fault import Fault
     from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
@@ -68,10 +70,12 @@ class EvaluationRequest:
     obs: str = "state"
     vision: str = "default"
     """Vision checkpoint, where ``obs`` is ``rgb``."""
+    vision_async: bool = False
+    """Look at pictures in a worker thread; the result then depends on timing."""
 
 
 def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
-    """Task, n and success with its Wilson interval, as JSON-able values.
+    """Task, n and success with its Wilson interval, as JSON-able values; the age of pictures where they come late.
 
     Raises:
         ValueError: an unknown preset, checkpoint or runtime, a checkpoint for other tasks or with chunks shorter than
@@ -82,7 +86,12 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
         raise ValueError(f"arm {request.arm!r} is told the state and looks at no pictures; use --obs state")
     if request.obs == "rgb" and request.runtime != "torch":
         raise ValueError(f"runtime {request.runtime!r} was not made for --obs rgb; expected torch")
-    vision = vision_encoder(request.obs, request.vision, resolve_device(request.device))
+    device = resolve_device(request.device)
+    with open_vision(request.obs, request.vision, device, asynchronous=request.vision_async) as vision:
+        return _evaluate(request, vision, console)
+
+
+def _evaluate(request: EvaluationRequest, vision: VisionEncoder | None, console: TextIO) -> dict[str, Any]:
     fault = None if request.fault == "none" else get_fault(request.fault)
     episodes = planned_episodes(request.task, request.split, request.seed, request.num_envs, fault)
     scenarios = [episode.scenario for episode in episodes]
@@ -107,7 +116,9 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
         agent = make_policy_agent(request.arm, env, policy, settings, chunk_policy=chunks, vision=vision)
         if request.wording != "own":
             agent = RewordedAgent(agent, spoken_instead(request.task, request.wording), request.num_envs)
-    return _run(env, agent, request, episodes, console)
+    result = _run(env, agent, request, episodes, console)
+    # Only where it says something: synchronous pictures are always of their own decision.
+    return result | ({"picture_age": vision.take_ages()} if isinstance(vision, AsynchronousEncoder) else {})
 
 
 def spoken_instead(task: str, wording: str) -> tuple[str, ...]:
@@ -166,6 +177,7 @@ def _run(
         "task": get_task(request.task).name,
         "arm": request.arm,
         "obs": request.obs,
+        "vision_async": request.vision_async,
         "fault": request.fault,
         "fault_class": str(FaultClass.CLEAN if request.fault == "none" else get_fault(request.fault).fault_class),
         "wording": request.wording,

@@ -17,14 +17,14 @@ from flow_rag_vla.agents.advice import Advice
 from flow_rag_vla.agents.arms import MEMORY_ARMS, MODEL_ARMS, build_model
 from flow_rag_vla.agents.dual_pathway import RealClock
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
-from flow_rag_vla.agents.vision.percept import VisualPercept
+from flow_rag_vla.agents.vision.asynchronous_percept import make_percept
 from flow_rag_vla.benchmark.results import ArmTiming, LatencyEquivalence, Percentiles
 from flow_rag_vla.benchmark.statistics import tost_paired
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.arms import ArmSettings
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
-    from flow_rag_vla.agents.vision.cnn import CnnEncoder
+    from flow_rag_vla.agents.vision.image_encoder import VisionEncoder
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.tasks.contract import Observation
 
@@ -40,7 +40,7 @@ def probe_arms(
     settings: ArmSettings,
     observations: Sequence[Observation],
     on_step: Callable[[int], None],
-    vision: CnnEncoder | None = None,
+    vision: VisionEncoder | None = None,
 ) -> dict[str, ArmTiming]:
     """Latency of single decisions on ``observations`` (batch 1 each), one torch and one FAISS thread.
 
@@ -64,7 +64,7 @@ def probe_arms(
                 models[arm] = build_model(arm, policy, memories.get(arm), settings, clock=RealClock(threaded=parallel))
         taken: dict[str, list[float]] = {arm: [] for arm in models}
         rng = torch.Generator().manual_seed(0)
-        percept = None if vision is None else VisualPercept(vision, 1)
+        percept = None if vision is None else make_percept(vision, 1)
         for i in range(WARM_UP + REPETITIONS):
             observation = observations[i % len(observations)]
             noise = policy.flow.noise(1, rng)

@@ -19,9 +19,9 @@ from flow_rag_vla.agents.arms import (
     new_memory,
 )
 from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
-from flow_rag_vla.benchmark.actors import arm_settings, checkpoint_path, vision_encoder
+from flow_rag_vla.benchmark.actors import arm_settings, checkpoint_path, eyes_of, vision_encoder
 from flow_rag_vla.benchmark.certificate import load_certificate, uncertified
-from flow_rag_vla.benchmark.config import BenchmarkSettings
+from flow_rag_vla.benchmark.config import TIMING_MATTERS, BenchmarkSettings
 from flow_rag_vla.benchmark.errors import UsageError
 from flow_rag_vla.benchmark.latency import LatencyProfile, parse_latency
 from flow_rag_vla.benchmark.metrics import summarise
@@ -88,6 +88,8 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
             "policy_sha256": policy.sha256,
             "uncertified_faults": uncertified(plan.scenarios, load_certificate(settings.task)),
         }
+        if settings.vision_async:
+            extra["reproducible"] = f"no, not bit for bit: {TIMING_MATTERS}"
         if scenario_file is not None:
             extra["scenario_file"] = directory.keep_scenario_file(scenario_file)
         directory.start(settings, plan, argv, extra)
@@ -161,11 +163,10 @@ def _run_units(
         max_steps=settings.max_steps,
         camera=settings.obs == "rgb",
     )
-    vision = vision_encoder(settings.obs, settings.vision, settings.device)
     probe = _Probe(settings, policy, plan, directory, env)
     total = sum(len(unit.episodes) for unit in waiting)
     finished = 0
-    with Progress(total, "episodes", console) as progress:
+    with Progress(total, "episodes", console) as progress, eyes_of(settings) as vision:
         for unit in waiting:
             latency = _latency(directory, settings, unit, probe, console)
             arm_settings = _arm_settings(settings, policy, latency)
@@ -206,9 +207,11 @@ def _headline(settings: BenchmarkSettings, plan: Plan, directory: RunDirectory) 
 
 
 def _doubt(directory: RunDirectory) -> str:
-    """A line on faults that nobody has shown to be feasible and hazardous."""
-    names = directory.manifest().get("uncertified_faults")
-    return f"\nnot certified (scripts/certify_scenarios.py): {', '.join(names)}" if names else ""
+    """A line on faults that nobody has shown to be feasible and hazardous, and one on a run that hangs on timing."""
+    manifest = directory.manifest()
+    names, reproducible = manifest.get("uncertified_faults"), manifest.get("reproducible")
+    timing = f"\nreproducible: {reproducible}" if reproducible else ""
+    return timing + (f"\nnot certified (scripts/certify_scenarios.py): {', '.join(names)}" if names else "")
 
 
 def _arm_settings(settings: BenchmarkSettings, policy: PolicyCheckpoint, latency: LatencyProfile) -> ArmSettings:
@@ -246,7 +249,8 @@ class _Probe:
                 for arm in self._settings.arms
                 if arm in MEMORY_ARMS
             }
-            with Progress(WARM_UP + REPETITIONS, "timed decisions", console) as progress:
+            steps = WARM_UP + REPETITIONS
+            with Progress(steps, "timed decisions", console) as progress, eyes_of(self._settings) as vision:
                 self._timings = probe_arms(
                     self._settings.arms,
                     self._policy,
@@ -254,7 +258,7 @@ class _Probe:
                     settings,
                     self._observations(),
                     lambda done: progress.update(done, "latency probe"),
-                    vision_encoder(self._settings.obs, self._settings.vision, self._settings.device),
+                    vision,
                 )
         return self._timings
 

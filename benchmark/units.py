@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_rag_vla.agents.arms import MEMORY_ARMS, new_memory
+from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
 from flow_rag_vla.agents.vision.sighted_agent import SightedAgent
 from flow_rag_vla.benchmark.actors import make_policy_agent
 from flow_rag_vla.benchmark.expert_arm import ExpertAgent
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.agents.arms import ArmSettings
     from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
-    from flow_rag_vla.agents.vision.cnn import CnnEncoder
+    from flow_rag_vla.agents.vision.image_encoder import VisionEncoder
     from flow_rag_vla.benchmark.latency import LatencyProfile
     from flow_rag_vla.benchmark.plan import Plan, Unit
     from flow_rag_vla.benchmark.run_directory import RunDirectory
@@ -40,7 +41,7 @@ class UnitContext:
     arm_settings: ArmSettings
     latency: LatencyProfile
     """Decision latency in simulated time."""
-    vision: CnnEncoder | None = None
+    vision: VisionEncoder | None = None
     """What agents see with; None gives them the perceived poses."""
 
 
@@ -89,7 +90,10 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
         waves.append(wave)
     elapsed = time.perf_counter() - started
     entries = _merge(context, unit, memory, waves, folder / "memory" / MEMORY_FILE)
-    context.directory.finish(unit, _measured(elapsed, steps, unit, agent, entries, memory))
+    measured = _measured(elapsed, steps, unit, agent, entries, memory)
+    if isinstance(context.vision, AsynchronousEncoder):
+        measured["picture_age"] = context.vision.take_ages()
+    context.directory.finish(unit, measured)
 
 
 def _agent(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Agent:

@@ -24,7 +24,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--arm", default="flow_only", choices=("flow_only", "expert", "nominal_expert"))
     parser.add_argument("--fault", default="none", help="a fault of tasks/README.md, at its default severity")
     parser.add_argument("--obs", default="state", choices=("state", "rgb"), help="what objects are perceived from")
-    parser.add_argument("--vision", default="default", help="vision checkpoint, for --obs rgb")
+    parser.add_argument("--vision", default="default", help="vision checkpoint for --obs rgb: the CNN's or DINOv2's")
+    parser.add_argument(
+        "--vision_async",
+        action="store_true",
+        help="look at pictures in a worker thread, so that no decision waits for them; results then depend on timing "
+        "and are not reproducible bit for bit",
+    )
     parser.add_argument(
         "--wording",
         default="own",
@@ -48,6 +54,8 @@ def main(argv: list[str]) -> int:
             parser.error(f"--{name} is {value}, expected at least 1")
     if arguments.runtime != "torch" and arguments.arm != "flow_only":
         parser.error(f"--runtime {arguments.runtime} runs the policy of flow_only, got --arm {arguments.arm}")
+    if arguments.vision_async and arguments.obs != "rgb":
+        parser.error(f"--vision_async looks at pictures, got --obs {arguments.obs}; expected --obs rgb")
     if arguments.split == "evaluation" and arguments.fault != "none":
         parser.error("evaluation layouts with faults are the benchmark's; use --split development")
 
@@ -79,6 +87,7 @@ def main(argv: list[str]) -> int:
                     runtime=arguments.runtime,
                     obs=arguments.obs,
                     vision=arguments.vision,
+                    vision_async=arguments.vision_async,
                 )
                 results.append(evaluate(request, console))
                 console.write(json.dumps(results[-1], sort_keys=True) + "\n")

@@ -1,6 +1,7 @@
-"""Train the small CNN that finds the object in the camera's picture.
+"""Train what finds the object in the camera's picture: the small CNN, or a head on a frozen DINOv2.
 
 ./isaaclab.sh -p scripts/train_vision.py --renders outputs/renders --out outputs/vision_cnn.safetensors
+./isaaclab.sh -p scripts/train_vision.py --encoder dinov2 --renders outputs/renders
 """
 
 from __future__ import annotations
@@ -9,18 +10,31 @@ import argparse
 import sys
 import time
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 
 
 def main(argv: list[str]) -> int:
     """Parse, train, measure, save; returns the exit code."""
+    from flow_rag_vla.agents.vision.dinov2 import DinoV2Encoder, DinoV2EncoderCfg, patch_grid
+    from flow_rag_vla.agents.vision.image_encoder import CNN, DINOV2, KINDS
     from flow_rag_vla.agents.vision.training import VisionTrainingCfg
     from flow_rag_vla.benchmark.output_path import refuse_unwritable
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--renders", type=Path, default=Path("outputs/renders"), help="pictures of training seeds")
     parser.add_argument("--validation", type=Path, help="pictures of development seeds, to measure the error on")
-    parser.add_argument("--out", type=Path, default=Path("outputs/vision_cnn.safetensors"))
+    parser.add_argument("--out", type=Path, help="(default: outputs/vision_ENCODER.safetensors)")
+    parser.add_argument("--encoder", default=CNN, choices=KINDS, help="what to train (default: cnn)")
+    parser.add_argument(
+        "--backbone",
+        type=Path,
+        help="folder of DINOv2's config.json and model.safetensors, for --encoder dinov2 (default: dinov2-small in "
+        "$FLOW_RAG_VLA_MODELS or ~/.cache/flow_rag_vla/models, or the hub's cache)",
+    )
+    size = DinoV2EncoderCfg()
+    for name, pixels in (("height", size.height), ("width", size.width)):
+        parser.add_argument(f"--{name}", type=int, help=f"pixels that DINOv2 sees, multiples of 14 (default: {pixels})")
     parser.add_argument("--threads", type=int, default=2, help="torch threads; part of what fixes the weights")
     parser.add_argument("--measure", type=Path, help="measure this checkpoint on --validation instead of training")
     defaults = VisionTrainingCfg()
@@ -30,6 +44,15 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if arguments.threads < 1:
         parser.error(f"--threads is {arguments.threads}, expected at least 1")
+    for name in ("backbone", "height", "width"):
+        if getattr(arguments, name) is not None and arguments.encoder != DINOV2 and arguments.measure is None:
+            parser.error(f"--{name} is for --encoder dinov2, got --encoder {arguments.encoder}")
+    if arguments.height is None:
+        arguments.height = size.height
+    if arguments.width is None:
+        arguments.width = size.width
+    if arguments.out is None:
+        arguments.out = Path(f"outputs/vision_{arguments.encoder}.safetensors")
     if arguments.measure is None:
         refuse_unwritable(parser, out=arguments.out)
 
@@ -37,13 +60,14 @@ def main(argv: list[str]) -> int:
 
     from flow_rag_vla.agents.vision.accuracy import accuracy
     from flow_rag_vla.agents.vision.checkpoint import VisionCheckpoint, load_vision, save_vision
+    from flow_rag_vla.agents.vision.dinov2_backbone import load_dinov2
     from flow_rag_vla.agents.vision.training import load_pictures, num_steps, train_vision
     from flow_rag_vla.benchmark.progress import Progress
     from flow_rag_vla.benchmark.seeds import require_split
 
     torch.set_num_threads(arguments.threads)
     cfg = VisionTrainingCfg(**{item.name: getattr(arguments, item.name) for item in fields(VisionTrainingCfg)})
-    validation = None
+    validation = new_network = None
     try:
         if arguments.validation is not None:
             validation = load_pictures(arguments.validation)
@@ -51,19 +75,24 @@ def main(argv: list[str]) -> int:
         if arguments.measure is not None:
             if validation is None:
                 raise ValueError("--measure needs --validation")
-            net = load_vision(arguments.measure).encoder
+            net = load_vision(arguments.measure, backbone=arguments.backbone).encoder
             print(*accuracy(net, validation), sep="\n")
             return 0
         data = load_pictures(arguments.renders)
         require_split(data.layout_seeds, "train")
         if len(data.rgb) < cfg.batch_size:
             raise ValueError(f"{len(data.rgb)} pictures, expected at least one batch of {cfg.batch_size}")
+        if arguments.encoder == DINOV2:
+            backbone = load_dinov2(arguments.backbone)
+            seen = DinoV2EncoderCfg(arguments.height, arguments.width)
+            patch_grid(backbone, seen)
+            new_network = partial(DinoV2Encoder, backbone, seen)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     print(f"{len(data.rgb)} pictures of {len(data.layout_seeds)} layouts", flush=True)
     start = time.monotonic()
     with Progress(num_steps(len(data.rgb), cfg), "steps") as progress:
-        net = train_vision(data, cfg, lambda i, loss: progress.update(i, f"loss {loss:.3f}"))
+        net = train_vision(data, cfg, lambda i, loss: progress.update(i, f"loss {loss:.3f}"), new_network)
     seconds = time.monotonic() - start
     training = {"pictures": len(data.rgb), "layouts": len(data.layout_seeds), "threads": arguments.threads}
     sha = save_vision(arguments.out, VisionCheckpoint(net, {**training, **asdict(cfg)}))

@@ -7,13 +7,13 @@ import math
 import torch
 
 from flow_rag_vla.agents.features import POSITION_SCALE_M, SIZE_SCALE_M
-from flow_rag_vla.agents.vision.cnn import CnnEncoder, normalised
+from flow_rag_vla.agents.vision.network import VisionNetwork, normalised
 from flow_rag_vla.agents.vision.proprioception import CLOSED
 from flow_rag_vla.agents.vision.sighting import HEADS
 from flow_rag_vla.agents.vision.training import LABELS, LabelledPictures
 
 
-def accuracy(net: CnnEncoder, data: LabelledPictures) -> list[str]:
+def accuracy(net: VisionNetwork, data: LabelledPictures) -> list[str]:
     """Lines of a table: absolute errors on the pictures of ``data``, for open and closed grippers.
 
     Pictures of displaced cameras are a third group: there the network is to be wrong by the displacement, and errors

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -14,34 +17,39 @@ if TYPE_CHECKING:
     import torch
 
     from flow_rag_vla.agents.vision.image_encoder import VisionEncoder
+    from flow_rag_vla.agents.vision.sighting import Sighting
     from flow_rag_vla.tasks.contract import Observation
 
 
 @dataclass(frozen=True)
-class AgedEmbedding:
-    """A result and how old the picture is that it was made from."""
+class AgedSighting:
+    """A result, what it was made of, and how old that is."""
 
+    sighting: Sighting
     embedding: torch.Tensor
     """(num_envs, embedding_dim)."""
+    observation: Observation
+    """The one that was looked at: its pictures, and where the arm was when they were taken."""
     age_s: float
     """Seconds since the observation was handed in."""
     age_calls: int
-    """Calls of ``encode`` since then; 0 if it is this call's own."""
+    """Calls since then; 0 if it is this call's own."""
 
 
 @dataclass(frozen=True)
 class _Request:
-    future: Future[torch.Tensor]
+    future: Future[tuple[Sighting, torch.Tensor]]
+    observation: Observation
     asked_s: float
     asked_call: int
 
 
 class AsynchronousEncoder:
-    """Runs ``encoder`` in one worker thread.
+    """Runs ``encoder`` in one worker thread; a ``VisionEncoder`` itself.
 
-    At most one picture is being encoded.  Whenever the worker is free, the next call hands it the newest observation;
+    At most one observation is being looked at.  Whenever the worker is free, the next call hands it the newest one;
     those that come while it is busy are passed over.  Results arrive in the order of their pictures, so the last one is
-    the newest.
+    the newest.  Which result a call gets depends on how fast the machine is at that moment: runs are not reproducible.
     """
 
     def __init__(self, encoder: VisionEncoder, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,8 +57,9 @@ class AsynchronousEncoder:
         self._encoder, self._clock = encoder, clock
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vision")
         self._under_way: _Request | None = None
-        self._newest: tuple[torch.Tensor, _Request] | None = None
+        self._newest: tuple[Sighting, torch.Tensor, _Request] | None = None
         self._calls = 0
+        self._ages: list[tuple[float, int]] = []
 
     @property
     def embedding_dim(self) -> int:
@@ -61,11 +70,16 @@ class AsynchronousEncoder:
         """The newest finished embeddings (num_envs, embedding_dim); raises what the encoder raised."""
         return self.latest(observation).embedding
 
-    def latest(self, observation: Observation) -> AgedEmbedding:
-        """The newest finished embeddings and their age; waits only while there are none yet.
+    def look(self, observation: Observation) -> tuple[Sighting, torch.Tensor]:
+        """The newest finished sighting and embeddings (num_envs, embedding_dim); raises what the encoder raised."""
+        newest = self.latest(observation)
+        return newest.sighting, newest.embedding
+
+    def latest(self, observation: Observation) -> AgedSighting:
+        """The newest finished result and its age; waits only while there is none yet.
 
         Args:
-            observation: Encoded next, if the worker is free.
+            observation: Looked at next, if the worker is free.
 
         Raises:
             ValueError: no pictures, or another number of environments than before ``reset``.
@@ -74,35 +88,58 @@ class AsynchronousEncoder:
         self._collect()
         if self._under_way is None:
             # A copy: the simulator reuses its buffers while the worker reads.
-            future = self._worker.submit(self._encoder.encode, observation.clone())
-            self._under_way = _Request(future, self._clock(), self._calls)
+            shown = observation.clone()
+            future = self._worker.submit(self._encoder.look, shown)
+            self._under_way = _Request(future, shown, self._clock(), self._calls)
         if self._newest is None:
             wait([self._under_way.future])
             self._collect()
         if self._newest is None:
             raise RuntimeError("the worker has finished and left no result")
-        embedding, request = self._newest
+        sighting, embedding, request = self._newest
         if len(embedding) != observation.num_envs:
             raise ValueError(
                 f"{observation.num_envs} environments, the last result is of {len(embedding)}; reset first"
             )
-        return AgedEmbedding(embedding, self._clock() - request.asked_s, self._calls - request.asked_call)
+        age = (self._clock() - request.asked_s, self._calls - request.asked_call)
+        self._ages.append(age)
+        return AgedSighting(sighting, embedding, request.observation, *age)
 
     def _collect(self) -> None:
         request = self._under_way
         if request is not None and request.future.done():
             self._under_way = None
-            self._newest = (request.future.result(), request)
+            self._newest = (*request.future.result(), request)
+
+    def take_ages(self) -> dict[str, Any]:
+        """How old results were when they were used, in the calls since this was last asked; JSON-able.
+
+        Number of calls, median and 95th percentile: ``age_ms`` since the picture was handed in, ``age_calls`` in calls;
+        None without a call.
+        """
+        taken, self._ages = self._ages, []
+        if not taken:
+            return {"calls": 0, "age_ms": None, "age_calls": None}
+        seconds, calls = zip(*taken, strict=True)
+        return {
+            "calls": len(taken),
+            "age_ms": {"p50": 1000.0 * statistics.median(seconds), "p95": 1000.0 * float(np.percentile(seconds, 95))},
+            "age_calls": {"p50": float(statistics.median(calls)), "p95": float(np.percentile(calls, 95))},
+        }
 
     def reset(self) -> None:
-        """Forget what was seen: the next call waits for its own picture."""
-        if self._under_way is not None:
-            self._under_way.future.exception()
-        self._under_way = self._newest = None
+        """Forget what was seen, the picture under way too: the next call waits for its own picture.
+
+        Raises what the encoder raised on the picture under way.
+        """
+        request, self._under_way, self._newest = self._under_way, None, None
+        if request is not None:
+            request.future.result()
 
     def close(self) -> None:
-        """Wait for the picture under way and end the thread."""
+        """Wait for the picture under way and end the thread; raises what the encoder raised on that picture."""
         self._worker.shutdown(wait=True)
+        self.reset()
 
     def __enter__(self) -> Self:
         """The encoder itself."""
@@ -111,5 +148,8 @@ class AsynchronousEncoder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
-        self.close()
+        """Close; an error that is on its way is not hidden by one of the worker's."""
+        if kind is None:
+            self.close()
+        else:
+            self._worker.shutdown(wait=True)

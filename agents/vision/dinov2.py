@@ -1,105 +1,108 @@
-"""DINOv2 (Oquab et al. 2023) as a vision encoder, from a local folder or the hub's cache, never from the network."""
+"""DINOv2 (Oquab et al. 2023) as a vision encoder: a frozen backbone, and a small trained part that localises."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from flow_rag_vla.agents.encoders import EMBEDDING_DIM
-from flow_rag_vla.agents.model_files import MODELS, local_folder, missing_files, verify
-from flow_rag_vla.agents.vision.image_encoder import pictures
-from flow_rag_vla.agents.vision.proprioception import NUM_PROPRIOCEPTION, proprioception
-
-if TYPE_CHECKING:
-    from transformers import Dinov2Model
-
-    from flow_rag_vla.tasks.contract import Observation
-
-MODEL = "dinov2-small"
+from flow_rag_vla.agents.vision.dinov2_backbone import Backbone
+from flow_rag_vla.agents.vision.image_encoder import DINOV2
+from flow_rag_vla.agents.vision.network import GOAL, OBJECT, Look, VisionNetwork, expected_place
+from flow_rag_vla.agents.vision.proprioception import NUM_PROPRIOCEPTION
 
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, as the published preprocessor has them."""
 
-DEFAULT_SIDE_PX = 98
-"""Pictures are resized to this square: 7 x 7 patches of 14 pixels, all that a CPU affords."""
+FROZEN = "backbone."
+"""Prefix of weights that are not trained here."""
 
 
-def load_dinov2(source: str | Path | None = None) -> Dinov2Model:
-    """The backbone, in evaluation mode, from a folder with ``config.json`` and ``model.safetensors``.
+@dataclass
+class DinoV2EncoderCfg:
+    """Size of the pictures that the backbone sees: camera pictures are resized to it.
 
-    Args:
-        source: A folder; by default the project's model folder, and where that holds none the hub's local cache.
+    The default keeps the camera's 16 : 10.  It makes 10 x 16 patches of 14 pixels, each 8 camera pixels wide, about
+    5 cm on the table: as wide as the objects.
+    """
+
+    height: int = 140
+    width: int = 224
+    embedding_dim: int = EMBEDDING_DIM
+
+
+def patch_grid(backbone: Backbone, cfg: DinoV2EncoderCfg) -> tuple[int, int]:
+    """Rows and columns of patches that ``backbone`` makes of a picture.
 
     Raises:
-        ValueError: one line: no weights here, and which files belong into which folder; or files in the project's
-            folder that are not those whose sha256 was recorded when they were fetched.
+        ValueError: height or width is no multiple of the patches' edge.
     """
-    if source is None and not missing_files(MODEL):
-        verify(MODEL)
-    # Imported late: it costs seconds.
-    from transformers import Dinov2Model
-
-    entry = MODELS[MODEL]
-    folder = Path(source) if source is not None else local_folder(MODEL)
-    places = [str(folder)] if source is not None else [str(folder), entry.repo]
-    problem = ""
-    for place in places:
-        if place == str(folder) and not folder.is_dir():
-            continue
-        try:
-            model = Dinov2Model.from_pretrained(place, local_files_only=True, use_safetensors=True)
-        except (OSError, ValueError) as error:
-            problem = f" ({str(error).strip().splitlines()[0]})" if place == str(folder) else ""
-            continue
-        return model.eval().requires_grad_(False)
-    files = " and ".join(entry.needed)
-    raise ValueError(
-        f"no DINOv2 weights here{problem}: put {files} of https://huggingface.co/{entry.repo} into {folder}, "
-        f"or run scripts/download_models.py --model {MODEL} where there is a network"
-    )
+    patch = backbone.dimensions["patch_size"]
+    for name, pixels in (("height", cfg.height), ("width", cfg.width)):
+        if pixels < patch or pixels % patch:
+            raise ValueError(f"{name} is {pixels}, expected a multiple of the patch size {patch}")
+    return cfg.height // patch, cfg.width // patch
 
 
-class DinoV2Encoder(nn.Module):
-    """Class token of a frozen DINOv2 and proprioception, projected to a state embedding.
+class DinoV2Encoder(VisionNetwork):
+    """A heat map over the patches of a frozen DINOv2 finds the object; class token and attended patch describe it.
 
-    The projection is all there is to train.  It starts from ``seed``: without the backbone's weights nobody here could
-    train it.
+    A class token alone says what is there, and hardly where.  One linear layer on every patch token makes the heat
+    maps of object and goal; their spatial softmax gives places, and the object's also weighs the patch tokens to one
+    attended token.  Class token, attended token, both places and proprioception become the embedding; the head says by
+    how much of a patch the object is off its place.
     """
 
-    def __init__(self, backbone: Dinov2Model, side_px: int = DEFAULT_SIDE_PX, seed: int = 0) -> None:
-        """Look through ``backbone`` at pictures of ``side_px``.
+    def __init__(self, backbone: Backbone, cfg: DinoV2EncoderCfg | None = None) -> None:
+        """Look through ``backbone``; all other weights are new.
 
         Raises:
-            ValueError: ``side_px`` is no multiple of the patches' edge.
+            ValueError: height or width is no multiple of the patches' edge.
         """
         super().__init__()
-        patch = int(backbone.config.patch_size)  # pyright: ignore[reportArgumentType] (a pair in no DINOv2)
-        if side_px < patch or side_px % patch:
-            raise ValueError(f"side_px is {side_px}, expected a multiple of the patch size {patch}")
-        self.backbone, self.side_px = backbone, side_px
-        width = backbone.config.hidden_size + NUM_PROPRIOCEPTION
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.projection = nn.Sequential(nn.Linear(width, EMBEDDING_DIM), nn.LayerNorm(EMBEDDING_DIM))
+        self.cfg = cfg if cfg is not None else DinoV2EncoderCfg()
+        self.source = backbone
+        self.rows, self.columns = patch_grid(backbone, self.cfg)
+        width = backbone.dimensions["hidden_size"]
+        self.backbone = backbone.model
+        self.localiser = nn.Linear(width, 2)
+        self._join(2 * width + 4 + NUM_PROPRIOCEPTION, self.cfg.embedding_dim)
 
     @property
-    def embedding_dim(self) -> int:
-        """Numbers in an embedding."""
-        return EMBEDDING_DIM
+    def reach(self) -> tuple[float, float]:
+        """One patch."""
+        return 2.0 / self.columns, 2.0 / self.rows
 
-    def forward(self, rgb: torch.Tensor, felt: torch.Tensor) -> torch.Tensor:
-        """State embeddings (n, 512) of pictures (n, height, width, 3), uint8, and proprioception (n, k)."""
-        image = rgb.permute(0, 3, 1, 2).float() / 255.0
-        image = functional.interpolate(image, (self.side_px, self.side_px), mode="bilinear", antialias=True)
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of what is trained; the backbone always evaluates."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def description(self) -> dict[str, Any]:
+        """Kind, sizes, and which backbone."""
+        backbone = self.source.dimensions | {"sha256": self.source.sha256}
+        return {"kind": DINOV2, "encoder": asdict(self.cfg), "backbone": backbone}
+
+    def trained_state(self) -> dict[str, torch.Tensor]:
+        """All weights but the backbone's."""
+        return {name: value for name, value in self.state_dict().items() if not name.startswith(FROZEN)}
+
+    def forward(self, image: torch.Tensor, felt: torch.Tensor) -> Look:
+        """Look at pictures (n, 3, height, width) of any size, -0.5 to 0.5, with what the arm feels (n, k)."""
+        size = (self.cfg.height, self.cfg.width)
+        image = functional.interpolate(image + 0.5, size, mode="bilinear", antialias=True)
         mean, std = (image.new_tensor(values).reshape(1, 3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
-        token = self.backbone(pixel_values=(image - mean) / std).pooler_output
-        return self.projection(torch.cat([token, felt], dim=1))
-
-    @torch.no_grad()
-    def encode(self, observation: Observation) -> torch.Tensor:
-        """State embeddings (num_envs, 512), without gradient; raises ``ValueError`` without pictures."""
-        return self(pictures(observation), proprioception(observation))
+        with torch.no_grad():
+            tokens = self.backbone(pixel_values=(image - mean) / std).last_hidden_state
+        whole, patches = tokens[:, 0], tokens[:, 1:]
+        heat = self.localiser(patches).transpose(1, 2).unflatten(2, (self.rows, self.columns))
+        attention = torch.softmax(heat[:, OBJECT].flatten(1), dim=1)
+        attended = (attention.unsqueeze(1) @ patches)[:, 0]
+        centre = expected_place(heat[:, OBJECT])
+        joined = torch.cat([whole, attended, centre, expected_place(heat[:, GOAL]), felt], dim=1)
+        return Look(self.embed(joined), heat, centre, felt)

@@ -16,7 +16,7 @@ from flow_rag_vla.agents.features import held, rotation_matrix
 from flow_rag_vla.agents.vision.sighting import Sighting, quat_of, yaw_rad
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.vision.cnn import CnnEncoder
+    from flow_rag_vla.agents.vision.image_encoder import VisionEncoder
     from flow_rag_vla.tasks.contract import Observation
 
 MOVED_M = 0.02
@@ -41,7 +41,7 @@ FINGER_AXIS = 1
 class VisualPercept:
     """What ``num_envs`` robots believe of their objects."""
 
-    def __init__(self, encoder: CnnEncoder, num_envs: int, device: str = "cpu") -> None:
+    def __init__(self, encoder: VisionEncoder, num_envs: int, device: str = "cpu") -> None:
         """Look through ``encoder``."""
         self._encoder = encoder
         self._num_envs, self._device = num_envs, device
@@ -63,7 +63,7 @@ class VisualPercept:
     def look(self, observation: Observation) -> Observation:
         """Take in the pictures of ``observation``; returns it with what is now believed of the object."""
         seen, _ = self._encoder.look(observation)
-        self._take_in(seen, observation)
+        self._take_in(seen, observation, self._pos)
         return self.follow(observation)
 
     def follow(self, observation: Observation) -> Observation:
@@ -78,7 +78,7 @@ class VisualPercept:
         own_yaw = yaw_rad(self._yaw_4, self._yaw_2, self._size)
         self._yaw_in_hand = torch.where(grasped, own_yaw - hand_yaw, self._yaw_in_hand)
         self._held = holds
-        carried = observation.ee_pos_b + _out_of_hand(observation, self._in_hand)
+        carried = observation.ee_pos_b + out_of_hand(observation, self._in_hand)
         self._pos = torch.where(holds.unsqueeze(1), carried, self._pos)
         yaw = torch.where(holds, self._yaw_in_hand + hand_yaw, own_yaw)
         for factor, belief in ((4.0, self._yaw_4), (2.0, self._yaw_2)):
@@ -93,27 +93,44 @@ class VisualPercept:
             rgb=None,
         )
 
-    def _take_in(self, seen: Sighting, observation: Observation) -> None:
+    def _take_in(
+        self, seen: Sighting, observation: Observation, believed: torch.Tensor, current: torch.Tensor | None = None
+    ) -> None:
+        """Learn from one sighting.
+
+        Args:
+            seen: What the pictures show.
+            observation: Of when they were taken.
+            believed: (num_envs, 3) where the object was believed to be then.
+            current: (num_envs,) bool where pictures still say where the object is; by default everywhere.
+        """
         spread = seen.object_spread_m.mean(dim=1, keepdim=True)
         weight = spread**-2
         self._size = _blend(self._size, self._sureness, seen.object_size_m, weight)
         self._rgb = _blend(self._rgb, self._sureness, seen.object_rgb, weight)
         self._sureness = self._sureness + weight
-        away = (seen.object_pos_b - self._pos).norm(dim=1, keepdim=True)
+        away = (seen.object_pos_b - believed).norm(dim=1, keepdim=True)
         moved = (away > MOVED_M) & (away > MOVED_SPREADS * spread)
         in_hand = self._held.unsqueeze(1) & ((away < LEFT_HAND_M) | ~moved)
         offset = _into_hand(observation, seen.object_pos_b - observation.ee_pos_b)
         gain = torch.where(in_hand, IN_HAND_GAIN, 1.0)
-        self._in_hand = torch.where(
+        learnt_in_hand = torch.where(
             self._held.unsqueeze(1), self._in_hand + gain * (offset - self._in_hand), self._in_hand
         )
         past = torch.where(moved | (self._weight == 0), 0.0, self._weight.clamp(max=MAX_WEIGHT))
-        self._pos = _blend(self._pos, past, seen.object_pos_b, weight)
-        self._yaw_4 = _blend(self._yaw_4, past, seen.yaw_4, weight)
-        self._yaw_2 = _blend(self._yaw_2, past, seen.yaw_2, weight)
         long = self._size[:, :1] > 1.5 * self._size[:, 1:2]
-        self._pitch = torch.where(long, _blend(self._pitch, past, seen.pitch, weight), 0.0)
-        self._weight = past + weight
+        learnt = (
+            learnt_in_hand,
+            _blend(self._pos, past, seen.object_pos_b, weight),
+            _blend(self._yaw_4, past, seen.yaw_4, weight),
+            _blend(self._yaw_2, past, seen.yaw_2, weight),
+            torch.where(long, _blend(self._pitch, past, seen.pitch, weight), 0.0),
+            past + weight,
+        )
+        if current is not None:
+            known = (self._in_hand, self._pos, self._yaw_4, self._yaw_2, self._pitch, self._weight)
+            learnt = tuple(torch.where(current.unsqueeze(1), new, old) for new, old in zip(learnt, known, strict=True))
+        self._in_hand, self._pos, self._yaw_4, self._yaw_2, self._pitch, self._weight = learnt
 
 
 def _blend(old: torch.Tensor, old_weight: torch.Tensor, new: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -129,5 +146,6 @@ def _into_hand(observation: Observation, vector_b: torch.Tensor) -> torch.Tensor
     return (rotation_matrix(observation.ee_quat_b).transpose(1, 2) @ vector_b.unsqueeze(2))[:, :, 0]
 
 
-def _out_of_hand(observation: Observation, vector: torch.Tensor) -> torch.Tensor:
+def out_of_hand(observation: Observation, vector: torch.Tensor) -> torch.Tensor:
+    """``vector`` (num_envs, 3) of the hand's frame in the robot's."""
     return (rotation_matrix(observation.ee_quat_b) @ vector.unsqueeze(2))[:, :, 0]

@@ -1,4 +1,4 @@
-"""Trains the small CNN on labelled pictures of the simulator."""
+"""Trains vision networks on labelled pictures of the simulator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from flow_rag_vla.agents.features import (
     observation_from_fields,
     rotation_matrix,
 )
-from flow_rag_vla.agents.vision.cnn import GOAL, OBJECT, CnnEncoder, CnnEncoderCfg, normalised
+from flow_rag_vla.agents.vision.cnn import CnnEncoder, CnnEncoderCfg
+from flow_rag_vla.agents.vision.network import GOAL, OBJECT, VisionNetwork, normalised
 from flow_rag_vla.agents.vision.projection import Projection
 from flow_rag_vla.agents.vision.proprioception import proprioception
 from flow_rag_vla.agents.vision.sighting import HEADS, log_spread
@@ -40,7 +41,6 @@ NOISE_PATTERNS = 8
 
 BETA = 0.5
 
-WINDOW_JITTER_PX = 5.0
 HEAT_WEIGHT, PICTURE_WEIGHT, HEIGHT_WEIGHT = 0.3, 20.0, 5.0
 
 
@@ -223,14 +223,19 @@ def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[torch.Tens
 
 
 def train_vision(
-    data: LabelledPictures, cfg: VisionTrainingCfg, on_step: Callable[[int, float], None] | None = None
-) -> CnnEncoder:
+    data: LabelledPictures,
+    cfg: VisionTrainingCfg,
+    on_step: Callable[[int, float], None] | None = None,
+    new_network: Callable[[], VisionNetwork] | None = None,
+) -> VisionNetwork:
     """A network trained on ``data``, in evaluation mode.
 
     Args:
         data: Pictures of training seeds.
         cfg: Settings; with the same thread count they fix the weights.
         on_step: Called with the number of steps done and a running mean of the loss.
+        new_network: Makes the network to train, its first weights drawn from torch's global stream; by default the
+            small CNN for pictures of this size.  Weights that need no gradient stay as they are.
 
     Raises:
         ValueError: fewer pictures than one batch.
@@ -241,9 +246,10 @@ def train_vision(
     generator = torch.Generator().manual_seed(cfg.seed)
     with torch.random.fork_rng():
         torch.manual_seed(cfg.seed)  # layers draw their first weights from the global stream
-        net = CnnEncoder(CnnEncoderCfg(height=data.rgb.shape[1], width=data.rgb.shape[2], channels=cfg.channels))
+        net = _new_cnn(data, cfg) if new_network is None else new_network()
     net.to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue] (torch's stubs lack it)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=cfg.learning_rate, weight_decay=cfg.weight_decay)
+    weights = [weight for weight in net.parameters() if weight.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=cfg.learning_rate, weight_decay=cfg.weight_decay)
     steps = num_steps(len(data.rgb), cfg)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, cfg.learning_rate, total_steps=steps, pct_start=min(0.3, cfg.warm_up / steps), cycle_momentum=False
@@ -255,7 +261,7 @@ def train_vision(
             loss = _loss(net, image, data.felt[rows], data.labels[rows], generator)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+            torch.nn.utils.clip_grad_norm_(weights, 5.0)
             optimiser.step()
             schedule.step()
             done += 1
@@ -265,14 +271,16 @@ def train_vision(
     return net.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)  # pyright: ignore[reportCallIssue]
 
 
+def _new_cnn(data: LabelledPictures, cfg: VisionTrainingCfg) -> CnnEncoder:
+    height, width = data.rgb.shape[1:3]
+    return CnnEncoder(CnnEncoderCfg(height=height, width=width, channels=cfg.channels))
+
+
 def _loss(
-    net: CnnEncoder, image: torch.Tensor, felt: torch.Tensor, labels: torch.Tensor, rng: torch.Generator
+    net: VisionNetwork, image: torch.Tensor, felt: torch.Tensor, labels: torch.Tensor, rng: torch.Generator
 ) -> torch.Tensor:
-    """The fine look is taught around where the object is, give or take: where a coarse look may have sent it."""
     at, goal_at = seen_at(labels, net.projection)
-    off = 2.0 * torch.rand(at.shape, generator=rng) - 1.0
-    size = at.new_tensor([net.cfg.width, net.cfg.height])
-    look = net(image, felt, at + off * 2.0 * WINDOW_JITTER_PX / size)
+    look = net.look_in_training(image, felt, at, rng)
     outputs = net.outputs(look)
     centre = labels.new_tensor(WORKSPACE_CENTRE_M)
     said_at = net.projection.to_picture(centre + POSITION_SCALE_M * outputs[:, :3])

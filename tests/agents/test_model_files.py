@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,45 @@ def test_the_script_tells_missing_from_wrong_by_its_exit_code(folder, capsys):
     assert run("--model", "dinov2-small") == 0
     (folder / "config.json").write_text("[]")
     assert run("--model", "all") == 2
+
+
+@pytest.fixture
+def head(tmp_path, save_tiny_dinov2):
+    """A vision checkpoint, and the folder of the backbone that it was trained on."""
+    from flow_rag_vla.agents.vision.checkpoint import VisionCheckpoint, save_vision
+    from flow_rag_vla.agents.vision.dinov2 import DinoV2Encoder, DinoV2EncoderCfg
+    from flow_rag_vla.agents.vision.dinov2_backbone import load_dinov2
+
+    backbone = save_tiny_dinov2(tmp_path / "trained-on")
+    path = tmp_path / "vision.safetensors"
+    save_vision(path, VisionCheckpoint(DinoV2Encoder(load_dinov2(backbone), DinoV2EncoderCfg(28, 42))))
+    return path, backbone
+
+
+def test_a_configuration_names_what_it_needs(folder, capsys):
+    assert run("--encoder", "cnn") == run("--vision", "default") == 0
+    assert "dinov2" not in capsys.readouterr().out
+    assert run("--encoder", "dinov2") == 3
+    captured = capsys.readouterr()
+    assert "minilm: 5 files" in captured.out
+    assert str(folder) in captured.err
+
+
+def test_a_vision_checkpoint_needs_the_backbone_that_it_was_trained_on(folder, head, capsys):
+    path, backbone = head
+    assert run("--vision", str(path)) == 3
+    fill(folder)
+    assert run("--vision", str(path)) == 2
+    assert "model.safetensors has sha256 " in capsys.readouterr().err
+    assert not (folder / LOCK_FILE).exists()
+    shutil.rmtree(folder)
+    shutil.copytree(backbone, folder)
+    assert run("--vision", str(path)) == 0
+    assert "trusted at first use" in capsys.readouterr().out
+
+
+def test_an_unreadable_vision_checkpoint_is_bad_usage(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run("--vision", str(tmp_path / "none"))
+    assert stop.value.code == 2
+    assert "no such file" in capsys.readouterr().err.splitlines()[-1]

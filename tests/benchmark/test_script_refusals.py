@@ -130,6 +130,17 @@ def test_an_evaluation_executes_no_more_than_a_chunk_and_says_so_before_it_build
     assert line.endswith("execute is 17, expected at most the policy's horizon of 16")
 
 
+def test_pictures_come_late_only_where_there_are_some(capsys):
+    line = refused(capsys, "evaluate.py", "--vision_async")
+    assert line.endswith("--vision_async looks at pictures, got --obs state; expected --obs rgb")
+
+
+@pytest.mark.parametrize("flag", ["--backbone", "--height", "--width"])
+def test_what_only_dinov2_has_is_refused_for_the_cnn(capsys, flag):
+    line = refused(capsys, "train_vision.py", flag, 28)
+    assert line.endswith(f"{flag} is for --encoder dinov2, got --encoder cnn")
+
+
 @pytest.mark.parametrize("flag", ["--renders", "--validation"])
 def test_damaged_pictures_are_named_before_training(capsys, tmp_path, flag):
     (tmp_path / "a.safetensors").write_bytes(b"cut short")

@@ -54,6 +54,7 @@ def test_flow_only_always_runs_first():
         ("physics=bullet", "unknown physics 'bullet'; available: .*newton_mujoco"),
         ("detector=oracles", "unknown detector 'oracles'; available: rules, learned"),
         ("obs=lidar", "unknown obs .lidar.; available: state, rgb"),
+        ("vision_async=true", "vision_async looks at pictures, got obs=state; expected obs=rgb"),
         ("num_envs=0", "num_envs is 0, expected at least 1"),
         ("num_env=5", "num_env"),
         ("num_envs=many", "many"),
