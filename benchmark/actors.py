@@ -70,6 +70,11 @@ def default_arm_settings(checkpoint: Path, horizon: int, execute: int | None = N
     return arm_settings(AgentSettings(execute=execute), checkpoint, horizon)
 
 
+def vision_path(vision: str) -> Path:
+    """The file that ``vision`` names; ``default`` is the one that ships with the project."""
+    return DEFAULT_VISION if vision == "default" else Path(vision)
+
+
 def vision_encoder(obs: str, vision: str, device: str = "cpu") -> VisionEncoder | None:
     """The network that agents see with where ``obs`` is ``rgb``; ``default`` is the one that ships with the project.
 
@@ -78,7 +83,7 @@ def vision_encoder(obs: str, vision: str, device: str = "cpu") -> VisionEncoder 
     """
     if obs != "rgb":
         return None
-    return load_vision(DEFAULT_VISION if vision == "default" else Path(vision), device).encoder
+    return load_vision(vision_path(vision), device).encoder
 
 
 @contextmanager

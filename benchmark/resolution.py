@@ -13,7 +13,9 @@ import torch
 from flow_rag_vla.agents.arms import bank_of
 from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
 from flow_rag_vla.agents.demonstration_bank import DemonstrationBank
-from flow_rag_vla.benchmark.actors import checkpoint_path, load_policy
+from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
+from flow_rag_vla.agents.vision.checkpoint import load_vision
+from flow_rag_vla.benchmark.actors import checkpoint_path, load_policy, vision_path
 from flow_rag_vla.benchmark.config import BenchmarkSettings
 from flow_rag_vla.benchmark.errors import UsageError
 from flow_rag_vla.benchmark.plan import Plan, make_plan, plan_scenarios
@@ -94,6 +96,20 @@ def policy_of(settings: BenchmarkSettings) -> PolicyCheckpoint:
         if bank.horizon != policy.flow.horizon:
             raise UsageError(f"{bank_of(path)} has chunks of {bank.horizon} actions, {path} of {policy.flow.horizon}")
     return policy
+
+
+def weights_sha256(settings: BenchmarkSettings, policy: PolicyCheckpoint) -> dict[str, str]:
+    """The hash of every trained network that decides in the run, for its manifest.
+
+    Raises:
+        ValueError: a checkpoint is not readable.
+    """
+    hashes = {"policy_sha256": policy.sha256}
+    if settings.obs == "rgb":
+        hashes["vision_sha256"] = load_vision(vision_path(settings.vision)).sha256
+    if settings.detector == "learned":
+        hashes["detector_sha256"] = load_detector(DEFAULT_DETECTOR).sha256
+    return hashes
 
 
 def with_policys_own(settings: BenchmarkSettings, policy: PolicyCheckpoint) -> BenchmarkSettings:

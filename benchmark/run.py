@@ -19,7 +19,7 @@ from flow_rag_vla.agents.arms import (
     new_memory,
 )
 from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
-from flow_rag_vla.benchmark.actors import arm_settings, checkpoint_path, eyes_of, vision_encoder
+from flow_rag_vla.benchmark.actors import arm_settings, checkpoint_path, eyes_of
 from flow_rag_vla.benchmark.certificate import load_certificate, uncertified
 from flow_rag_vla.benchmark.config import TIMING_MATTERS, BenchmarkSettings
 from flow_rag_vla.benchmark.errors import UsageError
@@ -34,6 +34,7 @@ from flow_rag_vla.benchmark.resolution import (
     policy_of,
     resolve_settings,
     scenario_file_of,
+    weights_sha256,
     with_policys_own,
 )
 from flow_rag_vla.benchmark.results import ArmTiming, Timing
@@ -76,7 +77,7 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
     settings = resolve_settings(settings)
     policy = policy_of(settings)
     settings = with_policys_own(settings, policy)
-    vision_encoder(settings.obs, settings.vision)
+    weights = weights_sha256(settings, policy)
     scenario_file = scenario_file_of(settings)
     plan = plan_run(settings, scenario_file)
     parse_latency(settings.latency, settings.arms, {})
@@ -85,7 +86,7 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
     try:
         extra: dict[str, object] = {
             "physics": settings.physics,
-            "policy_sha256": policy.sha256,
+            **weights,
             "uncertified_faults": uncertified(plan.scenarios, load_certificate(settings.task)),
         }
         if settings.vision_async:
@@ -108,8 +109,10 @@ def resume_benchmark(path: str, reporter: Reporter) -> bool:
     directory = RunDirectory.open(path)
     settings = directory.settings()
     policy = policy_of(settings)
-    if policy.sha256 != directory.manifest()["policy_sha256"]:
-        raise UsageError(f"--resume {path!r}: the run was started with another policy checkpoint")
+    manifest = directory.manifest()
+    for name, sha in weights_sha256(settings, policy).items():
+        if manifest.get(name) != sha:
+            raise UsageError(f"--resume {path!r}: the run was started with another {name.removesuffix('_sha256')}")
     plan = plan_run(settings, scenario_file_of(settings))
     directory.check_plan(plan)
     return _run(directory, settings, plan, policy, reporter)

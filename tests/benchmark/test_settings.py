@@ -9,14 +9,17 @@ import pytest
 
 from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT
 from flow_rag_vla.agents.checkpoint import load_checkpoint
+from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR
+from flow_rag_vla.agents.file_hash import file_sha256
 from flow_rag_vla.agents.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
+from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION
 from flow_rag_vla.benchmark.actors import default_arm_settings
 from flow_rag_vla.benchmark.cli import main
 from flow_rag_vla.benchmark.config import compose_settings
 from flow_rag_vla.benchmark.errors import UsageError
 from flow_rag_vla.benchmark.latency import parse_latency
-from flow_rag_vla.benchmark.resolution import with_policys_own
+from flow_rag_vla.benchmark.resolution import weights_sha256, with_policys_own
 
 
 def test_overrides_reach_nested_settings():
@@ -36,6 +39,19 @@ def test_steps_and_chunk_are_the_policys_own_unless_given():
     assert default_arm_settings(DEFAULT_CHECKPOINT, 16).execute == 8
     with pytest.raises(ValueError, match="execute is 5, expected at most the policy's horizon of 4"):
         with_policys_own(compose_settings(["agent.execute=5"]), policy)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "files"),
+    [
+        ([], {"policy_sha256": DEFAULT_CHECKPOINT}),
+        (["obs=rgb"], {"policy_sha256": DEFAULT_CHECKPOINT, "vision_sha256": DEFAULT_VISION}),
+        (["detector=learned"], {"policy_sha256": DEFAULT_CHECKPOINT, "detector_sha256": DEFAULT_DETECTOR}),
+    ],
+)
+def test_a_runs_record_names_every_network_that_decides(overrides, files):
+    hashes = weights_sha256(compose_settings(overrides), load_checkpoint(DEFAULT_CHECKPOINT))
+    assert hashes == {name: file_sha256(path) for name, path in files.items()}
 
 
 def test_the_rules_notice_failures_unless_told_otherwise():
