@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ def compile_policy(module: PolicyModule, batch: int) -> tuple[ChunkFunction, str
     # Imported late, as by torch itself: the compiler's front end takes seconds to load.
     from torch._dynamo.exc import BackendCompilerFailed
 
+    # Its search for CUDA warns on machines that have none, where none is needed.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     compiled = torch.compile(module, dynamic=False)
     try:
         compiled(*module.random_inputs(batch, torch.Generator().manual_seed(0)))
