@@ -102,7 +102,7 @@ def open_vision(
         yield worker
 
 
-def eyes_of(settings: BenchmarkSettings) -> AbstractContextManager[VisionEncoder | None]:
+def open_run_vision(settings: BenchmarkSettings) -> AbstractContextManager[VisionEncoder | None]:
     """What the agents of a benchmark run see with; errors as in ``vision_encoder``."""
     return open_vision(settings.obs, settings.vision, settings.device, asynchronous=settings.vision_async)
 

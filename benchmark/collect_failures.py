@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.agents.checkpoint import load_checkpoint
-from flow_rag_vla.benchmark.actors import EXPERTS, checkpoint_path, default_arm_settings, make_policy_agent
+from flow_rag_vla.benchmark.actors import EXPERTS, checkpoint_path, default_arm_settings, load_policy, make_policy_agent
 from flow_rag_vla.benchmark.config import MAX_STEPS
 from flow_rag_vla.benchmark.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.failure_plan import failure_scenarios, planned
@@ -18,6 +17,7 @@ from flow_rag_vla.benchmark.progress import Progress
 from flow_rag_vla.benchmark.provenance import code_state
 from flow_rag_vla.benchmark.seeds import SPLITS
 from flow_rag_vla.tasks.make import make_fleet, resolve_device
+from flow_rag_vla.tasks.registry import get_task
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -45,13 +45,14 @@ def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> 
     """Record and write to ``out``; returns the valid episodes.
 
     Raises:
-        ValueError: an unknown task, split, preset or checkpoint, or a block out of range.
+        ValueError: an unknown split, preset or checkpoint, one for other tasks, or a block out of range.
         KeyError: an unknown task.
     """
     scenarios = failure_scenarios(request.task, request.split, request.seed, request.num_episodes)
     policy = None
     if request.actor not in EXPERTS:
-        policy = load_checkpoint(checkpoint_path(request.checkpoint), resolve_device(request.device))
+        task = get_task(request.task).name
+        policy = load_policy(request.checkpoint, task, resolve_device(request.device))
     env = make_fleet(
         request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS
     )

@@ -120,10 +120,12 @@ def detector_report(
         values["chunk_policy"] = {name: _json(measure(v, chunked.test, seed)) for name, v in found.items()}
         verdicts.update({name: (v, chunked.test.failed, chunked.test.failure_step) for name, v in found.items()})
     if held_out:
+        if "cfg" not in checkpoint.training:
+            raise ValueError("the detector does not say how it was trained; held-out detectors need its cfg")
         cfg = DetectorTrainingCfg(**checkpoint.training["cfg"])
-        tasks = held_out_tasks(data, cfg, alpha, say)
+        tasks = held_out_tasks(data, cfg, alpha, seed, say)
         values["held_out_task"] = {name: _json(result) for name, result in tasks.items()}
-        faults = held_out_faults(data, cfg, alpha, say)
+        faults = held_out_faults(data, cfg, alpha, seed, say)
         values["held_out_faults"] = {name: _json(result) for name, result in faults.items()}
     values["ms_per_call"] = {
         "batch_1_one_thread": milliseconds_per_call(checkpoint.scorer, 1, 1),

@@ -118,7 +118,7 @@ class HeldOutFaults:
     """Random network distillation, the novelty score, alone."""
 
 
-def held_out_tasks(data: Data, cfg: DetectorTrainingCfg, alpha: float, say: Announce) -> dict[str, HeldOut]:
+def held_out_tasks(data: Data, cfg: DetectorTrainingCfg, alpha: float, seed: int, say: Announce) -> dict[str, HeldOut]:
     """Task to the metrics of a detector that never saw it."""
     results = {}
     for task in sorted(set(data.test.tasks)):
@@ -131,8 +131,8 @@ def held_out_tasks(data: Data, cfg: DetectorTrainingCfg, alpha: float, say: Anno
             return scorer_scores(scorer, part)
 
         results[task] = HeldOut(
-            measure(calibrated(score, seen.calibrate, unseen.test, alpha), unseen.test),
-            measure(calibrated(score, unseen.calibrate, unseen.test, alpha), unseen.test),
+            measure(calibrated(score, seen.calibrate, unseen.test, alpha), unseen.test, seed),
+            measure(calibrated(score, unseen.calibrate, unseen.test, alpha), unseen.test, seed),
         )
     return results
 
@@ -146,7 +146,9 @@ def fault_groups(faults: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return {name: group for name, group in groups.items() if group}
 
 
-def held_out_faults(data: Data, cfg: DetectorTrainingCfg, alpha: float, say: Announce) -> dict[str, HeldOutFaults]:
+def held_out_faults(
+    data: Data, cfg: DetectorTrainingCfg, alpha: float, seed: int, say: Announce
+) -> dict[str, HeldOutFaults]:
     """Group to the metrics of a detector that met none of its faults.
 
     It is tested on the failures of the group's faults and on all successes without them; episodes with these faults
@@ -161,5 +163,5 @@ def held_out_faults(data: Data, cfg: DetectorTrainingCfg, alpha: float, say: Ann
         scorer = fit_scorer(part.fit, cfg)
         whole = calibrated(lambda s, scorer=scorer: scorer_scores(scorer, s), part.calibrate, part.test, alpha)
         verdicts = {"learned": whole, **parts_alone(scorer, part, alpha)}
-        results[name] = HeldOutFaults(group, **{kind: measure(v, part.test) for kind, v in verdicts.items()})
+        results[name] = HeldOutFaults(group, **{kind: measure(v, part.test, seed) for kind, v in verdicts.items()})
     return results

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
+from flow_rag_vla.agents.safetensors_file import (
+    HeaderError,
+    errors_in_one_line,
+    read_with_header,
+    save_with_header,
+)
+
+HEADER = "failures"
 FORMAT = "flow-rag-vla-failures"
+_HEADER_FIELDS = {"origin", "faults", "tasks"}
+_STRANGE = "not a file that scripts/collect_failures.py wrote"
 
 _ROWS = ("before", "after", "action", "phase", "chunk", "step", "episode")
 _NAMES = ("faults", "tasks")
@@ -97,9 +104,7 @@ class FailureSet:
         """Write to ``path`` whole; ``origin`` says which command, code and policy made it."""
         tensors = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _NAMES}
         header = {"format": FORMAT, "origin": origin, "faults": self.faults, "tasks": self.tasks}
-        partial = path.with_name(path.name + ".partial")
-        save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata={"failures": json.dumps(header)})
-        partial.replace(path)
+        save_with_header(path, HEADER, header, tensors)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -111,7 +116,7 @@ class FailureSet:
         header, tensors = _read(path)
         names = {f.name for f in dataclasses.fields(cls)} - set(_NAMES)
         if set(tensors) != names:
-            raise ValueError(_STRANGE.format(path))
+            raise ValueError(f"failures {path}: {_STRANGE}")
         return cls(**tensors, faults=tuple(header["faults"]), tasks=tuple(header["tasks"]))
 
 
@@ -120,17 +125,9 @@ def read_origin(path: Path) -> dict[str, Any]:
     return _read(path)[0]["origin"]
 
 
-_STRANGE = "failures {}: not a file that scripts/collect_failures.py wrote"
-
-
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("failures", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (OSError, SafetensorError) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else f"not readable ({error})"
-        raise ValueError(f"failures {path}: {reason}".replace("\n", " ")) from None
-    if header.get("format") != FORMAT:
-        raise ValueError(_STRANGE.format(path))
+    with errors_in_one_line("failures", path):
+        header, tensors = read_with_header(path, HEADER)
+        if not isinstance(header, dict) or header.get("format") != FORMAT or not set(header) >= _HEADER_FIELDS:
+            raise HeaderError(_STRANGE)
     return header, tensors

@@ -17,7 +17,7 @@ from flow_rag_vla.agents.advice import Advice
 from flow_rag_vla.agents.arms import MEMORY_ARMS, MODEL_ARMS, build_model
 from flow_rag_vla.agents.dual_pathway import RealClock
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
-from flow_rag_vla.agents.vision.asynchronous_percept import make_percept
+from flow_rag_vla.agents.vision.percept import VisualPercept
 from flow_rag_vla.benchmark.results import ArmTiming, LatencyEquivalence, Percentiles
 from flow_rag_vla.benchmark.statistics import tost_paired
 
@@ -64,7 +64,7 @@ def probe_arms(
                 models[arm] = build_model(arm, policy, memories.get(arm), settings, clock=RealClock(threaded=parallel))
         taken: dict[str, list[float]] = {arm: [] for arm in models}
         rng = torch.Generator().manual_seed(0)
-        percept = None if vision is None else make_percept(vision, 1)
+        percept = None if vision is None else VisualPercept(vision, 1, str(observations[0].object_pos_b.device))
         for i in range(WARM_UP + REPETITIONS):
             observation = observations[i % len(observations)]
             noise = policy.flow.noise(1, rng)

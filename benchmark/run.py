@@ -19,7 +19,7 @@ from flow_rag_vla.agents.arms import (
     new_memory,
 )
 from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
-from flow_rag_vla.benchmark.actors import arm_settings, checkpoint_path, eyes_of
+from flow_rag_vla.benchmark.actors import arm_settings, checkpoint_path, open_run_vision, vision_encoder
 from flow_rag_vla.benchmark.certificate import load_certificate, uncertified
 from flow_rag_vla.benchmark.config import TIMING_MATTERS, BenchmarkSettings
 from flow_rag_vla.benchmark.errors import UsageError
@@ -28,7 +28,9 @@ from flow_rag_vla.benchmark.metrics import summarise
 from flow_rag_vla.benchmark.plan import Plan, Unit
 from flow_rag_vla.benchmark.probe import REPETITIONS, WARM_UP, probe_arms
 from flow_rag_vla.benchmark.progress import Progress
-from flow_rag_vla.benchmark.resolution import (
+from flow_rag_vla.benchmark.results import ArmTiming, Timing
+from flow_rag_vla.benchmark.run_directory import RunDirectory
+from flow_rag_vla.benchmark.run_plan import (
     CPU_SCALE,
     plan_run,
     policy_of,
@@ -37,8 +39,6 @@ from flow_rag_vla.benchmark.resolution import (
     weights_sha256,
     with_policys_own,
 )
-from flow_rag_vla.benchmark.results import ArmTiming, Timing
-from flow_rag_vla.benchmark.run_directory import RunDirectory
 from flow_rag_vla.benchmark.storage import read_json_object, write_episodes_parquet, write_json_atomic
 from flow_rag_vla.benchmark.units import MEMORY_FILE, UnitContext, run_unit
 from flow_rag_vla.tasks.make import make_fleet
@@ -111,7 +111,7 @@ def resume_benchmark(path: str, reporter: Reporter) -> bool:
     policy = policy_of(settings)
     manifest = directory.manifest()
     for name, sha in weights_sha256(settings, policy).items():
-        if manifest.get(name) != sha:
+        if manifest.get(name, sha) != sha:
             raise UsageError(f"--resume {path!r}: the run was started with another {name.removesuffix('_sha256')}")
     plan = plan_run(settings, scenario_file_of(settings))
     directory.check_plan(plan)
@@ -169,7 +169,7 @@ def _run_units(
     probe = _Probe(settings, policy, plan, directory, env)
     total = sum(len(unit.episodes) for unit in waiting)
     finished = 0
-    with Progress(total, "episodes", console) as progress, eyes_of(settings) as vision:
+    with Progress(total, "episodes", console) as progress, open_run_vision(settings) as vision:
         for unit in waiting:
             latency = _latency(directory, settings, unit, probe, console)
             arm_settings = _arm_settings(settings, policy, latency)
@@ -253,7 +253,9 @@ class _Probe:
                 if arm in MEMORY_ARMS
             }
             steps = WARM_UP + REPETITIONS
-            with Progress(steps, "timed decisions", console) as progress, eyes_of(self._settings) as vision:
+            # In step, also where the run's pictures come late: arms that take turns would else wait for each other's.
+            vision = vision_encoder(self._settings.obs, self._settings.vision, self._settings.device)
+            with Progress(steps, "timed decisions", console) as progress:
                 self._timings = probe_arms(
                     self._settings.arms,
                     self._policy,

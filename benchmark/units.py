@@ -93,6 +93,8 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
     measured = _measured(elapsed, steps, unit, agent, entries, memory)
     if isinstance(context.vision, AsynchronousEncoder):
         measured["picture_age"] = context.vision.take_ages()
+        # A picture still under way is nobody's any more, and would take time from what is timed next.
+        context.vision.reset()
     context.directory.finish(unit, measured)
 
 

@@ -29,8 +29,9 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if not 0.0 < arguments.alpha < 1.0:
         parser.error(f"--alpha is {arguments.alpha}, expected a number between 0 and 1")
-    if arguments.threads < 1:
-        parser.error(f"--threads is {arguments.threads}, expected at least 1")
+    for name in ("threads", "iterations", "novelty_iterations", "batch_size", "hidden_dim"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name} is {getattr(arguments, name)}, expected at least 1")
     refuse_unwritable(parser, out=arguments.out)
 
     import torch

@@ -42,8 +42,11 @@ def main(argv: list[str]) -> int:
         default = getattr(defaults, item.name)
         parser.add_argument(f"--{item.name}", default=default, type=type(default))
     arguments = parser.parse_args(argv)
-    if arguments.threads < 1:
-        parser.error(f"--threads is {arguments.threads}, expected at least 1")
+    for name in ("threads", "epochs", "batch_size", "channels"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name} is {getattr(arguments, name)}, expected at least 1")
+    if arguments.encoder == DINOV2 and arguments.channels != VisionTrainingCfg.channels:
+        parser.error("--channels is for --encoder cnn, got --encoder dinov2")
     for name in ("backbone", "height", "width"):
         if getattr(arguments, name) is not None and arguments.encoder != DINOV2 and arguments.measure is None:
             parser.error(f"--{name} is for --encoder dinov2, got --encoder {arguments.encoder}")
@@ -63,6 +66,7 @@ def main(argv: list[str]) -> int:
     from flow_rag_vla.agents.vision.dinov2_backbone import load_dinov2
     from flow_rag_vla.agents.vision.training import load_pictures, num_steps, train_vision
     from flow_rag_vla.benchmark.progress import Progress
+    from flow_rag_vla.benchmark.provenance import code_state
     from flow_rag_vla.benchmark.seeds import require_split
 
     torch.set_num_threads(arguments.threads)
@@ -94,7 +98,13 @@ def main(argv: list[str]) -> int:
     with Progress(num_steps(len(data.rgb), cfg), "steps") as progress:
         net = train_vision(data, cfg, lambda i, loss: progress.update(i, f"loss {loss:.3f}"), new_network)
     seconds = time.monotonic() - start
-    training = {"pictures": len(data.rgb), "layouts": len(data.layout_seeds), "threads": arguments.threads}
+    training = {
+        "command": "scripts/train_vision.py " + " ".join(argv),
+        "code": code_state(),
+        "pictures": len(data.rgb),
+        "layouts": len(data.layout_seeds),
+        "threads": arguments.threads,
+    }
     sha = save_vision(arguments.out, VisionCheckpoint(net, {**training, **asdict(cfg)}))
     print(f"trained in {seconds:.0f} s\n{arguments.out} sha256 {sha}")
     if validation is not None:

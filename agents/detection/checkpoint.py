@@ -116,6 +116,9 @@ def _build(header: dict[str, Any], tensors: dict[str, torch.Tensor], sha256: str
     for network, prefix in ((classifier, CLASSIFIER), (novelty, NOVELTY)):
         network.load_state_dict(part[prefix], assign=True)
         network.eval().requires_grad_(False)
+    for name, value in part[LIMITS].items():
+        if bool((value == -torch.inf).any()):
+            raise HeaderError(f"limits.{name} holds a limit that everything exceeds")
     if not bool((part[LIMITS]["scales"] > 0).all()):
         raise HeaderError("limits.scales holds values that are not positive")
     scorer = FailureScorer(classifier, novelty)

@@ -19,6 +19,7 @@ class DetectorTrainingCfg:
 
     hidden_dim: int = 256
     iterations: int = 1200
+    """Of the classifier, as are all sizes and rates that follow; the novelty's are those of its module."""
     novelty_iterations: int = 3000
     batch_size: int = 256
     learning_rate: float = 1.0e-3
@@ -79,11 +80,11 @@ def train_novelty(
     """Distillation on the rows of successful episodes.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there is at most one.
     """
     inputs = torch.cat([rows.after, rows.action], dim=1).float()[rows.succeeded]
-    if len(inputs) == 0:
-        raise ValueError("training needs windows of successful episodes, got none")
+    if len(inputs) < 2:
+        raise ValueError(f"training needs windows of successful episodes, got {len(inputs)}")
     network = RandomNetworkDistillation(inputs.shape[1], seed=cfg.seed)
     rng = torch.Generator().manual_seed(cfg.seed)
     network.fit(inputs, rng, cfg.novelty_iterations, on_iteration=on_iteration)

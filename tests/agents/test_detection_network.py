@@ -143,7 +143,7 @@ def test_one_training_makes_both_networks_and_counts_on():
 def test_distillation_needs_successes():
     rows = separable()
     failures = dataclasses.replace(rows, succeeded=torch.zeros_like(rows.succeeded))
-    with pytest.raises(ValueError, match="windows of successful episodes, got none"):
+    with pytest.raises(ValueError, match="windows of successful episodes, got 0"):
         train_scorer(failures, DetectorTrainingCfg(hidden_dim=8, iterations=1))
 
 

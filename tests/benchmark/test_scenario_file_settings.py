@@ -11,8 +11,8 @@ import flow_rag_vla.tasks
 from flow_rag_vla.benchmark import cli
 from flow_rag_vla.benchmark.config import compose_settings
 from flow_rag_vla.benchmark.errors import UsageError
-from flow_rag_vla.benchmark.resolution import plan_run, resolve_settings
 from flow_rag_vla.benchmark.run_directory import RunDirectory
+from flow_rag_vla.benchmark.run_plan import plan_run, resolve_settings
 from flow_rag_vla.tasks.scenario_file import read_scenario_file, site_seed
 
 EXAMPLE = Path(flow_rag_vla.tasks.__file__).parent / "examples" / "warehouse.yaml"

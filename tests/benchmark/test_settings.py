@@ -19,7 +19,7 @@ from flow_rag_vla.benchmark.cli import main
 from flow_rag_vla.benchmark.config import compose_settings
 from flow_rag_vla.benchmark.errors import UsageError
 from flow_rag_vla.benchmark.latency import parse_latency
-from flow_rag_vla.benchmark.resolution import weights_sha256, with_policys_own
+from flow_rag_vla.benchmark.run_plan import weights_sha256, with_policys_own
 
 
 def test_overrides_reach_nested_settings():

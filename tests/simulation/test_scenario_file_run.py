@@ -10,8 +10,8 @@ import pytest
 import flow_rag_vla.tasks
 from flow_rag_vla.benchmark import run
 from flow_rag_vla.benchmark.config import compose_settings
-from flow_rag_vla.benchmark.resolution import plan_run, scenario_file_of
 from flow_rag_vla.benchmark.run_directory import RunDirectory
+from flow_rag_vla.benchmark.run_plan import plan_run, scenario_file_of
 
 pytestmark = pytest.mark.sim
 

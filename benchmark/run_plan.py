@@ -14,6 +14,7 @@ from flow_rag_vla.agents.arms import bank_of
 from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
 from flow_rag_vla.agents.demonstration_bank import DemonstrationBank
 from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
+from flow_rag_vla.agents.file_hash import file_sha256
 from flow_rag_vla.agents.vision.checkpoint import load_vision
 from flow_rag_vla.benchmark.actors import checkpoint_path, load_policy, vision_path
 from flow_rag_vla.benchmark.config import BenchmarkSettings
@@ -99,7 +100,7 @@ def policy_of(settings: BenchmarkSettings) -> PolicyCheckpoint:
 
 
 def weights_sha256(settings: BenchmarkSettings, policy: PolicyCheckpoint) -> dict[str, str]:
-    """The hash of every trained network that decides in the run, for its manifest.
+    """The hash of every checkpoint and bank that decides in the run, for its manifest.
 
     Raises:
         ValueError: a checkpoint is not readable.
@@ -109,6 +110,8 @@ def weights_sha256(settings: BenchmarkSettings, policy: PolicyCheckpoint) -> dic
         hashes["vision_sha256"] = load_vision(vision_path(settings.vision)).sha256
     if settings.detector == "learned":
         hashes["detector_sha256"] = load_detector(DEFAULT_DETECTOR).sha256
+    if "rag_only" in settings.arms:
+        hashes["bank_sha256"] = file_sha256(bank_of(checkpoint_path(settings.checkpoint)))
     return hashes
 
 
