@@ -1,13 +1,18 @@
-"""The detector that ships with the project: it loads, and knows a plain drop from a plain carry."""
+"""The detector that ships with the project: it loads, belongs to the policy, and its classifier knows a plain drop.
+
+That it notices and names failures in the simulator: ``tests/simulation/test_failure_recording.py``.
+"""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT
 from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
 from flow_rag_vla.agents.detection.monitor import LearnedDetector
 from flow_rag_vla.agents.detection.window import SCORE_EVERY
+from flow_rag_vla.agents.file_hash import file_sha256
 from flow_rag_vla.tasks.contract import PHASES
 
 
@@ -32,13 +37,20 @@ def carried(carry, observe, steps=48):
 
 
 def probability(checkpoint, observations):
+    """Of a failure at the end, as the classifier has it: to the novelty score, hand-made motions are all odd."""
     watched = LearnedDetector(checkpoint, 1, max_steps=260)
     for o in observations:
         watched.update(o)
     return float(watched.probability)
 
 
-def test_a_drop_is_noticed(checkpoint, carry, observe):
+def test_it_was_made_of_what_the_shipped_policy_did(checkpoint):
+    recorded = checkpoint.training["recorded"]
+    assert {origin["policy_sha256"] for origin in recorded} == {file_sha256(DEFAULT_CHECKPOINT)}
+    assert {origin["split"] for origin in recorded} == {"train"}
+
+
+def test_a_drop_makes_a_failure_likely(checkpoint, carry, observe):
     carrying = carried(carry, observe)
     before = probability(checkpoint, carrying)
     hand = {"ee_pos_b": [0.5, 0.05, 0.145], "previous_action": [0.0] * 6 + [-0.25], "gripper_width_m": [0.0]}

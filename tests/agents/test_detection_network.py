@@ -217,6 +217,8 @@ def test_limits_that_are_no_sound_numbers_are_refused(saved):
     tensors = load_file(path)
     save_file(tensors | {"limits.offset": torch.tensor(math.nan)}, path, metadata=metadata)
     refused(path, "limits.offset holds values that are not finite")
+    save_file(tensors | {"limits.offset": torch.tensor(-math.inf)}, path, metadata=metadata)
+    refused(path, "limits.offset holds a limit that everything exceeds")
     save_file(tensors | {"limits.scales": torch.tensor([1.0, 0.0])}, path, metadata=metadata)
     refused(path, "limits.scales holds values that are not positive")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from flow_rag_vla.agents.detection.conformal import AlarmLimits
 from flow_rag_vla.benchmark.detector_fit import (
@@ -158,8 +160,13 @@ def test_a_set_survives_saving_and_only_its_split_may_play_its_role(episodes, tm
 def test_a_foreign_or_cut_file_gives_one_line(episodes, tmp_path):
     path = tmp_path / "a_fit.safetensors"
     episodes.save(path, {})
+    whole = load_file(path)
+    for header in ("no JSON", json.dumps({"format": "flow-rag-vla-failures"}), json.dumps({"format": "other"})):
+        save_file(whole, path, metadata={"failures": header})
+        with pytest.raises(ValueError, match=r"a_fit\.safetensors: (its header is not JSON|not a file that)"):
+            FailureSet.load(path)
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(ValueError, match="not readable") as error:
+    with pytest.raises(ValueError, match="not a readable safetensors file") as error:
         FailureSet.load(path)
     assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="no such file"):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
 from flow_rag_vla.benchmark.output_path import refuse_unwritable, refuse_unwritable_folder
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -31,6 +32,36 @@ def refused(capsys, script, *arguments):
 @pytest.mark.parametrize("script", ["train_detector.py", "evaluate_detector.py", "train_vision.py"])
 def test_no_threads_are_too_few(capsys, script):
     assert refused(capsys, script, "--threads", 0).endswith("--threads is 0, expected at least 1")
+
+
+@pytest.mark.parametrize(
+    ("script", "flag"),
+    [
+        ("train_detector.py", "--iterations"),
+        ("train_detector.py", "--novelty_iterations"),
+        ("train_detector.py", "--batch_size"),
+        ("train_vision.py", "--epochs"),
+        ("train_vision.py", "--batch_size"),
+        ("train_vision.py", "--channels"),
+    ],
+)
+def test_training_of_nothing_is_refused(capsys, script, flag):
+    assert refused(capsys, script, flag, 0).endswith(f"{flag} is 0, expected at least 1")
+
+
+def test_a_size_that_only_the_cnn_has_is_refused_for_dinov2(capsys):
+    line = refused(capsys, "train_vision.py", "--encoder", "dinov2", "--channels", 8)
+    assert line.endswith("--channels is for --encoder cnn, got --encoder dinov2")
+
+
+def test_failures_are_recorded_of_a_policy_that_knows_the_task(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(PolicyCheckpoint, "tasks", ("FlowRAG-Lift-Franka",))
+    monkeypatch.setattr(
+        "flow_rag_vla.benchmark.collect_failures.make_fleet", lambda *_, **__: pytest.fail("a fleet was built")
+    )
+    outputs = ("--out", tmp_path / "out.safetensors", "--log", tmp_path / "log")
+    line = refused(capsys, "collect_failures.py", "--task", "stack", *outputs)
+    assert "knows FlowRAG-Lift-Franka, not FlowRAG-Stack-Franka" in line
 
 
 @pytest.mark.parametrize(

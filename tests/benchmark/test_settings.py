@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, bank_of
 from flow_rag_vla.agents.checkpoint import load_checkpoint
 from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR
 from flow_rag_vla.agents.file_hash import file_sha256
@@ -46,6 +46,7 @@ def test_steps_and_chunk_are_the_policys_own_unless_given():
     [
         ([], {"policy_sha256": DEFAULT_CHECKPOINT}),
         (["obs=rgb"], {"policy_sha256": DEFAULT_CHECKPOINT, "vision_sha256": DEFAULT_VISION}),
+        (["ablation=rag_only"], {"policy_sha256": DEFAULT_CHECKPOINT, "bank_sha256": bank_of(DEFAULT_CHECKPOINT)}),
         (["detector=learned"], {"policy_sha256": DEFAULT_CHECKPOINT, "detector_sha256": DEFAULT_DETECTOR}),
     ],
 )

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 import flow_rag_vla.tasks
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT
+from flow_rag_vla.agents.file_hash import file_sha256
 from flow_rag_vla.benchmark import run
 from flow_rag_vla.benchmark.config import compose_settings
+from flow_rag_vla.benchmark.errors import UsageError
 from flow_rag_vla.benchmark.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run_plan import plan_run, scenario_file_of
+from flow_rag_vla.benchmark.storage import write_json_atomic
 
 pytestmark = pytest.mark.sim
 
@@ -39,6 +43,11 @@ def test_the_example_runs_unchanged(tmp_path, monkeypatch):
     assert json.loads((path / "summary.json").read_text())["e1"]["n"] == 16
     directory = RunDirectory(path)
     settings = directory.settings()
+    manifest = directory.manifest()
+    assert manifest["policy_sha256"] == file_sha256(DEFAULT_CHECKPOINT)
+    write_json_atomic(path / "manifest.json", manifest | {"policy_sha256": "another"})
+    with pytest.raises(UsageError, match="the run was started with another policy"):
+        run.resume_benchmark(str(path), NoReports())
     plan = plan_run(settings, scenario_file_of(settings))
     e1 = {record.fault: record for record in directory.records(plan.units[0])}
     assert {"draught", "slippery_object", "beam", "post", "none"} <= set(e1)
