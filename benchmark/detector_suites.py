@@ -54,40 +54,36 @@ def _in(names: tuple[str, ...], wanted: Iterable[str]) -> torch.Tensor:
     return torch.tensor([name in chosen for name in names])
 
 
-def calibrated(
-    score: Callable[[FailureSet], Scores], calibrate: FailureSet, test: FailureSet, alpha: float
-) -> Verdicts:
-    """Verdicts on ``test`` with limits from the successes of ``calibrate``."""
-    return first_alarms(score(test), alarm_limits(score(calibrate), calibrate, alpha), test)
+def calibrated(calibrate: Scores, test: Scores, data: Data, alpha: float) -> Verdicts:
+    """Verdicts on ``data``'s test episodes with limits from the successes of its calibration episodes."""
+    return first_alarms(test, alarm_limits(calibrate, data.calibrate, alpha), data.test)
 
 
-def parts_alone(scorer: FailureScorer, data: Data, alpha: float) -> dict[str, Verdicts]:
-    """Each network of ``scorer`` without the other, calibrated by itself."""
+def network_verdicts(
+    scorer: FailureScorer, data: Data, alpha: float, limits: AlarmLimits | None = None
+) -> dict[str, Verdicts]:
+    """The learned detector, with its own ``limits`` or calibrated, and each of its networks without the other."""
+    calibrate, test = scorer_scores(scorer, data.calibrate), scorer_scores(scorer, data.test)
+    own = alarm_limits(calibrate, data.calibrate, alpha) if limits is None else limits
     return {
-        "classifier": calibrated(
-            lambda s: classifier_alone(scorer_scores(scorer, s)), data.calibrate, data.test, alpha
-        ),
-        "rnd": calibrated(lambda s: novelty_alone(scorer_scores(scorer, s)), data.calibrate, data.test, alpha),
+        "learned": first_alarms(test, own, data.test),
+        "classifier": calibrated(classifier_alone(calibrate), classifier_alone(test), data, alpha),
+        "rnd": calibrated(novelty_alone(calibrate), novelty_alone(test), data, alpha),
     }
 
 
 def in_suite(scorer: FailureScorer, limits: AlarmLimits, data: Data, alpha: float) -> dict[str, Verdicts]:
-    """Every detector on the test episodes: the learned one with its own ``limits``, its parts calibrated alike."""
-    return {
-        "learned": first_alarms(scorer_scores(scorer, data.test), limits, data.test),
-        **parts_alone(scorer, data, alpha),
-        "rules": rule_verdicts(data.test),
-    }
+    """Every detector on the test episodes: the learned one with its own ``limits``, its networks calibrated alike."""
+    return {**network_verdicts(scorer, data, alpha, limits), "rules": rule_verdicts(data.test)}
 
 
 def chunk_verdicts(data: Data, alpha: float) -> dict[str, Verdicts]:
     """Chunk inconsistency on episodes of a policy that plans chunks."""
-    variants: dict[str, Callable[[FailureSet], Scores]] = {
-        "chunk_single": lambda s: chunk_scores(s, 0),
-        "chunk_energy": lambda s: chunk_scores(s, 1),
-        "chunk_energy_sum": lambda s: chunk_scores(s, 1, cumulative=True),
+    variants = {"chunk_single": (0, False), "chunk_energy": (1, False), "chunk_energy_sum": (1, True)}
+    return {
+        name: calibrated(chunk_scores(data.calibrate, *how), chunk_scores(data.test, *how), data, alpha)
+        for name, how in variants.items()
     }
-    return {name: calibrated(score, data.calibrate, data.test, alpha) for name, score in variants.items()}
 
 
 def with_chunks(data: FailureSet) -> torch.Tensor:
@@ -101,9 +97,9 @@ class HeldOut:
     """A detector that was fitted without a task, on that task."""
 
     transferred: DetectorMetrics
-    """With thresholds from what it was fitted to."""
+    """With limits from what it was fitted to."""
     recalibrated: DetectorMetrics
-    """With thresholds from successes of the task."""
+    """With limits from successes of the task."""
 
 
 @dataclass(frozen=True)
@@ -126,14 +122,12 @@ def held_out_tasks(data: Data, cfg: DetectorTrainingCfg, alpha: float, seed: int
         inside = [_in(part.tasks, [task]) for part in (data.fit, data.calibrate, data.test)]
         seen, unseen = data.of(~inside[0], ~inside[1], inside[2]), data.of(inside[0], inside[1], inside[2])
         scorer = fit_scorer(seen.fit, cfg)
-
-        def score(part: FailureSet, scorer: FailureScorer = scorer) -> Scores:
-            return scorer_scores(scorer, part)
-
-        results[task] = HeldOut(
-            measure(calibrated(score, seen.calibrate, unseen.test, alpha), unseen.test, seed),
-            measure(calibrated(score, unseen.calibrate, unseen.test, alpha), unseen.test, seed),
+        test = scorer_scores(scorer, unseen.test)
+        transferred, recalibrated = (
+            measure(calibrated(scorer_scores(scorer, part.calibrate), test, part, alpha), unseen.test, seed)
+            for part in (seen, unseen)
         )
+        results[task] = HeldOut(transferred, recalibrated)
     return results
 
 
@@ -160,8 +154,6 @@ def held_out_faults(
         inside = [_in(part.faults, group) for part in (data.fit, data.calibrate, data.test)]
         tested = (inside[2] & data.test.failed) | (~inside[2] & ~data.test.failed)
         part = data.of(~inside[0], ~inside[1], tested)
-        scorer = fit_scorer(part.fit, cfg)
-        whole = calibrated(lambda s, scorer=scorer: scorer_scores(scorer, s), part.calibrate, part.test, alpha)
-        verdicts = {"learned": whole, **parts_alone(scorer, part, alpha)}
+        verdicts = network_verdicts(fit_scorer(part.fit, cfg), part, alpha)
         results[name] = HeldOutFaults(group, **{kind: measure(v, part.test, seed) for kind, v in verdicts.items()})
     return results

@@ -38,7 +38,7 @@ DEFAULT_DETECTOR = Path(__file__).resolve().parents[1] / "checkpoints" / "detect
 
 @dataclass(frozen=True)
 class DetectorCheckpoint:
-    """A failure detector, from which logit on it alarms, and where it came from."""
+    """A failure detector, from which scores on it alarms, and where it came from."""
 
     scorer: FailureScorer
     limits: AlarmLimits
