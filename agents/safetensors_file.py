@@ -63,11 +63,20 @@ def read_with_header(path: Path, key: str) -> tuple[Any, dict[str, torch.Tensor]
         SafetensorError: it is no safetensors file, or is cut short.
     """
     metadata, tensors = read_tensors(path)
+    return _decoded(metadata, key), tensors
+
+
+def read_header(path: Path, key: str) -> Any:
+    """The header of ``read_with_header`` alone, without reading the tensors; errors as there."""
+    with safe_open(path, framework="pt") as file:
+        return _decoded(file.metadata() or {}, key)
+
+
+def _decoded(metadata: Mapping[str, str], key: str) -> Any:
     try:
-        header = json.loads(metadata.get(key) or "null")
+        return json.loads(metadata.get(key) or "null")
     except (json.JSONDecodeError, RecursionError) as error:
         raise HeaderError(f"its header is not JSON ({error})") from None
-    return header, tensors
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

@@ -13,6 +13,7 @@ import torch
 from flow_rag_vla.agents.safetensors_file import (
     HeaderError,
     errors_in_one_line,
+    read_header,
     read_with_header,
     save_with_header,
 )
@@ -113,21 +114,22 @@ class FailureSet:
         Raises:
             ValueError: one line: the file is missing or is not such a file.
         """
-        header, tensors = _read(path)
-        names = {f.name for f in dataclasses.fields(cls)} - set(_NAMES)
-        if set(tensors) != names:
-            raise ValueError(f"failures {path}: {_STRANGE}")
+        with errors_in_one_line("failures", path):
+            header, tensors = read_with_header(path, HEADER)
+            _require_header(header)
+            if set(tensors) != {f.name for f in dataclasses.fields(cls)} - set(_NAMES):
+                raise HeaderError(_STRANGE)
         return cls(**tensors, faults=tuple(header["faults"]), tasks=tuple(header["tasks"]))
 
 
 def read_origin(path: Path) -> dict[str, Any]:
     """Which command, code and policy made the file at ``path``; errors as in ``FailureSet.load``."""
-    return _read(path)[0]["origin"]
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     with errors_in_one_line("failures", path):
-        header, tensors = read_with_header(path, HEADER)
-        if not isinstance(header, dict) or header.get("format") != FORMAT or not set(header) >= _HEADER_FIELDS:
-            raise HeaderError(_STRANGE)
-    return header, tensors
+        header = read_header(path, HEADER)
+        _require_header(header)
+    return header["origin"]
+
+
+def _require_header(header: Any) -> None:
+    if not isinstance(header, dict) or header.get("format") != FORMAT or not set(header) >= _HEADER_FIELDS:
+        raise HeaderError(_STRANGE)

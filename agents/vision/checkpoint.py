@@ -17,6 +17,7 @@ from flow_rag_vla.agents.file_hash import file_sha256
 from flow_rag_vla.agents.safetensors_file import (
     HeaderError,
     errors_in_one_line,
+    read_header,
     read_with_header,
     require_format,
     require_names,
@@ -92,7 +93,8 @@ def load_vision(
         found = file_sha256(path)
         if path == DEFAULT_VISION and found != DEFAULT_VISION_SHA256:
             raise HeaderError(f"sha256 is {found}, expected {DEFAULT_VISION_SHA256}")
-        header, tensors = _read(path)
+        header, tensors = read_with_header(path, HEADER)
+        _require_format(header)
         encoder = _new_dinov2(header, backbone) if _kind(header) == DINOV2 else _new_cnn(header)
         expected = encoder.trained_state()
         require_names(tensors, expected)
@@ -107,16 +109,15 @@ def needed_backbone(path: str | Path) -> NeededBackbone | None:
     """What the network saved at ``path`` needs beside its file; raises ``ValueError`` as ``load_vision`` does."""
     path = Path(path)
     with errors_in_one_line("vision checkpoint", path, _MISSING):
-        header, _ = _read(path)
+        header = read_header(path, HEADER)
+        _require_format(header)
         if _kind(header) == CNN:
             return None
         return NeededBackbone(MODEL, {WEIGHTS: _backbone(header)["sha256"]})
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    header, tensors = read_with_header(path, HEADER)
+def _require_format(header: Any) -> None:
     require_format(header, FORMAT, FORMAT_VERSION, f"has no header, so it does not say format {FORMAT!r}")
-    return header, tensors
 
 
 def _kind(header: dict[str, Any]) -> str:

@@ -48,15 +48,14 @@ def load_dinov2(source: str | Path | None = None) -> Backbone:
         ValueError: one line: no weights here, and which files belong into which folder; or files in the project's
             folder that are not those whose sha256 was recorded when they were fetched.
     """
-    if source is None and not missing_files(MODEL):
-        verify(MODEL)
+    verified = verify(MODEL) if source is None and not missing_files(MODEL) else {}
     entry = MODELS[MODEL]
     wanted = local_folder(MODEL) if source is None else Path(source)
     folder = _cached_folder() if source is None and not (wanted / WEIGHTS).is_file() else wanted
     problem = ""
     if folder is not None and folder.is_dir():
         try:
-            return Backbone(_read(folder), file_sha256(folder / WEIGHTS), folder)
+            return Backbone(_read(folder), verified.get(WEIGHTS) or file_sha256(folder / WEIGHTS), folder)
         except (OSError, ValueError) as error:
             problem = f" ({str(error).strip().splitlines()[0]})"
     files = " and ".join(entry.needed)
