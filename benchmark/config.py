@@ -24,8 +24,6 @@ PLANNABLE_SPLITS: tuple[str, ...] = ("evaluation", "development")
 OBSERVATIONS: tuple[str, ...] = ("state", "rgb")
 """Perceived poses from the simulator, or from the camera's pictures by a vision encoder."""
 
-TIMING_MATTERS = "with vision_async, which sighting a decision uses depends on how fast the machine is"
-
 PHYSICS: tuple[str, ...] = ("auto", "newton_mujoco", "newton_mjwarp", "isaacsim_physx")
 
 

@@ -21,7 +21,7 @@ from flow_rag_vla.agents.arms import (
 from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
 from flow_rag_vla.benchmark.actors import arm_settings, checkpoint_path, open_run_vision, vision_encoder
 from flow_rag_vla.benchmark.certificate import load_certificate, uncertified
-from flow_rag_vla.benchmark.config import TIMING_MATTERS, BenchmarkSettings
+from flow_rag_vla.benchmark.config import BenchmarkSettings
 from flow_rag_vla.benchmark.errors import UsageError
 from flow_rag_vla.benchmark.latency import LatencyProfile, parse_latency
 from flow_rag_vla.benchmark.metrics import summarise
@@ -90,7 +90,10 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
             "uncertified_faults": uncertified(plan.scenarios, load_certificate(settings.task)),
         }
         if settings.vision_async:
-            extra["reproducible"] = f"no, not bit for bit: {TIMING_MATTERS}"
+            extra["reproducible"] = (
+                "no, not bit for bit: with vision_async, which sighting a decision uses depends on how fast the "
+                "machine is"
+            )
         if scenario_file is not None:
             extra["scenario_file"] = directory.keep_scenario_file(scenario_file)
         directory.start(settings, plan, argv, extra)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, certify, print; returns the exit code: 0 certified, 1 not, 2 bad usage."""
+    from flow_rag_vla.benchmark.arguments import refuse_below_one
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="all", help="gym id or short name (default: all)")
     parser.add_argument("--n", type=int, default=256, help="episodes of a cell and expert")
@@ -27,9 +29,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", type=Path, help="write all certificates into one file")
     parser.add_argument("--log", type=Path, default=Path("outputs/certify_scenarios.log"))
     arguments = parser.parse_args(argv)
-    for name in ("n", "dose_n", "grid_n", "num_envs"):
-        if getattr(arguments, name) < 1:
-            parser.error(f"--{name} is {getattr(arguments, name)}, expected at least 1")
+    refuse_below_one(parser, arguments, "n", "dose_n", "grid_n", "num_envs")
 
     from flow_rag_vla.benchmark.certificate import CERTIFICATES, write_certificate
     from flow_rag_vla.benchmark.output_path import refuse_unwritable, refuse_unwritable_folder

@@ -12,6 +12,8 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, record, report; returns the exit code."""
+    from flow_rag_vla.benchmark.arguments import refuse_below_one
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="all", help="a task, or all")
     parser.add_argument("--num_demonstrations", type=int, default=5120, help="of each task")
@@ -21,8 +23,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--physics", default="auto")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args(argv)
-    if arguments.num_envs < 1 or arguments.num_demonstrations < 1:
-        parser.error("--num_envs and --num_demonstrations: expected at least 1")
+    refuse_below_one(parser, arguments, "num_envs", "num_demonstrations")
 
     from flow_rag_vla.benchmark.collect import DemonstrationRequest, collect_task
     from flow_rag_vla.benchmark.output_path import refuse_unwritable_folder

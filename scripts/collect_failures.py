@@ -12,6 +12,8 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, record, print; returns the exit code."""
+    from flow_rag_vla.benchmark.arguments import refuse_below_one
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
     parser.add_argument("--actor", default="flow_only", help="who acts: flow_only, nominal_expert, expert")
@@ -25,9 +27,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, default=Path("failures/fit.safetensors"))
     parser.add_argument("--log", type=Path, default=Path("outputs/collect_failures.log"))
     arguments = parser.parse_args(argv)
-    for name in ("num_envs", "num_episodes"):
-        if getattr(arguments, name) < 1:
-            parser.error(f"--{name} is {getattr(arguments, name)}, expected at least 1")
+    refuse_below_one(parser, arguments, "num_envs", "num_episodes")
 
     from flow_rag_vla.benchmark.output_path import refuse_unwritable
 

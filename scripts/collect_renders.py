@@ -12,6 +12,8 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, render, report; returns the exit code."""
+    from flow_rag_vla.benchmark.arguments import refuse_below_one
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="pick_place")
     parser.add_argument("--num_pictures", type=int, default=20_000)
@@ -22,8 +24,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--physics", default="auto")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args(argv)
-    if arguments.num_envs < 1 or arguments.num_pictures < 1:
-        parser.error("--num_envs and --num_pictures: expected at least 1")
+    refuse_below_one(parser, arguments, "num_envs", "num_pictures")
 
     from flow_rag_vla.benchmark.collect_renders import collect_renders
     from flow_rag_vla.benchmark.config import MAX_STEPS

@@ -15,6 +15,8 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, evaluate, print; returns the exit code."""
+    from flow_rag_vla.benchmark.arguments import refuse_below_one
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", default="default")
     parser.add_argument("--task", default="FlowRAG-PickPlace-Franka", help="a task, or all")
@@ -47,11 +49,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--log", type=Path, default=Path("outputs/evaluate.log"))
     arguments = parser.parse_args(argv)
-    if arguments.num_envs < 1:
-        parser.error(f"--num_envs is {arguments.num_envs}, expected at least 1")
-    for name in ("ode_steps", "execute"):
-        if (value := getattr(arguments, name)) is not None and value < 1:
-            parser.error(f"--{name} is {value}, expected at least 1")
+    refuse_below_one(parser, arguments, "num_envs", "ode_steps", "execute")
     if arguments.runtime != "torch" and arguments.arm != "flow_only":
         parser.error(f"--runtime {arguments.runtime} runs the policy of flow_only, got --arm {arguments.arm}")
     if arguments.vision_async and arguments.obs != "rgb":

@@ -12,6 +12,8 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, measure, print; returns the exit code."""
+    from flow_rag_vla.benchmark.arguments import refuse_below_one
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--failures", type=Path, default=Path("failures"), help="what collect_failures.py recorded")
     parser.add_argument("--checkpoint", default="default", help="of scripts/train_detector.py")
@@ -23,8 +25,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figures", type=Path, help="folder for ROC curves and delays as SVG")
     arguments = parser.parse_args(argv)
-    if arguments.threads < 1:
-        parser.error(f"--threads is {arguments.threads}, expected at least 1")
+    refuse_below_one(parser, arguments, "threads")
 
     from flow_rag_vla.benchmark.output_path import refuse_unwritable, refuse_unwritable_folder
 

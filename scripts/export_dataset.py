@@ -12,6 +12,8 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, record, write; returns the exit code: 0 done, 2 bad usage, 3 nothing to write, 130 interrupted."""
+    from flow_rag_vla.benchmark.arguments import refuse_below_one
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
     parser.add_argument("--fault", default="none", help="a fault of tasks/README.md, at its default severity")
@@ -25,8 +27,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--log", type=Path, default=Path("outputs/export_dataset.log"))
     arguments = parser.parse_args(argv)
-    if arguments.num_envs < 1 or arguments.num_episodes < 1:
-        parser.error("--num_envs and --num_episodes: expected at least 1")
+    refuse_below_one(parser, arguments, "num_envs", "num_episodes")
 
     from flow_rag_vla.benchmark.output_path import refuse_unwritable, refuse_unwritable_folder
 

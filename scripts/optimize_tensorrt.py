@@ -13,6 +13,8 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, convert, print; returns the exit code."""
+    from flow_rag_vla.benchmark.arguments import refuse_below_one
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", default="default")
     parser.add_argument("--out", type=Path, default=Path("outputs/deployment"), help="folder for the files")
@@ -37,8 +39,7 @@ def main(argv: list[str]) -> int:
     for name in runtimes:
         if name not in RUNTIMES:
             parser.error(f"unknown runtime {name!r}; available: {', '.join(RUNTIMES)}")
-    if arguments.threads < 1:
-        parser.error(f"--threads is {arguments.threads}, expected at least 1")
+    refuse_below_one(parser, arguments, "threads")
     torch.set_num_threads(arguments.threads)
     request = DeploymentRequest(arguments.checkpoint, arguments.out, arguments.ode_steps, arguments.fleet)
     try:

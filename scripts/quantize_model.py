@@ -13,6 +13,8 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, quantise, print; returns the exit code."""
+    from flow_rag_vla.benchmark.arguments import refuse_below_one
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", default="default")
     parser.add_argument("--out", type=Path, default=Path("outputs/deployment"), help="folder for the files")
@@ -21,8 +23,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--threads", type=int, default=2, help="of the large batch; single rows have one")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args(argv)
-    if arguments.threads < 1:
-        parser.error(f"--threads is {arguments.threads}, expected at least 1")
+    refuse_below_one(parser, arguments, "threads")
 
     from flow_rag_vla.benchmark.output_path import refuse_unwritable
 

@@ -14,6 +14,7 @@ from pathlib import Path
 def main(argv: list[str]) -> int:
     """Parse, train, save, print; returns the exit code."""
     from flow_rag_vla.agents.detection.training import DetectorTrainingCfg, num_iterations
+    from flow_rag_vla.benchmark.arguments import refuse_below_one
     from flow_rag_vla.benchmark.output_path import refuse_unwritable
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -29,9 +30,7 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if not 0.0 < arguments.alpha < 1.0:
         parser.error(f"--alpha is {arguments.alpha}, expected a number between 0 and 1")
-    for name in ("threads", "iterations", "novelty_iterations", "batch_size", "hidden_dim"):
-        if getattr(arguments, name) < 1:
-            parser.error(f"--{name} is {getattr(arguments, name)}, expected at least 1")
+    refuse_below_one(parser, arguments, "threads", "iterations", "novelty_iterations", "batch_size", "hidden_dim")
     refuse_unwritable(parser, out=arguments.out)
 
     import torch

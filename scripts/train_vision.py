@@ -19,6 +19,7 @@ def main(argv: list[str]) -> int:
     from flow_rag_vla.agents.vision.dinov2 import DinoV2Encoder, DinoV2EncoderCfg, patch_grid
     from flow_rag_vla.agents.vision.image_encoder import CNN, DINOV2, KINDS
     from flow_rag_vla.agents.vision.training import VisionTrainingCfg
+    from flow_rag_vla.benchmark.arguments import refuse_below_one
     from flow_rag_vla.benchmark.output_path import refuse_unwritable
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -42,9 +43,7 @@ def main(argv: list[str]) -> int:
         default = getattr(defaults, item.name)
         parser.add_argument(f"--{item.name}", default=default, type=type(default))
     arguments = parser.parse_args(argv)
-    for name in ("threads", "epochs", "batch_size", "channels"):
-        if getattr(arguments, name) < 1:
-            parser.error(f"--{name} is {getattr(arguments, name)}, expected at least 1")
+    refuse_below_one(parser, arguments, "threads", "epochs", "batch_size", "channels")
     if arguments.encoder == DINOV2 and arguments.channels != VisionTrainingCfg.channels:
         parser.error("--channels is for --encoder cnn, got --encoder dinov2")
     for name in ("backbone", "height", "width"):
