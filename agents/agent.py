@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
+from flow_rag_vla.tasks.contract import NOTHING
+
 if TYPE_CHECKING:
     from flow_rag_vla.memory.case import FailureCase
     from flow_rag_vla.tasks.contract import Observation
-
-NOTHING = -1
-"""In the integer columns of ``EpisodeNotes``: nothing noticed, nothing retrieved, nothing tried."""
 
 
 @dataclass(frozen=True)
@@ -83,3 +82,40 @@ class Agent(Protocol):
     def decide_seconds(self) -> tuple[float, int]:
         """Seconds spent in ``decide`` so far, and how many calls that were."""
         ...
+
+
+class WrappedAgent:
+    """Does as ``agent`` does; subclasses change what it is shown or what is kept of it."""
+
+    def __init__(self, agent: Agent) -> None:
+        """Wrap ``agent``."""
+        self._agent = agent
+        self.execute = agent.execute
+
+    def reset(self, noise_keys: Sequence[str], attempts: Sequence[int]) -> None:
+        """Start one episode per environment."""
+        self._agent.reset(noise_keys, attempts)
+
+    def decide(self, observation: Observation, running: torch.Tensor) -> torch.Tensor:
+        """Chunks (num_envs, horizon, 7)."""
+        return self._agent.decide(observation, running)
+
+    def watch(self, observation: Observation, running: torch.Tensor) -> None:
+        """Take in what was sensed after one control step."""
+        self._agent.watch(observation, running)
+
+    def notes(self) -> EpisodeNotes:
+        """Those of the agent."""
+        return self._agent.notes()
+
+    def seems_failed(self) -> torch.Tensor:
+        """(num_envs,) bool: what the agent itself takes for a failed episode."""
+        return self._agent.seems_failed()
+
+    def failures(self) -> dict[int, FailureCase]:
+        """Those of the agent."""
+        return self._agent.failures()
+
+    def decide_seconds(self) -> tuple[float, int]:
+        """Seconds spent deciding, and the number of decisions."""
+        return self._agent.decide_seconds()

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from flow_rag_vla.agents.advice import Advisor, ShuffledAdvisor
-from flow_rag_vla.agents.corrections import CANDIDATES
-from flow_rag_vla.agents.demonstration_bank import DemonstrationBank
+from flow_rag_vla.agents.corrections.corrections import CANDIDATES
+from flow_rag_vla.agents.corrections.steering import blend, warm_start
 from flow_rag_vla.agents.detection import DETECTORS
 from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
-from flow_rag_vla.agents.dual_pathway import Clock, VirtualClock
-from flow_rag_vla.agents.encoders import RetrievalEncoder
 from flow_rag_vla.agents.fleet_agent import FleetAgent
 from flow_rag_vla.agents.flow_rag_vla import CAUTIOUS, FlowRAGVLA
-from flow_rag_vla.agents.steering import blend, warm_start
+from flow_rag_vla.agents.policy.demonstration_bank import DemonstrationBank
+from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
+from flow_rag_vla.agents.recall.advice import Advisor, ShuffledAdvisor
+from flow_rag_vla.agents.recall.dual_pathway import Clock, VirtualClock
 from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.tasks.contract import CONTROL_HZ
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
-    from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
-    from flow_rag_vla.agents.flow_rag_vla import ChunkPolicy
+    from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.policy.chunk_policy import ChunkPolicy
 
 CHECKPOINT_FOLDER = Path(__file__).resolve().parent / "checkpoints"
 DEFAULT_CHECKPOINT = CHECKPOINT_FOLDER / "franka.safetensors"

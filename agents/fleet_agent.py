@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from flow_rag_vla.agents.advice import Advice
-from flow_rag_vla.agents.agent import NOTHING, EpisodeNotes
+from flow_rag_vla.agents.agent import EpisodeNotes
 from flow_rag_vla.agents.detection.monitor import LearnedDetector
-from flow_rag_vla.agents.failure_detector import GOAL_TOLERANCE_M, FailureDetector
-from flow_rag_vla.agents.features import HELD_FORCE_N
+from flow_rag_vla.agents.detection.rules import GOAL_TOLERANCE_M, RuleDetector
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
-from flow_rag_vla.agents.noise import NoiseTable
-from flow_rag_vla.agents.remember import DecisionSnapshot, FailureNotebook
+from flow_rag_vla.agents.policy.features import HELD_FORCE_N
+from flow_rag_vla.agents.policy.noise import NoiseTable
+from flow_rag_vla.agents.recall.advice import Advice
+from flow_rag_vla.agents.recall.remember import DecisionSnapshot, FailureNotebook
+from flow_rag_vla.tasks.contract import NOTHING
 
 if TYPE_CHECKING:
+    from flow_rag_vla.agents.detection.alarm import FailureAlarm
     from flow_rag_vla.agents.detection.checkpoint import DetectorCheckpoint
     from flow_rag_vla.agents.detection.monitor import Monitor
-    from flow_rag_vla.agents.encoders import StateEncoder
-    from flow_rag_vla.agents.failure_detector import FailureAlarm
+    from flow_rag_vla.agents.policy.encoders import StateEncoder
     from flow_rag_vla.memory.case import FailureCase
     from flow_rag_vla.tasks.contract import Observation
 
@@ -66,7 +67,7 @@ class FleetAgent:
         self._num_envs, self._device = num_envs, device
         self._noise = NoiseTable(num_envs, -(-max_steps // execute), model.flow.horizon, device)
         self._learned = None if detector is None else LearnedDetector(detector, num_envs, max_steps, device)
-        self._detector: Monitor = self._learned or FailureDetector(num_envs, max_steps, device)
+        self._detector: Monitor = self._learned or RuleDetector(num_envs, max_steps, device)
         self._notebook = FailureNotebook(num_envs)
         self._all = torch.arange(num_envs, device=device)
         self._seconds, self._calls = 0.0, 0

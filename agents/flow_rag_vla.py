@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from flow_rag_vla.agents.advice import Advice, Advisor
-from flow_rag_vla.agents.corrections import CANDIDATES, apply_correction
-from flow_rag_vla.agents.dual_pathway import (
+from flow_rag_vla.agents.corrections.corrections import CANDIDATES, apply_correction
+from flow_rag_vla.agents.corrections.observation_correction import apply_observation_correction, corrects_observation
+from flow_rag_vla.agents.corrections.priors import candidate_priors
+from flow_rag_vla.agents.corrections.steering import warm_start
+from flow_rag_vla.agents.detection.rules import UNKNOWN, classify_failure
+from flow_rag_vla.agents.recall.advice import Advice, Advisor
+from flow_rag_vla.agents.recall.dual_pathway import (
     Clock,
     Decision,
     DualPathwayProcessor,
@@ -21,23 +24,17 @@ from flow_rag_vla.agents.dual_pathway import (
     Poll,
     RealClock,
 )
-from flow_rag_vla.agents.failure_detector import UNKNOWN, classify_failure
-from flow_rag_vla.agents.observation_correction import apply_observation_correction, corrects_observation
-from flow_rag_vla.agents.priors import candidate_priors
-from flow_rag_vla.agents.remember import region_of, signature_between
-from flow_rag_vla.agents.steering import warm_start
+from flow_rag_vla.agents.recall.remember import region_of, signature_between
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.tasks.contract import Phase
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
-    from flow_rag_vla.agents.encoders import StateEncoder
-    from flow_rag_vla.agents.steering import SteeringMethod
+    from flow_rag_vla.agents.corrections.steering import SteeringMethod
+    from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.policy.chunk_policy import ChunkPolicy
+    from flow_rag_vla.agents.policy.encoders import StateEncoder
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.tasks.contract import Observation
-
-type ChunkPolicy = Callable[[Observation, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-"""Observation and noise to (state embedding (n, 512), chunk (n, horizon, 7))."""
 
 STRENGTH_EXPONENT = 0.25
 """``strength = reliability ** 0.25``: advice that passed the gate steers firmly, certainty adds the rest."""

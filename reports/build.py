@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from flow_rag_vla.benchmark.results import RunResults, read_run, write_report_file
+from flow_rag_vla.benchmark.scoring.results import RunResults, read_run, write_report_file
 from flow_rag_vla.reports import figures, tables, timing_tables, wording
 from flow_rag_vla.reports.markdown import code_block, escape_markdown, markdown_table
 from flow_rag_vla.reports.palette import DARK, LIGHT, css_variables

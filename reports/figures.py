@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flow_rag_vla.benchmark.results import REFERENCE_ARM, ArmSummary, RunResults
+from flow_rag_vla.benchmark.scoring.results import REFERENCE_ARM, ArmSummary, RunResults
 from flow_rag_vla.reports.svg import Drawing
 from flow_rag_vla.reports.wording import EXPOSURE_ORDER, NO_DATA, ordered_arms, percent
 

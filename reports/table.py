@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from flow_rag_vla.benchmark.results import RunResults
+from flow_rag_vla.benchmark.scoring.results import RunResults
 
 
 @dataclass(frozen=True)

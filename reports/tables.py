@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flow_rag_vla.benchmark.results import (
+from flow_rag_vla.benchmark.scoring.results import (
     REFERENCE_ARM,
     SUMMARY_EXPOSURES,
     Comparison,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flow_rag_vla.benchmark.results import ArmTiming, RunResults
+from flow_rag_vla.benchmark.scoring.results import ArmTiming, RunResults
 from flow_rag_vla.reports.table import Cell, Table, arm_row, pointer
 from flow_rag_vla.reports.wording import DASH, megabytes, number, ordered_arms, p_value, percent
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flow_rag_vla.benchmark.results import REFERENCE_ARM, Interval, Proportion, RunResults, Verdict
+from flow_rag_vla.benchmark.scoring.results import REFERENCE_ARM, Interval, Proportion, RunResults, Verdict
 
 NOT_MEASURED = "not measured"
 NO_DATA = "not enough data"

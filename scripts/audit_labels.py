@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seeds", default="3", help="comma list of blocks of development layouts (default 3)")
     parser.add_argument("--physics", default="auto", help="physics preset (default: the one for the device)")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--docs", action="store_true", help="write the matrix into tasks/LABELS.md")
+    parser.add_argument("--docs", action="store_true", help="write the matrix into tasks/env/LABELS.md")
     parser.add_argument("--json", type=Path, help="write every episode and the shares here")
     parser.add_argument("--log", type=Path, default=Path("outputs/audit_labels.log"))
     arguments = parser.parse_args(argv)
@@ -31,18 +31,18 @@ def main(argv: list[str]) -> int:
     except ValueError:
         parser.error(f"--seeds: expected whole numbers such as 3,4,5, got {arguments.seeds!r}")
 
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
     refuse_unwritable(parser, json=arguments.json, log=arguments.log)
-    import flow_rag_vla.tasks
-    from flow_rag_vla.benchmark.confusion_table import (
+    import flow_rag_vla.tasks.env
+    from flow_rag_vla.benchmark.certification.confusion_table import (
         confusion_markdown,
         disagreements,
         summary_line,
         write_into_docs,
     )
-    from flow_rag_vla.benchmark.constructed_episodes import FAMILIES
-    from flow_rag_vla.benchmark.label_audit import pooled, run_audit
+    from flow_rag_vla.benchmark.certification.constructed_episodes import FAMILIES
+    from flow_rag_vla.benchmark.certification.label_audit import pooled, run_audit
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 
     try:
@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
     table = f"{confusion_markdown(audit)}\n\n{summary_line(audit)}"
     print("\n".join([table, *disagreements(audit)]))
     if arguments.docs:
-        write_into_docs(Path(flow_rag_vla.tasks.__path__[0]) / "LABELS.md", table)
+        write_into_docs(Path(flow_rag_vla.tasks.env.__path__[0]) / "LABELS.md", table)
     if arguments.json is not None:
         shares = {name: getattr(audit, name) for name in ("agreement", "phase_agreement", "success_agreement")}
         rows = [dataclasses.asdict(episode) for episode in audit.episodes]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.cli import main
+from flow_rag_vla.benchmark.run.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ class RunReporter:
 
     def table(self, run_dir: Path) -> str:
         """The ablation table for a terminal."""
-        from flow_rag_vla.benchmark.results import read_run
+        from flow_rag_vla.benchmark.scoring.results import read_run
         from flow_rag_vla.reports.tables import ablation
 
         return ablation(read_run(run_dir)).frame().T.to_string()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, certify, print; returns the exit code: 0 certified, 1 not, 2 bad usage."""
-    from flow_rag_vla.benchmark.arguments import refuse_below_one
+    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="all", help="gym id or short name (default: all)")
@@ -25,25 +25,25 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--physics", default="auto")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, help="folder of the certificates (default: the benchmark's own)")
-    parser.add_argument("--docs", action="store_true", help="write tasks/CERTIFICATE.md and its figure")
+    parser.add_argument("--docs", action="store_true", help="write tasks/faults/CERTIFICATE.md and its figure")
     parser.add_argument("--json", type=Path, help="write all certificates into one file")
     parser.add_argument("--log", type=Path, default=Path("outputs/certify_scenarios.log"))
     arguments = parser.parse_args(argv)
     refuse_below_one(parser, arguments, "n", "dose_n", "grid_n", "num_envs")
 
-    from flow_rag_vla.benchmark.certificate import CERTIFICATES, write_certificate
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable, refuse_unwritable_folder
+    from flow_rag_vla.benchmark.certification.certificate import CERTIFICATES, write_certificate
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable, refuse_unwritable_folder
 
     out = arguments.out or CERTIFICATES
     refuse_unwritable(parser, json=arguments.json, log=arguments.log)
     refuse_unwritable_folder(parser, out=out)
-    from flow_rag_vla.benchmark.certificate_docs import table, verdict, write_docs
-    from flow_rag_vla.benchmark.certify import certify, plan_trials
-    from flow_rag_vla.benchmark.config import MAX_STEPS
-    from flow_rag_vla.benchmark.progress import Progress
-    from flow_rag_vla.tasks.make import make_fleet, resolve_device, resolve_physics
+    from flow_rag_vla.benchmark.certification.certificate_docs import table, verdict, write_docs
+    from flow_rag_vla.benchmark.certification.certify import certify, plan_trials
+    from flow_rag_vla.benchmark.command.progress import Progress
+    from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
+    from flow_rag_vla.tasks.contract import MAX_STEPS
+    from flow_rag_vla.tasks.env.make import make_fleet, resolve_device, resolve_physics
     from flow_rag_vla.tasks.physics.quiet import quiet_console
-    from flow_rag_vla.tasks.registry import all_tasks, get_task
 
     try:
         tasks = all_tasks() if arguments.task == "all" else (get_task(arguments.task),)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, record, report; returns the exit code."""
-    from flow_rag_vla.benchmark.arguments import refuse_below_one
+    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="all", help="a task, or all")
@@ -25,11 +25,11 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     refuse_below_one(parser, arguments, "num_envs", "num_demonstrations")
 
-    from flow_rag_vla.benchmark.collect import DemonstrationRequest, collect_task
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable_folder
-    from flow_rag_vla.benchmark.seeds import seed_block
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
+    from flow_rag_vla.benchmark.datasets.collect_demonstrations import DemonstrationRequest, collect_task
+    from flow_rag_vla.benchmark.episodes.seeds import seed_block
+    from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
     from flow_rag_vla.tasks.physics.quiet import quiet_console
-    from flow_rag_vla.tasks.registry import all_tasks, get_task
 
     try:
         seed_block("train", arguments.seed, arguments.num_demonstrations)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, record, print; returns the exit code."""
-    from flow_rag_vla.benchmark.arguments import refuse_below_one
+    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
@@ -29,11 +29,11 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     refuse_below_one(parser, arguments, "num_envs", "num_episodes")
 
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
     refuse_unwritable(parser, out=arguments.out, log=arguments.log)
-    from flow_rag_vla.benchmark.actors import EXPERTS
-    from flow_rag_vla.benchmark.collect_failures import CollectionRequest, collect_failures
+    from flow_rag_vla.benchmark.detectors.collect_failures import CollectionRequest, collect_failures
+    from flow_rag_vla.benchmark.episodes.actors import EXPERTS
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 
     actors = ("flow_only", *EXPERTS)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, render, report; returns the exit code."""
-    from flow_rag_vla.benchmark.arguments import refuse_below_one
+    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="pick_place")
@@ -26,12 +26,12 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     refuse_below_one(parser, arguments, "num_envs", "num_pictures")
 
-    from flow_rag_vla.benchmark.collect_renders import collect_renders
-    from flow_rag_vla.benchmark.config import MAX_STEPS
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable_folder
-    from flow_rag_vla.tasks.make import make_fleet
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
+    from flow_rag_vla.benchmark.datasets.collect_renders import collect_renders
+    from flow_rag_vla.tasks.catalogue.registry import get_task
+    from flow_rag_vla.tasks.contract import MAX_STEPS
+    from flow_rag_vla.tasks.env.make import make_fleet
     from flow_rag_vla.tasks.physics.quiet import quiet_console
-    from flow_rag_vla.tasks.registry import get_task
 
     try:
         task = get_task(arguments.task).slug

@@ -30,8 +30,8 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
 
     # Imported late, so that --help answers at once.
-    from flow_rag_vla.benchmark.demo import DemoRequest, film_demo, prepare_demo
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable_folder
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
+    from flow_rag_vla.benchmark.films.demo import DemoRequest, film_demo, prepare_demo
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 
     try:

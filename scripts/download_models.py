@@ -16,9 +16,9 @@ import sys
 
 def main(argv: list[str]) -> int:
     """Parse, fetch, print a line for each model; returns the exit code."""
-    from flow_rag_vla.agents.model_download import ModelMissingError, fetch, needed_models
-    from flow_rag_vla.agents.model_files import MODELS
-    from flow_rag_vla.agents.vision.image_encoder import KINDS
+    from flow_rag_vla.agents.policy.model_files import MODELS
+    from flow_rag_vla.agents.vision.model_download import ModelMissingError, fetch, needed_models
+    from flow_rag_vla.agents.vision.networks.image_encoder import KINDS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=("all", *MODELS), help="(default: minilm, all that the defaults need)")

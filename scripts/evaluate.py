@@ -15,7 +15,7 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, evaluate, print; returns the exit code."""
-    from flow_rag_vla.benchmark.arguments import refuse_below_one
+    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", default="default")
@@ -57,12 +57,12 @@ def main(argv: list[str]) -> int:
     if arguments.split == "evaluation" and arguments.fault != "none":
         parser.error("evaluation layouts with faults are the benchmark's; use --split development")
 
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
     refuse_unwritable(parser, json=arguments.json, log=arguments.log)
-    from flow_rag_vla.benchmark.evaluate import EvaluationRequest, evaluate
+    from flow_rag_vla.benchmark.policies.evaluate import EvaluationRequest, evaluate
+    from flow_rag_vla.tasks.catalogue.registry import task_names
     from flow_rag_vla.tasks.physics.quiet import quiet_console
-    from flow_rag_vla.tasks.registry import task_names
 
     tasks = task_names() if arguments.task == "all" else (arguments.task,)
     results = []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, measure, print; returns the exit code."""
-    from flow_rag_vla.benchmark.arguments import refuse_below_one
+    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--failures", type=Path, default=Path("failures"), help="what collect_failures.py recorded")
@@ -27,16 +27,16 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     refuse_below_one(parser, arguments, "threads")
 
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable, refuse_unwritable_folder
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable, refuse_unwritable_folder
 
     refuse_unwritable(parser, json=arguments.json)
     refuse_unwritable_folder(parser, figures=arguments.figures)
     import torch
 
     from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
-    from flow_rag_vla.benchmark.detector_report import detector_report
-    from flow_rag_vla.benchmark.detector_tables import draw_figures, report_tables
-    from flow_rag_vla.benchmark.storage import write_json_atomic
+    from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
+    from flow_rag_vla.benchmark.detectors.report import detector_report
+    from flow_rag_vla.benchmark.detectors.tables import draw_figures, report_tables
 
     torch.set_num_threads(arguments.threads)
     path = DEFAULT_DETECTOR if arguments.checkpoint == "default" else Path(arguments.checkpoint)

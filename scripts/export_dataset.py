@@ -12,7 +12,7 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, record, write; returns the exit code: 0 done, 2 bad usage, 3 nothing to write, 130 interrupted."""
-    from flow_rag_vla.benchmark.arguments import refuse_below_one
+    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
@@ -29,12 +29,12 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     refuse_below_one(parser, arguments, "num_envs", "num_episodes")
 
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable, refuse_unwritable_folder
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable, refuse_unwritable_folder
 
     refuse_unwritable(parser, log=arguments.log)
-    from flow_rag_vla.benchmark.errors import UsageError
-    from flow_rag_vla.benchmark.export import export, export_scenarios, make_writer
-    from flow_rag_vla.tasks.make import make_fleet
+    from flow_rag_vla.benchmark.command.errors import UsageError
+    from flow_rag_vla.benchmark.datasets.export import export, export_scenarios, make_writer
+    from flow_rag_vla.tasks.env.make import make_fleet
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, convert, print; returns the exit code."""
-    from flow_rag_vla.benchmark.arguments import refuse_below_one
+    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", default="default")
@@ -27,13 +27,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args(argv)
 
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
     refuse_unwritable(parser, json=arguments.json)
     import torch
 
     from flow_rag_vla.agents.deployment.runtimes import RUNTIMES
-    from flow_rag_vla.benchmark.deploy import DeploymentRequest, optimize
+    from flow_rag_vla.benchmark.policies.deploy import DeploymentRequest, optimize
 
     runtimes = arguments.runtimes.split(",")
     for name in runtimes:

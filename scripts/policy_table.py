@@ -35,12 +35,17 @@ def main(argv: list[str]) -> int:
     if min(*arguments.evaluations, *arguments.executed, arguments.num_envs, arguments.batch, arguments.threads) < 1:
         parser.error("every number but the seed: expected at least 1")
 
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
     refuse_unwritable(parser, json=arguments.json, log=arguments.log)
-    from flow_rag_vla.benchmark.policy_table import TableRequest, measure_table, success_markdown, timing_markdown
+    from flow_rag_vla.benchmark.policies.policy_table import (
+        TableRequest,
+        measure_table,
+        success_markdown,
+        timing_markdown,
+    )
+    from flow_rag_vla.tasks.catalogue.registry import task_names
     from flow_rag_vla.tasks.physics.quiet import quiet_console
-    from flow_rag_vla.tasks.registry import task_names
 
     request = TableRequest(
         networks=dict(arguments.networks),

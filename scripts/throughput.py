@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flow_rag_vla.benchmark.throughput import ThroughputRow
+    from flow_rag_vla.benchmark.policies.throughput import ThroughputRow
 
 
 def _line(row: ThroughputRow) -> str:
@@ -32,12 +32,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--log", type=Path, default=Path("outputs/throughput.log"))
     arguments = parser.parse_args(argv)
 
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
     refuse_unwritable(parser, json=arguments.json, log=arguments.log)
     from flow_rag_vla.agents.arms import MODEL_ARMS
-    from flow_rag_vla.benchmark.config import AgentSettings
-    from flow_rag_vla.benchmark.throughput import RAW_ARMS, measure
+    from flow_rag_vla.benchmark.episodes.agent_settings import AgentSettings
+    from flow_rag_vla.benchmark.policies.throughput import RAW_ARMS, measure
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 
     arms = arguments.arms.split(",")

@@ -14,8 +14,8 @@ from pathlib import Path
 def main(argv: list[str]) -> int:
     """Parse, train, save, print; returns the exit code."""
     from flow_rag_vla.agents.detection.training import DetectorTrainingCfg, num_iterations
-    from flow_rag_vla.benchmark.arguments import refuse_below_one
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--failures", type=Path, default=Path("failures"), help="folder with *_fit, *_calibrate and "
@@ -36,9 +36,9 @@ def main(argv: list[str]) -> int:
     import torch
 
     from flow_rag_vla.agents.detection.checkpoint import save_detector
-    from flow_rag_vla.benchmark.detector_report import metrics_line
-    from flow_rag_vla.benchmark.detector_training import make_detector
-    from flow_rag_vla.benchmark.progress import Progress
+    from flow_rag_vla.benchmark.command.progress import Progress
+    from flow_rag_vla.benchmark.detectors.report import metrics_line
+    from flow_rag_vla.benchmark.detectors.training import make_detector
 
     torch.set_num_threads(arguments.threads)
     cfg = DetectorTrainingCfg(**{item.name: getattr(arguments, item.name) for item in fields(DetectorTrainingCfg)})

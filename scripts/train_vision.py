@@ -16,11 +16,11 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse, train, measure, save; returns the exit code."""
-    from flow_rag_vla.agents.vision.dinov2 import DinoV2Encoder, DinoV2EncoderCfg, patch_grid
-    from flow_rag_vla.agents.vision.image_encoder import CNN, DINOV2, KINDS
+    from flow_rag_vla.agents.vision.networks.dinov2 import DinoV2Encoder, DinoV2EncoderCfg, patch_grid
+    from flow_rag_vla.agents.vision.networks.image_encoder import CNN, DINOV2, KINDS
     from flow_rag_vla.agents.vision.training import VisionTrainingCfg
-    from flow_rag_vla.benchmark.arguments import refuse_below_one
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--renders", type=Path, default=Path("outputs/renders"), help="pictures of training seeds")
@@ -62,11 +62,11 @@ def main(argv: list[str]) -> int:
 
     from flow_rag_vla.agents.vision.accuracy import accuracy
     from flow_rag_vla.agents.vision.checkpoint import VisionCheckpoint, load_vision, save_vision
-    from flow_rag_vla.agents.vision.dinov2_backbone import load_dinov2
+    from flow_rag_vla.agents.vision.networks.dinov2_backbone import load_dinov2
     from flow_rag_vla.agents.vision.training import load_pictures, num_steps, train_vision
-    from flow_rag_vla.benchmark.progress import Progress
-    from flow_rag_vla.benchmark.provenance import code_state
-    from flow_rag_vla.benchmark.seeds import require_split
+    from flow_rag_vla.benchmark.command.progress import Progress
+    from flow_rag_vla.benchmark.command.provenance import code_state
+    from flow_rag_vla.benchmark.episodes.seeds import require_split
 
     torch.set_num_threads(arguments.threads)
     cfg = VisionTrainingCfg(**{item.name: getattr(arguments, item.name) for item in fields(VisionTrainingCfg)})

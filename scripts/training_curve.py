@@ -23,10 +23,10 @@ def main(argv: list[str]) -> int:
     if arguments.out.suffix not in (".svg", ".png"):
         parser.error(f"--out: expected a name that ends in .svg or .png, got {str(arguments.out)!r}")
 
-    from flow_rag_vla.benchmark.output_path import refuse_unwritable
+    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
     refuse_unwritable(parser, out=arguments.out, json=arguments.json)
-    from flow_rag_vla.tasks.rl.training_curve import draw_curve, read_curve
+    from flow_rag_vla.benchmark.training.training_curve import draw_curve, read_curve
 
     try:
         curve = read_curve(arguments.run)

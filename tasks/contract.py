@@ -23,6 +23,9 @@ ACTION_DIM = 7
 CONTROL_HZ = 30.0
 """Control steps a second."""
 
+MAX_STEPS = 260
+"""Control steps of a measured episode: leaves room for a recovery (200 in the implementation guide)."""
+
 MAX_GRIP_FORCE_N = 40.0
 """Finger force, newtons a finger, at ``abs(action[6]) == 1``.  Negative commands close, positive commands open."""
 
@@ -37,6 +40,9 @@ MAX_DELTA_POS_M = 0.5 / CONTROL_HZ
 
 MAX_DELTA_ROT_RAD = 2.5 / CONTROL_HZ
 """Largest end-effector rotation command of one control step (2.5 rad/s)."""
+
+NOTHING = -1
+"""In columns of indices: no failure, no phase, no case, no candidate."""
 
 
 class FailureType(StrEnum):

@@ -1,11 +1,17 @@
-"""Which folder may import what (the arrows), and a few shapes that the code keeps."""
+"""Which folder may import what (the arrows), which room of a folder, and a few shapes that the code keeps.
+
+A room is a folder.  Rooms import one another one way: no circle, and no room imports the one that it lies in.
+"""
 
 from __future__ import annotations
 
 import ast
+import statistics
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,13 +24,18 @@ ARROWS = {
     "memory": ("flow_rag_vla.memory",),
     "agents": ("flow_rag_vla.agents", "flow_rag_vla.memory", "flow_rag_vla.tasks.contract"),
     "benchmark": ("flow_rag_vla.benchmark", "flow_rag_vla.agents", "flow_rag_vla.memory", "flow_rag_vla.tasks"),
-    "reports": ("flow_rag_vla.reports", "flow_rag_vla.benchmark.results"),
+    "reports": ("flow_rag_vla.reports", "flow_rag_vla.benchmark.scoring.results"),
 }
 SIMULATION = {
     "isaaclab", "isaaclab_newton", "isaaclab_physx", "isaaclab_tasks", "isaaclab_rl", "newton", "warp", "pxr", "mujoco",
     "mujoco_warp", "omni", "isaacsim",
 }  # fmt: skip
-MAX_LINES = 400
+CONTRACTS = {"tasks.contract", "agents.agent"}
+"""What all rooms of a folder share; a contract itself imports contracts at most."""
+
+MAX_LINES, MAX_MEDIAN_LINES, MAX_ENTRIES = 350, 110, 14
+LIBRARIES = {"tasks/faults/library"}
+"""Folders of one file an entry."""
 
 MODULES = sorted(
     path.relative_to(CHECKOUT).as_posix()
@@ -66,6 +77,56 @@ def test_imports_follow_the_arrows(module: str) -> None:
         if begins_with(name, "flow_rag_vla") and not any(begins_with(name, prefix) for prefix in allowed)
     ]
     assert not against, f"{module} imports {against}; {folder_of(module)}/ may import only {allowed}"
+
+
+def room_of(name: str) -> str:
+    """The folder, dotted, that holds the module in which the full dotted ``name`` stands."""
+    parts = name.removeprefix("flow_rag_vla.").split(".")
+    while parts and not (CHECKOUT / Path(*parts)).is_dir():
+        parts.pop()
+    return ".".join(parts)
+
+
+def contracts_left_out(names: Iterator[str]) -> Iterator[str]:
+    ours = (name for name in names if begins_with(name, "flow_rag_vla"))
+    return (n for n in ours if not any(begins_with(n, f"flow_rag_vla.{contract}") for contract in CONTRACTS))
+
+
+ROOM_ARROWS: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+"""Room to the rooms that it imports, with the modules that do."""
+for _module in (module for module in MODULES if folder_of(module) in ARROWS):
+    _room = ".".join(Path(_module).parent.parts)
+    for _name in contracts_left_out(imported_names(_module)):
+        if room_of(_name) != _room:
+            ROOM_ARROWS[_room][room_of(_name)].add(_module)
+
+
+def test_rooms_import_one_another_one_way() -> None:
+    TopologicalSorter({room: set(others) for room, others in ROOM_ARROWS.items()}).prepare()  # raises on a circle
+
+
+@pytest.mark.parametrize("room", sorted(ROOM_ARROWS))
+def test_no_room_imports_the_one_it_lies_in(room: str) -> None:
+    up = {other: modules for other, modules in ROOM_ARROWS[room].items() if begins_with(room, other)}
+    assert not up, f"{room} imports what lies above it: {up}"
+
+
+@pytest.mark.parametrize("contract", sorted(CONTRACTS))
+def test_a_contract_knows_no_room_of_its_folder(contract: str) -> None:
+    module = f"{contract.replace('.', '/')}.py"
+    folder = f"flow_rag_vla.{folder_of(module)}"
+    assert not [name for name in contracts_left_out(imported_names(module)) if begins_with(name, folder)]
+
+
+@pytest.mark.parametrize("folder", sorted({Path(module).parent.as_posix() for module in MODULES} - {"scripts"}))
+def test_a_folder_can_be_taken_in_at_a_glance(folder: str) -> None:
+    entries = {entry.name for entry in (CHECKOUT / folder).iterdir()} - {"__init__.py", "__pycache__"}
+    assert folder in LIBRARIES or len(entries) <= MAX_ENTRIES, sorted(entries)
+
+
+def test_the_usual_module_is_short() -> None:
+    lengths = [len((CHECKOUT / module).read_text(encoding="utf-8").splitlines()) for module in MODULES]
+    assert statistics.median(lengths) <= MAX_MEDIAN_LINES
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if folder_of(module) != "tasks"])

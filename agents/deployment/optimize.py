@@ -11,7 +11,7 @@ from flow_rag_vla.agents.deployment.policy_module import PolicyModule
 from flow_rag_vla.agents.deployment.tensorrt_engine import MISSING, build_engine, half_precision, has_tensorrt
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 
 ONNX_FILE, HALF_FILE, ENGINE_FILE = "policy.onnx", "policy_fp16.onnx", "policy.engine"
 

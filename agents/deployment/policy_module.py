@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from flow_rag_vla.agents.solvers import EVALUATIONS
+from flow_rag_vla.agents.policy.solvers import EVALUATIONS
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 
 INPUTS: tuple[str, ...] = ("features", "instruction", "noise")
 """Names of the inputs in a file, in the order of ``PolicyModule.forward``."""

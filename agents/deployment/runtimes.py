@@ -16,12 +16,12 @@ from flow_rag_vla.agents.deployment.onnx_policy import OnnxPolicy
 from flow_rag_vla.agents.deployment.optimize import ONNX_FILE
 from flow_rag_vla.agents.deployment.policy_module import PolicyModule
 from flow_rag_vla.agents.deployment.quantization import INT8_FILE, quantize_rag_module
-from flow_rag_vla.agents.features import policy_features
+from flow_rag_vla.agents.policy.features import policy_features
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
     from flow_rag_vla.agents.deployment.policy_module import ChunkFunction
-    from flow_rag_vla.agents.flow_rag_vla import ChunkPolicy
+    from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.policy.chunk_policy import ChunkPolicy
     from flow_rag_vla.tasks.contract import Observation
 
 RUNTIMES: tuple[str, ...] = ("torch", "compile", "onnx", "int8")

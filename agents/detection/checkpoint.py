@@ -14,8 +14,8 @@ from flow_rag_vla.agents.detection.network import FailureDetector
 from flow_rag_vla.agents.detection.novelty import RandomNetworkDistillation
 from flow_rag_vla.agents.detection.scorer import SCORES, FailureScorer
 from flow_rag_vla.agents.detection.window import NUM_STATE_FEATURES
-from flow_rag_vla.agents.file_hash import file_sha256
-from flow_rag_vla.agents.safetensors_file import (
+from flow_rag_vla.agents.files.file_hash import file_sha256
+from flow_rag_vla.agents.files.safetensors_file import (
     HeaderError,
     errors_in_one_line,
     read_with_header,

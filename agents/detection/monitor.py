@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
+from flow_rag_vla.agents.detection.alarm import FailureAlarm
+from flow_rag_vla.agents.detection.rules import RuleDetector
 from flow_rag_vla.agents.detection.scorer import SCORES
 from flow_rag_vla.agents.detection.window import SCORE_EVERY, WindowTracker
-from flow_rag_vla.agents.failure_detector import NOTHING, FailureAlarm
-from flow_rag_vla.agents.failure_detector import FailureDetector as RuleDetector
-from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES, FailureType, Phase
+from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING, PHASES, FailureType, Phase
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.detection.checkpoint import DetectorCheckpoint

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from flow_rag_vla.agents.features import HELD_FORCE_N, elongated, rotation_matrix
+from flow_rag_vla.agents.policy.features import HELD_FORCE_N, elongated, rotation_matrix
 from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD, Observation
 
 WINDOW_STEPS = 16

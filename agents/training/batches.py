@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.demonstration_set import DemonstrationSet
+    from flow_rag_vla.agents.policy.demonstration_set import DemonstrationSet
 
 HELD_OUT_PER_TASK = 2048
 """Steps at most whose loss is measured, a task."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.encoders import LearnedStateEncoderCfg
-    from flow_rag_vla.agents.flow_matching import FlowMatchingCfg
+    from flow_rag_vla.agents.policy.encoders import LearnedStateEncoderCfg
+    from flow_rag_vla.agents.policy.flow_matching import FlowMatchingCfg
 
 
 @dataclass
@@ -34,7 +34,7 @@ class NetworkCfg:
     @classmethod
     def guide(cls) -> NetworkCfg:
         """The implementation guide's: a transformer of 77 million parameters, one action, five Euler steps."""
-        from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
+        from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 
         velocity = VelocityNetworkCfg.guide()
         return cls(
@@ -55,14 +55,14 @@ class NetworkCfg:
 
     def encoder_cfg(self) -> LearnedStateEncoderCfg:
         """The state encoder's part."""
-        from flow_rag_vla.agents.encoders import LearnedStateEncoderCfg
+        from flow_rag_vla.agents.policy.encoders import LearnedStateEncoderCfg
 
         return LearnedStateEncoderCfg(hidden_dim=self.encoder_dim)
 
     def flow_cfg(self) -> FlowMatchingCfg:
         """The flow's part."""
-        from flow_rag_vla.agents.flow_matching import FlowMatchingCfg
-        from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
+        from flow_rag_vla.agents.policy.flow_matching import FlowMatchingCfg
+        from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 
         velocity = VelocityNetworkCfg(
             kind=self.kind,

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save
 
-from flow_rag_vla.agents.safetensors_file import read_tensors
+from flow_rag_vla.agents.files.safetensors_file import read_tensors
 
 KEEP = 2
 """States on disk: the newest, and one to fall back on."""

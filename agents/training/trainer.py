@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
-from flow_rag_vla.agents.encoders import LearnedStateEncoder
-from flow_rag_vla.agents.flow_matching import FlowMatching
+from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder
+from flow_rag_vla.agents.policy.flow_matching import FlowMatching
 from flow_rag_vla.agents.training.batches import BalancedSampler, Batch, held_out_steps, make_batch, split_starts
 from flow_rag_vla.agents.training.schedule import make_average, make_optimiser, make_schedule
 from flow_rag_vla.agents.training.state import SavedState
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.demonstration_set import DemonstrationSet
-    from flow_rag_vla.agents.instructions import InstructionTable
+    from flow_rag_vla.agents.policy.demonstration_set import DemonstrationSet
+    from flow_rag_vla.agents.policy.instructions import InstructionTable
     from flow_rag_vla.agents.training.cfg import NetworkCfg, TrainingCfg
 
 

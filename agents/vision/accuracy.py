@@ -6,10 +6,10 @@ import math
 
 import torch
 
-from flow_rag_vla.agents.features import POSITION_SCALE_M, SIZE_SCALE_M
-from flow_rag_vla.agents.vision.network import VisionNetwork, normalised
-from flow_rag_vla.agents.vision.proprioception import CLOSED
-from flow_rag_vla.agents.vision.sighting import HEADS
+from flow_rag_vla.agents.policy.features import POSITION_SCALE_M, SIZE_SCALE_M
+from flow_rag_vla.agents.vision.networks.network import VisionNetwork, normalised
+from flow_rag_vla.agents.vision.networks.proprioception import CLOSED
+from flow_rag_vla.agents.vision.networks.sighting import HEADS
 from flow_rag_vla.agents.vision.training import LABELS, LabelledPictures
 
 

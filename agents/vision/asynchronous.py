@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import torch
 
-    from flow_rag_vla.agents.vision.image_encoder import VisionEncoder
-    from flow_rag_vla.agents.vision.sighting import Sighting
+    from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
+    from flow_rag_vla.agents.vision.networks.sighting import Sighting
     from flow_rag_vla.tasks.contract import Observation
 
 

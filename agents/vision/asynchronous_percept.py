@@ -10,7 +10,7 @@ from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
 from flow_rag_vla.agents.vision.percept import VisualPercept, out_of_hand
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.vision.image_encoder import VisionEncoder
+    from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
     from flow_rag_vla.tasks.contract import Observation
 
 

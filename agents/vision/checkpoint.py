@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from flow_rag_vla.agents.file_hash import file_sha256
-from flow_rag_vla.agents.safetensors_file import (
+from flow_rag_vla.agents.files.file_hash import file_sha256
+from flow_rag_vla.agents.files.safetensors_file import (
     HeaderError,
     errors_in_one_line,
     read_header,
@@ -24,11 +24,11 @@ from flow_rag_vla.agents.safetensors_file import (
     require_values,
     save_with_header,
 )
-from flow_rag_vla.agents.vision.cnn import CnnEncoder, CnnEncoderCfg
-from flow_rag_vla.agents.vision.dinov2 import DinoV2Encoder, DinoV2EncoderCfg
-from flow_rag_vla.agents.vision.dinov2_backbone import DIMENSIONS, MODEL, WEIGHTS, load_dinov2
-from flow_rag_vla.agents.vision.image_encoder import CNN, DINOV2, KINDS
-from flow_rag_vla.agents.vision.network import VisionNetwork
+from flow_rag_vla.agents.vision.networks.cnn import CnnEncoder, CnnEncoderCfg
+from flow_rag_vla.agents.vision.networks.dinov2 import DinoV2Encoder, DinoV2EncoderCfg
+from flow_rag_vla.agents.vision.networks.dinov2_backbone import DIMENSIONS, MODEL, WEIGHTS, load_dinov2
+from flow_rag_vla.agents.vision.networks.image_encoder import CNN, DINOV2, KINDS
+from flow_rag_vla.agents.vision.networks.network import VisionNetwork
 
 HEADER = "vision"
 FORMAT, FORMAT_VERSION = "flow-rag-vla-vision", 1

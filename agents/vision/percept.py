@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from flow_rag_vla.agents.features import held, rotation_matrix
-from flow_rag_vla.agents.vision.sighting import Sighting, quat_of, yaw_rad
+from flow_rag_vla.agents.policy.features import held, rotation_matrix
+from flow_rag_vla.agents.vision.networks.sighting import Sighting, quat_of, yaw_rad
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.vision.image_encoder import VisionEncoder
+    from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
     from flow_rag_vla.tasks.contract import Observation
 
 MOVED_M = 0.02

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.agents.wrapped_agent import WrappedAgent
+from flow_rag_vla.agents.agent import WrappedAgent
 
 if TYPE_CHECKING:
     import torch

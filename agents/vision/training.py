@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from flow_rag_vla.agents.features import (
+from flow_rag_vla.agents.policy.features import (
     ELONGATED_RATIO,
     POSITION_SCALE_M,
     SIZE_SCALE_M,
@@ -21,11 +21,11 @@ from flow_rag_vla.agents.features import (
     observation_from_fields,
     rotation_matrix,
 )
-from flow_rag_vla.agents.vision.cnn import CnnEncoder, CnnEncoderCfg
-from flow_rag_vla.agents.vision.network import GOAL, OBJECT, VisionNetwork, normalised
-from flow_rag_vla.agents.vision.projection import Projection
-from flow_rag_vla.agents.vision.proprioception import proprioception
-from flow_rag_vla.agents.vision.sighting import HEADS, log_spread
+from flow_rag_vla.agents.vision.networks.cnn import CnnEncoder, CnnEncoderCfg
+from flow_rag_vla.agents.vision.networks.network import GOAL, OBJECT, VisionNetwork, normalised
+from flow_rag_vla.agents.vision.networks.projection import Projection
+from flow_rag_vla.agents.vision.networks.proprioception import proprioception
+from flow_rag_vla.agents.vision.networks.sighting import HEADS, log_spread
 
 UPRIGHT = 0.95
 """Cosine of the tilt above which yaw means anything."""

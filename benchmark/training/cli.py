@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flow_rag_vla.benchmark.composition import quoted
+from flow_rag_vla.benchmark.command.composition import quoted
 from flow_rag_vla.benchmark.training.settings import PRESETS, compose_training, leaves
 
 EXIT_DONE, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 0, 3, 130
@@ -22,7 +22,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
         prog="train.py",
         description="From nothing to a policy: records missing demonstrations, trains, validates in simulation.",
         epilog="Any key=value overrides that setting: validation.every=0, collection.num_demonstrations=1024. "
-        "See agents/TRAINING.md.",
+        "See agents/training/README.md.",
         allow_abbrev=False,
     )
     keys = {}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flow_rag_vla.tasks.registry import all_tasks
-from flow_rag_vla.tasks.rl.training_curve import drawn_panels, read_scalars
+from flow_rag_vla.benchmark.training.training_curve import drawn_panels, read_scalars
+from flow_rag_vla.tasks.catalogue.registry import all_tasks
 
 _COLOURS = ("#2b6cb0", "#b7791f", "#2f855a", "#9b2c2c")
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.agents.demonstration_set import load_demonstrations
-from flow_rag_vla.benchmark.seeds import require_split
+from flow_rag_vla.agents.policy.demonstration_set import load_demonstrations
+from flow_rag_vla.benchmark.episodes.seeds import require_split
 from flow_rag_vla.benchmark.training.subprocesses import run_script
-from flow_rag_vla.tasks.registry import get_task
+from flow_rag_vla.tasks.catalogue.registry import get_task
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.demonstration_set import DemonstrationSet
+    from flow_rag_vla.agents.policy.demonstration_set import DemonstrationSet
     from flow_rag_vla.benchmark.training.interruption import Interruption
     from flow_rag_vla.benchmark.training.part_times import PartTimes
     from flow_rag_vla.benchmark.training.settings import TrainSettings

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flow_rag_vla.benchmark.storage import read_json_object, write_json_atomic
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_json_atomic
 
 
 class PartTimes:

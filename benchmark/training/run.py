@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING
 import torch
 from tqdm import tqdm
 
-from flow_rag_vla.agents.checkpoint import save_checkpoint
-from flow_rag_vla.agents.demonstration_bank import save_bank
+from flow_rag_vla.agents.policy.checkpoint import save_checkpoint
+from flow_rag_vla.agents.policy.demonstration_bank import save_bank
 from flow_rag_vla.agents.training.loggers import ScalarLogger, SeveralLoggers, TensorBoardLogger, WandbLogger
 from flow_rag_vla.agents.training.loop import Surroundings, train
 from flow_rag_vla.agents.training.state import StateFolder
 from flow_rag_vla.agents.training.trainer import Trainer
-from flow_rag_vla.benchmark.progress import Progress
-from flow_rag_vla.benchmark.storage import read_json_object, write_json_atomic
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_json_atomic
+from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.training.curves import draw_curves
 from flow_rag_vla.benchmark.training.demonstrations import collect_missing, load_for_training
 from flow_rag_vla.benchmark.training.interruption import Interruption
 from flow_rag_vla.benchmark.training.part_times import PartTimes
 from flow_rag_vla.benchmark.training.settings import TrainSettings, settings_from_json
 from flow_rag_vla.benchmark.training.validation import SimulatedValidation
-from flow_rag_vla.tasks.make import resolve_device
+from flow_rag_vla.tasks.env.make import resolve_device
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.demonstration_set import DemonstrationSet
+    from flow_rag_vla.agents.policy.demonstration_set import DemonstrationSet
 
 CONFIG = "config.json"
 

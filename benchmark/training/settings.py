@@ -13,8 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from flow_rag_vla.agents.training.cfg import NetworkCfg, TrainingCfg
 from flow_rag_vla.agents.training.loggers import require_logger
-from flow_rag_vla.benchmark.composition import compose_dataclass
-from flow_rag_vla.benchmark.seeds import seed_block
+from flow_rag_vla.benchmark.command.composition import compose_dataclass
+from flow_rag_vla.benchmark.episodes.seeds import seed_block
 
 ALL_TASKS = "all"
 
@@ -134,8 +134,8 @@ def checked(settings: TrainSettings) -> TrainSettings:
     # Late, so that --help and typos answer at once: these bring torch.
     import torch
 
-    from flow_rag_vla.agents.flow_matching import FlowMatching
-    from flow_rag_vla.tasks.registry import all_tasks, get_task
+    from flow_rag_vla.agents.policy.flow_matching import FlowMatching
+    from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
 
     try:
         everything = [task.slug for task in all_tasks()]

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flow_rag_vla.agents.checkpoint import save_checkpoint
-from flow_rag_vla.benchmark.storage import read_json_object
+from flow_rag_vla.agents.policy.checkpoint import save_checkpoint
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.training.subprocesses import SubprocessError, run_script
-from flow_rag_vla.tasks.registry import get_task
+from flow_rag_vla.tasks.catalogue.registry import get_task
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.training.trainer import Trainer

@@ -10,7 +10,7 @@ from isaaclab.sim.utils import clone
 from isaaclab.utils import configclass
 from pxr import Usd
 
-from flow_rag_vla.tasks.objects import MAX_HALF_EXTENTS_M
+from flow_rag_vla.tasks.facts.objects import MAX_HALF_EXTENTS_M
 
 
 @clone

@@ -7,7 +7,7 @@ import pkgutil
 
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.faults import library
-from flow_rag_vla.tasks.faults.fault import Fault
+from flow_rag_vla.tasks.faults.definition.fault import Fault
 
 _FAULTS: dict[str, Fault] = {}
 

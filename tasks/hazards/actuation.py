@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from flow_rag_vla.tasks.contract import ACTION_DIM, NOMINAL_GRIP
-from flow_rag_vla.tasks.faults.library.action_latency import MAX_LATENCY_STEPS
+from flow_rag_vla.tasks.faults.definition.parameters import MAX_LATENCY_STEPS
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.hazards.state import HazardState

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from flow_rag_vla.tasks.objects import get_object
+from flow_rag_vla.tasks.facts.objects import get_object
 from flow_rag_vla.tasks.physics.properties import set_com, set_friction, set_mass, set_shape
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from isaaclab.assets import RigidObject
 
     from flow_rag_vla.tasks.hazards.state import HazardState
-    from flow_rag_vla.tasks.scenario import Scenario
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
 BROKEN_FRICTION = 0.03
 """Friction of an object that broke: what leaks out makes it slide out of the fingers."""

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from flow_rag_vla.tasks.bin_transport import BIN_WALL_HEIGHT_M, BIN_WALL_THICKNESS_M, BIN_X_M, BIN_Y_M
-from flow_rag_vla.tasks.layout import LANE_CENTRES_X_M
+from flow_rag_vla.tasks.catalogue.bin_transport import BIN_WALL_HEIGHT_M, BIN_WALL_THICKNESS_M, BIN_X_M, BIN_Y_M
+from flow_rag_vla.tasks.catalogue.registry import get_task
+from flow_rag_vla.tasks.facts.layout import LANE_CENTRES_X_M
 from flow_rag_vla.tasks.physics.properties import set_box_half_extents
-from flow_rag_vla.tasks.registry import get_task
 
 if TYPE_CHECKING:
     from isaaclab.assets import RigidObject
 
+    from flow_rag_vla.tasks.catalogue.task import Task
     from flow_rag_vla.tasks.hazards.state import HazardState
-    from flow_rag_vla.tasks.scenario import Scenario
-    from flow_rag_vla.tasks.task import Task
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
 OBSTACLE_Y_M = -0.03
 """Posts, beams and walls stand here, between the pick side and the place side."""

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from flow_rag_vla.tasks.faults.parameters import ANY_PHASE, HAZARD_FIELDS, HazardParameters, default_of
+from flow_rag_vla.tasks.faults.definition.parameters import ANY_PHASE, HAZARD_FIELDS, HazardParameters, default_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from flow_rag_vla.tasks.scenario import Scenario
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
 CARRIED_HEIGHT_M = 0.04
 """An object this far above its resting height counts as carried."""

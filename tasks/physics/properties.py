@@ -9,14 +9,14 @@ import warp as wp
 from isaaclab_newton.physics.newton_manager import NewtonManager
 from newton import ModelFlags
 
-from flow_rag_vla.tasks.objects import Shape
+from flow_rag_vla.tasks.facts.objects import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from isaaclab.assets import RigidObject
 
-    from flow_rag_vla.tasks.objects import ObjectModel
+    from flow_rag_vla.tasks.facts.objects import ObjectModel
 
 BOX_SHAPE, CYLINDER_SHAPE = 0, 1
 """Index of each collision shape of the handled object, in the order in which ``manipuland`` spawns them."""

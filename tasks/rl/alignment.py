@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from flow_rag_vla.tasks.rotation import quat_x_axis
+from flow_rag_vla.tasks.facts.rotation import quat_x_axis
 
 
 def missing_turn(ee_quat: torch.Tensor, object_quat: torch.Tensor) -> torch.Tensor:

@@ -14,8 +14,8 @@ import torch
 from flow_rag_vla.tasks.contract import CONTROL_HZ
 
 if TYPE_CHECKING:
-    from flow_rag_vla.tasks.facts import StepFacts
-    from flow_rag_vla.tasks.task import Task
+    from flow_rag_vla.tasks.catalogue.task import Task
+    from flow_rag_vla.tasks.facts.step_facts import StepFacts
 
 REACH_SCALES_M = (0.3, 0.05)
 """The wide one draws the hand to the object from where it starts, the narrow one down to it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
 
-from flow_rag_vla.tasks.device import default_device
+from flow_rag_vla.tasks.facts.device import default_device
 
 GAMMA = 0.98
 """A horizon of 50 control steps (1.7 s): long enough to see a lift from a reach."""

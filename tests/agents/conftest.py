@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM
-from flow_rag_vla.agents.instructions import InstructionTable
+from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
+from flow_rag_vla.agents.policy.instructions import InstructionTable
 from flow_rag_vla.tasks.contract import NOMINAL_GRIP, Observation
 
 torch.set_num_threads(1)

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from flow_rag_vla.agents.advice import Advice, Advisor
-from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
-from flow_rag_vla.agents.corrections import CANDIDATE_NAMES, CANDIDATES
-from flow_rag_vla.agents.dual_pathway import VirtualClock
-from flow_rag_vla.agents.encoders import LearnedStateEncoder, LearnedStateEncoderCfg, RetrievalEncoder
-from flow_rag_vla.agents.features import observation_from_fields
-from flow_rag_vla.agents.flow_matching import FlowMatching, FlowMatchingCfg
+from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES, CANDIDATES
+from flow_rag_vla.agents.corrections.observation_correction import apply_observation_correction
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
-from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM
-from flow_rag_vla.agents.instructions import InstructionTable
-from flow_rag_vla.agents.observation_correction import apply_observation_correction
-from flow_rag_vla.agents.velocity_network import VelocityNetworkCfg
+from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder, LearnedStateEncoderCfg, RetrievalEncoder
+from flow_rag_vla.agents.policy.features import observation_from_fields
+from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
+from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
+from flow_rag_vla.agents.policy.instructions import InstructionTable
+from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
+from flow_rag_vla.agents.recall.advice import Advice, Advisor
+from flow_rag_vla.agents.recall.dual_pathway import VirtualClock
 from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.tasks.contract import Observation
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from flow_rag_vla.benchmark.records import EpisodeRecord
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 
 E1_SUCCESS = EpisodeRecord(
     arm="flow_only",

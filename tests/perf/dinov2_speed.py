@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from flow_rag_vla.agents.features import observation_from_fields
-from flow_rag_vla.agents.vision.cnn import CnnEncoder
-from flow_rag_vla.agents.vision.dinov2 import DinoV2Encoder, DinoV2EncoderCfg
-from flow_rag_vla.agents.vision.dinov2_backbone import Backbone
+from flow_rag_vla.agents.policy.features import observation_from_fields
+from flow_rag_vla.agents.vision.networks.cnn import CnnEncoder
+from flow_rag_vla.agents.vision.networks.dinov2 import DinoV2Encoder, DinoV2EncoderCfg
+from flow_rag_vla.agents.vision.networks.dinov2_backbone import Backbone
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.vision.network import VisionNetwork
+    from flow_rag_vla.agents.vision.networks.network import VisionNetwork
     from flow_rag_vla.tasks.contract import Observation
 
 

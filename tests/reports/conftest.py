@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from flow_rag_vla.benchmark.metrics import summarise
-from flow_rag_vla.benchmark.records import EpisodeRecord
-from flow_rag_vla.benchmark.results import ArmTiming, LatencyEquivalence, Percentiles, Timing
-from flow_rag_vla.benchmark.storage import write_episodes_parquet, write_json_atomic
+from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
+from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+from flow_rag_vla.benchmark.scoring.metrics import summarise
+from flow_rag_vla.benchmark.scoring.results import ArmTiming, LatencyEquivalence, Percentiles, Timing
 
 TASK = "FlowRAG-PickPlace-Franka"
 PHYSICS = "newton_mujoco"

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 import flow_rag_vla.reports
-from flow_rag_vla.benchmark.results import Summary, read_run
-from flow_rag_vla.benchmark.storage import read_json_object
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object
+from flow_rag_vla.benchmark.scoring.results import Summary, read_run
 from flow_rag_vla.reports import tables
 from flow_rag_vla.reports.build import build_report
 from flow_rag_vla.reports.table import pointer
@@ -298,7 +298,7 @@ def test_reports_read_only_results():
     nodes = itertools.chain.from_iterable(ast.walk(tree) for tree in trees)
     modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
     ours = {m for m in modules if m.startswith("flow_rag_vla")}
-    assert {m for m in ours if not m.startswith("flow_rag_vla.reports")} == {"flow_rag_vla.benchmark.results"}
+    assert {m for m in ours if not m.startswith("flow_rag_vla.reports")} == {"flow_rag_vla.benchmark.scoring.results"}
 
 
 def test_json_pointers_survive_slashes_and_tildes():

@@ -13,12 +13,12 @@ import torch
 
 from flow_rag_vla.tasks.contract import FRONT_VIEW
 from flow_rag_vla.tasks.faults.registry import all_faults
-from flow_rag_vla.tasks.sites import make_site
+from flow_rag_vla.tasks.scenarios.sites import make_site
 
 if TYPE_CHECKING:
-    from flow_rag_vla.tasks.faults.fault import Fault
-    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
-    from flow_rag_vla.tasks.scenario import Scenario
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.faults.definition.fault import Fault
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
 pytestmark = pytest.mark.sim
 
@@ -34,8 +34,8 @@ def faults() -> tuple[Fault, ...]:
 @pytest.fixture(scope="module")
 def seeing(faults: tuple[Fault, ...]) -> Iterator[ManipulationEnv]:
     """A fleet with small cameras, two environments for each fault."""
-    from flow_rag_vla.tasks.camera import FleetCamera
-    from flow_rag_vla.tasks.make import make_fleet
+    from flow_rag_vla.tasks.assets.camera import FleetCamera
+    from flow_rag_vla.tasks.env.make import make_fleet
 
     env = make_fleet(TASK, 2 * len(faults), physics="newton_mujoco", device="cpu", max_steps=260, camera=True)
     env.camera = FleetCamera(env.scene.env_origins, dataclasses.replace(FRONT_VIEW, width=64, height=40))
@@ -155,7 +155,7 @@ def test_a_calibration_error_moves_the_whole_picture_by_its_bias(seeing):
 
 
 def test_randomised_pictures_differ_and_their_generator_decides_how(seeing):
-    from flow_rag_vla.tasks.appearance import random_appearance
+    from flow_rag_vla.tasks.assets.appearance import random_appearance
 
     def looks(key: int) -> torch.Tensor:
         rng = np.random.Generator(np.random.Philox(key=key))

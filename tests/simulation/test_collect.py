@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flow_rag_vla.agents.demonstration_set import DemonstrationSet, load_demonstrations
-from flow_rag_vla.agents.instruction_encoder import shared_instruction_encoder
-from flow_rag_vla.benchmark.collect import DemonstrationRequest, collect_task
-from flow_rag_vla.benchmark.seeds import split_of
-from flow_rag_vla.tasks.registry import get_task
+from flow_rag_vla.agents.policy.demonstration_set import DemonstrationSet, load_demonstrations
+from flow_rag_vla.agents.policy.instruction_encoder import shared_instruction_encoder
+from flow_rag_vla.benchmark.datasets.collect_demonstrations import DemonstrationRequest, collect_task
+from flow_rag_vla.benchmark.episodes.seeds import split_of
+from flow_rag_vla.tasks.catalogue.registry import get_task
 
 pytestmark = pytest.mark.sim
 

@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT
-from flow_rag_vla.agents.checkpoint import load_checkpoint
 from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
 from flow_rag_vla.agents.detection.window import SCORE_EVERY
-from flow_rag_vla.benchmark.actors import default_arm_settings, make_policy_agent
-from flow_rag_vla.benchmark.detector_fit import scorer_scores
-from flow_rag_vla.benchmark.detector_metrics import first_alarms, measure
-from flow_rag_vla.benchmark.failure_plan import failure_scenarios, planned
-from flow_rag_vla.benchmark.failure_recording import ChunkProbe, RecordingAgent, record_wave
-from flow_rag_vla.benchmark.plan import Unit
-from flow_rag_vla.benchmark.rollout import run_wave
-from flow_rag_vla.benchmark.seeds import require_split
+from flow_rag_vla.agents.policy.checkpoint import load_checkpoint
+from flow_rag_vla.benchmark.detectors.failure_plan import failure_scenarios, planned
+from flow_rag_vla.benchmark.detectors.failure_recording import ChunkProbe, RecordingAgent, record_wave
+from flow_rag_vla.benchmark.detectors.fit import scorer_scores
+from flow_rag_vla.benchmark.detectors.metrics import first_alarms, measure
+from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, make_policy_agent
+from flow_rag_vla.benchmark.episodes.plan import Unit
+from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.episodes.seeds import require_split
 
 pytestmark = pytest.mark.sim
 

@@ -11,11 +11,11 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from flow_rag_vla.benchmark.demo import DemoRequest, film_demo, prepare_demo
-from flow_rag_vla.tasks.sites import make_site
+from flow_rag_vla.benchmark.films.demo import DemoRequest, film_demo, prepare_demo
+from flow_rag_vla.tasks.scenarios.sites import make_site
 
 if TYPE_CHECKING:
-    from flow_rag_vla.tasks.filming import Studio
+    from flow_rag_vla.tasks.films.filming import Studio
 
 pytestmark = pytest.mark.sim
 
@@ -47,7 +47,7 @@ def test_a_demo_films_a_failure_and_the_attempt_that_remembers_it(tmp_path):
 @pytest.fixture(scope="module")
 def studio() -> Iterator[Studio]:
     """One environment in front of a small camera."""
-    from flow_rag_vla.tasks.filming import Studio
+    from flow_rag_vla.tasks.films.filming import Studio
 
     studio = Studio(TASK, 160, 120, physics="newton_mujoco")
     yield studio

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from flow_rag_vla.tasks.catalogue.registry import all_tasks
 from flow_rag_vla.tasks.faults.registry import all_faults
-from flow_rag_vla.tasks.registry import all_tasks
-from flow_rag_vla.tasks.sites import make_site
+from flow_rag_vla.tasks.scenarios.sites import make_site
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.contract import Observation
-    from flow_rag_vla.tasks.faults.fault import Fault
+    from flow_rag_vla.tasks.faults.definition.fault import Fault
 
 pytestmark = pytest.mark.sim
 
@@ -45,7 +45,7 @@ def _same(a: torch.Tensor | tuple[str, ...], b: torch.Tensor | tuple[str, ...]) 
 @pytest.fixture(scope="module", params=[task.slug for task in all_tasks()])
 def first_look(request: pytest.FixtureRequest) -> Iterator[FirstLook]:
     """One batch a task."""
-    from flow_rag_vla.tasks.make import make_fleet
+    from flow_rag_vla.tasks.env.make import make_fleet
 
     faults = all_faults(request.param)
     site = make_site(5, request.param)

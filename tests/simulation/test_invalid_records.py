@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 import torch
 
-from flow_rag_vla.benchmark.expert_arm import ExpertAgent
-from flow_rag_vla.benchmark.label_audit import break_physics
-from flow_rag_vla.benchmark.plan import make_plan
-from flow_rag_vla.benchmark.records import EpisodeRecord
-from flow_rag_vla.benchmark.rollout import run_wave
-from flow_rag_vla.benchmark.storage import write_episodes_parquet
+from flow_rag_vla.benchmark.certification.label_audit import break_physics
+from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
+from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
+from flow_rag_vla.benchmark.episodes.plan import make_plan
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+from flow_rag_vla.benchmark.episodes.rollout import run_wave
 from flow_rag_vla.tasks.contract import InvalidReason
-from flow_rag_vla.tasks.sites import make_site
+from flow_rag_vla.tasks.scenarios.sites import make_site
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.contract import Observation
-    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
 
 pytestmark = pytest.mark.sim
 

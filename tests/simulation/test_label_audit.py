@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from flow_rag_vla.benchmark.confusion_table import disagreements
-from flow_rag_vla.benchmark.constructed_episodes import FAMILIES
-from flow_rag_vla.benchmark.label_audit import LABELS, Audit, run_audit
+from flow_rag_vla.benchmark.certification.confusion_table import disagreements
+from flow_rag_vla.benchmark.certification.constructed_episodes import FAMILIES
+from flow_rag_vla.benchmark.certification.label_audit import LABELS, Audit, run_audit
 
 pytestmark = pytest.mark.sim
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.expert import ExpertPlan
-from flow_rag_vla.tasks.expert_rollout import run_expert
+from flow_rag_vla.tasks.expert.expert_rollout import run_expert
+from flow_rag_vla.tasks.expert.scripted_expert import ExpertPlan
 from flow_rag_vla.tasks.faults.registry import all_faults
-from flow_rag_vla.tasks.sites import make_site
+from flow_rag_vla.tasks.scenarios.sites import make_site
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.contract import EpisodeTruth
-    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
-    from flow_rag_vla.tasks.scenario import Scenario
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
 pytestmark = pytest.mark.sim
 

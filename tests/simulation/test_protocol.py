@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, ArmSettings, build_agent, new_memory
-from flow_rag_vla.agents.checkpoint import load_checkpoint
-from flow_rag_vla.benchmark.actors import default_arm_settings
-from flow_rag_vla.benchmark.latency import LatencyProfile
-from flow_rag_vla.benchmark.plan import Plan, make_plan
-from flow_rag_vla.benchmark.records import EpisodeRecord
-from flow_rag_vla.benchmark.rollout import run_wave
-from flow_rag_vla.benchmark.run_directory import RunDirectory
-from flow_rag_vla.benchmark.units import UnitContext, memory_before, run_unit
-from flow_rag_vla.tasks.sites import make_site
+from flow_rag_vla.agents.policy.checkpoint import load_checkpoint
+from flow_rag_vla.benchmark.episodes.actors import default_arm_settings
+from flow_rag_vla.benchmark.episodes.latency import LatencyProfile
+from flow_rag_vla.benchmark.episodes.plan import Plan, make_plan
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.run.run_directory import RunDirectory
+from flow_rag_vla.benchmark.run.units import UnitContext, memory_before, run_unit
+from flow_rag_vla.tasks.scenarios.sites import make_site
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.checkpoint import PolicyCheckpoint
-    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+    from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
 
 pytestmark = pytest.mark.sim
 

@@ -12,14 +12,14 @@ import pyarrow.dataset as pads
 import pytest
 import torch
 
-from flow_rag_vla.benchmark.export import EXPERTS, FORMATS, ExportCounts, export, export_scenarios, make_writer
-from flow_rag_vla.tasks.expert import ScriptedExpert
-from flow_rag_vla.tasks.recording import record_trajectories, scene_state
+from flow_rag_vla.benchmark.datasets.export import EXPERTS, FORMATS, ExportCounts, export, export_scenarios, make_writer
+from flow_rag_vla.tasks.datasets.recording import record_trajectories, scene_state
+from flow_rag_vla.tasks.expert.scripted_expert import ScriptedExpert
 
 if TYPE_CHECKING:
-    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
-    from flow_rag_vla.tasks.scenario import Scenario
-    from flow_rag_vla.tasks.trajectory import Trajectory
+    from flow_rag_vla.tasks.datasets.trajectory import Trajectory
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
 pytestmark = pytest.mark.sim
 

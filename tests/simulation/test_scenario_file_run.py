@@ -9,17 +9,17 @@ import pytest
 
 import flow_rag_vla.tasks
 from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT
-from flow_rag_vla.agents.file_hash import file_sha256
-from flow_rag_vla.benchmark import run
-from flow_rag_vla.benchmark.config import compose_settings
-from flow_rag_vla.benchmark.errors import UsageError
-from flow_rag_vla.benchmark.run_directory import RunDirectory
-from flow_rag_vla.benchmark.run_plan import plan_run, scenario_file_of
-from flow_rag_vla.benchmark.storage import write_json_atomic
+from flow_rag_vla.agents.files.file_hash import file_sha256
+from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
+from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.run import run
+from flow_rag_vla.benchmark.run.config import compose_settings
+from flow_rag_vla.benchmark.run.run_directory import RunDirectory
+from flow_rag_vla.benchmark.run.run_plan import plan_run, scenario_file_of
 
 pytestmark = pytest.mark.sim
 
-EXAMPLE = Path(flow_rag_vla.tasks.__file__).parent / "examples" / "warehouse.yaml"
+EXAMPLE = Path(flow_rag_vla.tasks.__file__).parent / "scenarios" / "examples" / "warehouse.yaml"
 
 
 class NoReports:

@@ -11,22 +11,22 @@ import pytest
 import torch
 
 from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT
-from flow_rag_vla.agents.checkpoint import load_checkpoint
+from flow_rag_vla.agents.policy.checkpoint import load_checkpoint
 from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
 from flow_rag_vla.agents.vision.checkpoint import VisionCheckpoint, save_vision
-from flow_rag_vla.agents.vision.dinov2 import DinoV2Encoder, DinoV2EncoderCfg
-from flow_rag_vla.agents.vision.dinov2_backbone import MODEL, load_dinov2
-from flow_rag_vla.benchmark.actors import default_arm_settings, make_policy_agent, open_vision
-from flow_rag_vla.benchmark.evaluate import planned_episodes
-from flow_rag_vla.benchmark.plan import Unit
-from flow_rag_vla.benchmark.rollout import run_wave
+from flow_rag_vla.agents.vision.networks.dinov2 import DinoV2Encoder, DinoV2EncoderCfg
+from flow_rag_vla.agents.vision.networks.dinov2_backbone import MODEL, load_dinov2
+from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, make_policy_agent, open_vision
+from flow_rag_vla.benchmark.episodes.plan import Unit
+from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.policies.evaluate import planned_episodes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flow_rag_vla.agents.vision.image_encoder import VisionEncoder
-    from flow_rag_vla.benchmark.rollout import Wave
-    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
+    from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
+    from flow_rag_vla.benchmark.episodes.rollout import Wave
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
 
 pytestmark = pytest.mark.sim
 
@@ -38,7 +38,7 @@ TASK = "FlowRAG-PickPlace-Franka"
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[ManipulationEnv]:
     """Four environments with cameras, for episodes of three decisions."""
-    from flow_rag_vla.tasks.make import make_fleet
+    from flow_rag_vla.tasks.env.make import make_fleet
 
     env = make_fleet(TASK, NUM_ENVS, physics="newton_mujoco", device="cpu", max_steps=STEPS, camera=True)
     yield env

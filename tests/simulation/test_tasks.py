@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from flow_rag_vla.benchmark.certificate import load_certificate
+from flow_rag_vla.benchmark.certification.certificate import load_certificate
+from flow_rag_vla.tasks.catalogue.registry import all_tasks
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, FaultClass
-from flow_rag_vla.tasks.expert import ExpertPlan, informed_plan
-from flow_rag_vla.tasks.expert_rollout import run_expert
+from flow_rag_vla.tasks.expert.expert_rollout import run_expert
+from flow_rag_vla.tasks.expert.scripted_expert import ExpertPlan, informed_plan
 from flow_rag_vla.tasks.faults.registry import all_faults, get_fault
-from flow_rag_vla.tasks.registry import all_tasks
-from flow_rag_vla.tasks.sites import make_site
+from flow_rag_vla.tasks.scenarios.sites import make_site
 
 if TYPE_CHECKING:
-    from flow_rag_vla.tasks.manipulation_env import ManipulationEnv
-    from flow_rag_vla.tasks.scenario import Scenario
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
 pytestmark = pytest.mark.sim
 
@@ -31,8 +31,8 @@ TYPES_OF_FAMILY = {"grasp": {"grasp_failure"}, "drop": {"drop", "grasp_failure"}
 
 
 EPISODES_OF_CHANCY_FAULTS = 3
-"""Where the certified rates are not all 1 (tasks/CERTIFICATE.md; the least is 92 %), one of three episodes may go the
-other way; a single one would make the test depend on the site."""
+"""Where the certified rates are not all 1 (tasks/faults/CERTIFICATE.md; the least is 92 %), one of three episodes may
+go the other way; a single one would make the test depend on the site."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Outcome:
 @pytest.fixture(scope="module", params=[task.slug for task in all_tasks()])
 def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
     """One batch: first half nominal, second half informed."""
-    from flow_rag_vla.tasks.make import make_fleet
+    from flow_rag_vla.tasks.env.make import make_fleet
 
     faults = all_faults(request.param)
     chancy = _chancy(request.param)

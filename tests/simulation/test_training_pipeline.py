@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flow_rag_vla.agents.checkpoint import load_checkpoint
+from flow_rag_vla.agents.policy.checkpoint import load_checkpoint
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
 

@@ -16,9 +16,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from flow_rag_vla.agents.demonstration_set import DemonstrationSet
-from flow_rag_vla.agents.features import NUM_POLICY_FEATURES
-from flow_rag_vla.agents.instruction_encoder import INSTRUCTION_DIM
+from flow_rag_vla.agents.policy.demonstration_set import DemonstrationSet
+from flow_rag_vla.agents.policy.features import NUM_POLICY_FEATURES
+from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
 from flow_rag_vla.tasks.contract import ACTION_DIM
 
 HERE = str(Path(__file__).parent)

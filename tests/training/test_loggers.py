@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flow_rag_vla.agents.training.loggers import SeveralLoggers, TensorBoardLogger, WandbLogger
-from flow_rag_vla.tasks.rl.training_curve import read_scalars
+from flow_rag_vla.benchmark.training.training_curve import read_scalars
 
 
 def test_a_resumed_log_overrules_what_was_noted_past_its_beginning(tmp_path):

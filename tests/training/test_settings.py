@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flow_rag_vla.agents.flow_matching import FlowMatching
+from flow_rag_vla.agents.policy.flow_matching import FlowMatching
 from flow_rag_vla.benchmark.training.cli import main
 from flow_rag_vla.benchmark.training.run import TrainingRun
 from flow_rag_vla.benchmark.training.settings import PRESETS, compose_training, settings_from_json

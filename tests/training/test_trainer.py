@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from flow_rag_vla.agents.demonstration_set import DemonstrationSet
+from flow_rag_vla.agents.policy.demonstration_set import DemonstrationSet
 from flow_rag_vla.agents.training.batches import BalancedSampler, Split, held_out_steps, split_starts
 from flow_rag_vla.agents.training.cfg import NetworkCfg, TrainingCfg
 from flow_rag_vla.agents.training.schedule import make_average, make_optimiser, make_schedule

@@ -9,7 +9,7 @@ import signal
 import time
 from pathlib import Path
 
-from flow_rag_vla.agents.checkpoint import load_checkpoint
+from flow_rag_vla.agents.policy.checkpoint import load_checkpoint
 
 TINY = ("--preset", "tiny", "--tasks", "pick_place,lift")
 TRAIN = Path("outputs/train")

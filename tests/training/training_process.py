@@ -11,7 +11,7 @@ def train(argv: list[str], folder: Path, log: Path) -> None:
     """``scripts/train.py ARGV`` in ``folder``, its output in ``log``."""
     import torch
 
-    from flow_rag_vla.agents import demonstration_set
+    from flow_rag_vla.agents.policy import demonstration_set
     from flow_rag_vla.benchmark.training import cli
 
     class OneAxisPerLength:

@@ -1,7 +1,7 @@
 """Commands are ignored for a while (a stalled controller; LeRobot's action_hold lasts 8 steps)."""
 
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.faults.fault import Fault, Trigger, severity
+from flow_rag_vla.tasks.faults.definition.fault import Fault, Trigger, severity
 
 FAULTS = (
     Fault(

@@ -1,9 +1,7 @@
 """Commands reach the arm late (1 to 5 control steps in the literature)."""
 
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.faults.fault import Fault, severity
-
-MAX_LATENCY_STEPS = 16
+from flow_rag_vla.tasks.faults.definition.fault import Fault, severity
 
 FAULTS = (
     Fault(

@@ -1,7 +1,7 @@
 """The bin's near wall is higher than it looks."""
 
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.faults.fault import Fault, severity
+from flow_rag_vla.tasks.faults.definition.fault import Fault, severity
 
 FAULTS = (
     Fault(

@@ -1,7 +1,7 @@
 """The gripper opens in mid-carry whatever the policy commands (as FailGen's slip, 4 to 15 steps)."""
 
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.faults.fault import Fault, severity
+from flow_rag_vla.tasks.faults.definition.fault import Fault, severity
 
 FAULTS = (
     Fault(

@@ -5,8 +5,8 @@ Each finger must press with ``F >= m (g + a) / (2 mu)`` to hold a mass ``m``, wi
 """
 
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.faults.fault import GRAVITY_M_S2, Fault
-from flow_rag_vla.tasks.objects import FLAT_SIDED
+from flow_rag_vla.tasks.facts.objects import FLAT_SIDED
+from flow_rag_vla.tasks.faults.definition.fault import GRAVITY_M_S2, Fault
 
 MASS_KG = 0.5
 

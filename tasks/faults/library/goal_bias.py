@@ -1,7 +1,7 @@
 """The goal is perceived beside where it is, until a look after the release shows the truth."""
 
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.faults.fault import Effect, Fault, minus_severity, severity
+from flow_rag_vla.tasks.faults.definition.fault import Effect, Fault, minus_severity, severity
 
 
 def _fault(name: str, bias: Effect, side: str, opposite: str) -> Fault:

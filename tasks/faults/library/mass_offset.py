@@ -1,7 +1,7 @@
 """A bar with a weight in one end: grasped in its middle, it swings in the fingers."""
 
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.faults.fault import Effect, Fault
+from flow_rag_vla.tasks.faults.definition.fault import Effect, Fault
 
 BAR_KG = 0.2
 WEIGHT_AT_M = 0.07

@@ -1,7 +1,7 @@
 """The object is perceived beside where it lies: a camera that is out of calibration over part of the pick side."""
 
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.faults.fault import Effect, Fault, minus_severity, severity
+from flow_rag_vla.tasks.faults.definition.fault import Effect, Fault, minus_severity, severity
 
 
 def _fault(name: str, bias: Effect, side: str, opposite: str) -> Fault:

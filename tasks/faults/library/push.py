@@ -1,7 +1,7 @@
 """A push on the carried object, of 0.3 kg so that it does not fly off; 5 to 10 N do nothing to a 10 N grip."""
 
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.faults.fault import Fault, severity
+from flow_rag_vla.tasks.faults.definition.fault import Fault, severity
 
 FAULTS = (
     Fault(

@@ -5,7 +5,7 @@ way round must be within reach, which leaves three lanes for either.
 """
 
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.faults.fault import Fault, severity
+from flow_rag_vla.tasks.faults.definition.fault import Fault, severity
 
 
 def _fault(name: str, parameter: str, other_way: str, opposite: str, lanes: tuple[int, ...]) -> Fault:

@@ -1,8 +1,8 @@
 """The gripper presses with less than what is commanded, on an object that needs most of the nominal force."""
 
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.faults.fault import Fault, severity
-from flow_rag_vla.tasks.objects import FLAT_SIDED
+from flow_rag_vla.tasks.facts.objects import FLAT_SIDED
+from flow_rag_vla.tasks.faults.definition.fault import Fault, severity
 
 FAULTS = (
     Fault(

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from flow_rag_vla.agents.features import POSITION_SCALE_M, WORKSPACE_CENTRE_M
-from flow_rag_vla.agents.vision.dinov2_backbone import load_dinov2
-from flow_rag_vla.agents.vision.network import normalised
-from flow_rag_vla.agents.vision.projection import Projection
-from flow_rag_vla.agents.vision.sighting import HEADS, Sighting
+from flow_rag_vla.agents.policy.features import POSITION_SCALE_M, WORKSPACE_CENTRE_M
+from flow_rag_vla.agents.vision.networks.dinov2_backbone import load_dinov2
+from flow_rag_vla.agents.vision.networks.network import normalised
+from flow_rag_vla.agents.vision.networks.projection import Projection
+from flow_rag_vla.agents.vision.networks.sighting import HEADS, Sighting
 from flow_rag_vla.agents.vision.training import LABELS, LabelledPictures, seen_at
 
 

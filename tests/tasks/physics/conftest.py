@@ -18,11 +18,11 @@ class Rig:
         from isaaclab.sim import SimulationCfg, SimulationContext
 
         from flow_rag_vla.tasks.assets.gripper import GripperForce
-        from flow_rag_vla.tasks.objects import get_object
+        from flow_rag_vla.tasks.env.scene import TableSceneCfg
+        from flow_rag_vla.tasks.facts.objects import get_object
         from flow_rag_vla.tasks.physics.contacts import ContactForces
         from flow_rag_vla.tasks.physics.presets import CONTROL_STEP_S, physics_cfg
         from flow_rag_vla.tasks.physics.properties import set_shape
-        from flow_rag_vla.tasks.scene import TableSceneCfg
 
         self.dt = CONTROL_STEP_S
         self.sim = SimulationContext(SimulationCfg(dt=self.dt, device="cpu", physics=physics_cfg(physics)))

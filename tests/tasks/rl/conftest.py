@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from flow_rag_vla.tasks.facts import StepFacts
+from flow_rag_vla.tasks.facts.step_facts import StepFacts
 
 OBJECT = (0.5, -0.2, 0.025)
 GOAL = (0.5, -0.2, 0.175)

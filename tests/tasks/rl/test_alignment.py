@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from flow_rag_vla.tasks.facts.rotation import quat_multiply
 from flow_rag_vla.tasks.rl.alignment import missing_turn
-from flow_rag_vla.tasks.rotation import quat_multiply
 
 DOWN = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import flow_rag_vla.tasks  # noqa: F401  (registers the gym ids)
+from flow_rag_vla.tasks.catalogue.registry import task_names
 from flow_rag_vla.tasks.contract import Observation
-from flow_rag_vla.tasks.registry import task_names
 from flow_rag_vla.tasks.rl.alignment import missing_turn
 from flow_rag_vla.tasks.rl.policy_vector import POLICY_DIM, policy_vector
 

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
 from flow_rag_vla.tasks.contract import CONTROL_HZ
-from flow_rag_vla.tasks.registry import all_tasks, get_task
 from flow_rag_vla.tasks.rl.reward import (
     WEIGHTS,
     bringing,

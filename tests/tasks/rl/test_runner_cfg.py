@@ -6,7 +6,7 @@ import gymnasium as gym
 import pytest
 
 import flow_rag_vla.tasks  # noqa: F401  (registers the gym ids)
-from flow_rag_vla.tasks.registry import get_task, task_names
+from flow_rag_vla.tasks.catalogue.registry import get_task, task_names
 from flow_rag_vla.tasks.rl.reward import WEIGHTS
 
 

@@ -1,0 +1,211 @@
+"""What a robot can do differently: a short list of corrections, and how each changes an action chunk.
+
+The list extends the implementation guide's rules (grip x1.3, speed x0.8, lift +0.05 m) to their neighbours.  Some act
+on the observation instead (``observation_correction``): the policy then acts on other positions than it perceives.
+Which of them helps against which failure is learned from outcomes; ``priors`` says where to start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from flow_rag_vla.agents.policy.features import held
+from flow_rag_vla.tasks.contract import (
+    GRIP_DEADBAND,
+    MAX_DELTA_POS_M,
+    NOMINAL_GRIP,
+    Observation,
+)
+
+
+@dataclass(frozen=True)
+class CorrectionCandidate:
+    """One way to act differently; the defaults change nothing."""
+
+    name: str
+    grip_scale: float = 1.0
+    """Grip force of closing commands, in multiples of the nominal one."""
+    height_offset_m: float = 0.0
+    """Carry at least this much higher than nominal."""
+    stay_low: bool = False
+    """Carry just above the table."""
+    lateral_offset_m: float = 0.0
+    """Carry around, this far to the side (+x of the robot base)."""
+    speed_scale: float = 1.0
+    """Scale of every displacement and turn."""
+    object_offset_m: float = 0.0
+    """An object that is not held lies this far along +y of the robot base from where it is perceived."""
+    goal_offset_m: float = 0.0
+    """The goal lies this far along +y of the robot base from where it is perceived."""
+    grasp_offset_m: float = 0.0
+    """Grasp an elongated object this far from its centre along its long axis."""
+
+    @property
+    def corrects_observation(self) -> bool:
+        """It acts through what the policy perceives, not on the chunk."""
+        return self.object_offset_m != 0 or self.goal_offset_m != 0 or self.grasp_offset_m != 0
+
+
+GRIP_STEP = 1.3
+"""The guide's grip factor."""
+
+DETOUR_M = 0.16
+OBJECT_OFFSET_M = 0.03
+GOAL_OFFSET_M = 0.05
+GRASP_OFFSET_M = 0.05
+
+_FIRMER = tuple(CorrectionCandidate(f"grip_up_{k}", grip_scale=GRIP_STEP**k) for k in (1, 2, 3, 4))
+_SOFTER = tuple(CorrectionCandidate(f"grip_down_{k}", grip_scale=GRIP_STEP**-k) for k in (1, 2, 3))
+_HIGHER = tuple(CorrectionCandidate(f"lift_{cm}cm", height_offset_m=cm / 100) for cm in (5, 10, 15))
+
+CANDIDATES: tuple[CorrectionCandidate, ...] = (
+    CorrectionCandidate("none"),
+    *_FIRMER,
+    *_SOFTER,
+    *_HIGHER,
+    CorrectionCandidate("stay_low", stay_low=True),
+    CorrectionCandidate("detour_plus", lateral_offset_m=DETOUR_M),
+    CorrectionCandidate("detour_minus", lateral_offset_m=-DETOUR_M),
+    CorrectionCandidate("slower", speed_scale=0.8),
+    CorrectionCandidate("object_plus", object_offset_m=OBJECT_OFFSET_M),
+    CorrectionCandidate("object_minus", object_offset_m=-OBJECT_OFFSET_M),
+    CorrectionCandidate("goal_plus", goal_offset_m=GOAL_OFFSET_M),
+    CorrectionCandidate("goal_minus", goal_offset_m=-GOAL_OFFSET_M),
+    CorrectionCandidate("grasp_plus", grasp_offset_m=GRASP_OFFSET_M),
+    CorrectionCandidate("grasp_minus", grasp_offset_m=-GRASP_OFFSET_M),
+)
+"""All corrections; index 0 is to change nothing."""
+
+CANDIDATE_NAMES: tuple[str, ...] = tuple(candidate.name for candidate in CANDIDATES)
+
+NOMINAL_CLEARANCE_M = 0.12
+"""Height above the goal's at which the object is carried by default."""
+
+LOW_CLEARANCE_M = 0.05
+"""The same when staying low: the lowest that demonstrations show."""
+
+NEAR_GOAL_M = 0.08
+"""Closer to the goal than this (in the table's plane) heights and detours leave the chunk alone: it sets down."""
+
+ARRIVED_M = 0.015
+"""Too low by more than this, the hand rises before it moves on; a detour's corner counts as reached this close."""
+
+LIFTED_M = 0.01
+"""An object this far above where it rests is off the table."""
+
+STARTS_LIFTING_M = 0.002
+"""An upward displacement command larger than this begins the lift."""
+
+DETOUR_END_M = 0.18
+"""A detour rejoins the straight way this far (along y) before the goal."""
+
+
+def apply_correction(candidate: torch.Tensor, chunk: torch.Tensor, observation: Observation) -> torch.Tensor:
+    """Chunks (num_envs, horizon, 7) with the corrections ``candidate`` applied.
+
+    Rows of candidate 0, and of candidates that act on the observation, keep their bits.
+    Grip sets closing commands to a multiple of the nominal force, so that repeated corrections do not add up.  Height
+    and detour act on a held object on its way: never on the approach or the grasp (until the chunk itself starts to
+    lift), never near the goal.  They follow the pose target, which displacements move, from where it is now.
+
+    Args:
+        candidate: (num_envs,) int64 index into ``CANDIDATES``.
+        chunk: (num_envs, horizon, 7) the policy's chunk.
+        observation: What the chunk was decided on.
+    """
+    table = _CandidateTable.select(candidate, chunk)
+    corrected = chunk.clone()
+    grip = chunk[:, :, 6]
+    closing = grip <= -GRIP_DEADBAND
+    force = -(NOMINAL_GRIP * table.grip_scale).clamp(max=1.0).unsqueeze(1)
+    corrected[:, :, 6] = torch.where(closing & (table.grip_scale != 1.0).unsqueeze(1), force, grip)
+    corrected[:, :, :6] *= table.speed_scale.reshape(-1, 1, 1)
+    if bool(table.reroutes.any()):
+        corrected[:, :, :3] = _reroute(table, corrected, observation)
+    return torch.where((candidate > 0).reshape(-1, 1, 1), corrected, chunk)
+
+
+@dataclass(frozen=True)
+class _CandidateTable:
+    """Columns (num_envs,) of the chosen candidates."""
+
+    grip_scale: torch.Tensor
+    height_offset_m: torch.Tensor
+    stay_low: torch.Tensor
+    lateral_offset_m: torch.Tensor
+    speed_scale: torch.Tensor
+
+    @classmethod
+    def select(cls, candidate: torch.Tensor, like: torch.Tensor) -> _CandidateTable:
+        def column(values: list[float]) -> torch.Tensor:
+            return like.new_tensor(values)[candidate]
+
+        return cls(
+            column([c.grip_scale for c in CANDIDATES]),
+            column([c.height_offset_m for c in CANDIDATES]),
+            column([float(c.stay_low) for c in CANDIDATES]) > 0,
+            column([c.lateral_offset_m for c in CANDIDATES]),
+            column([c.speed_scale for c in CANDIDATES]),
+        )
+
+    @property
+    def reroutes(self) -> torch.Tensor:
+        return self.stay_low | (self.height_offset_m > 0) | (self.lateral_offset_m != 0)
+
+
+def _reroute(table: _CandidateTable, chunk: torch.Tensor, o: Observation) -> torch.Tensor:
+    """Displacements (num_envs, horizon, 3) that follow the candidate's height or detour."""
+    target = o.ee_target_pos_b
+    goal = o.goal_pos_b
+    raised = o.object_pos_b[:, 2] > goal[:, 2] + LIFTED_M
+    holding = held(o) & table.reroutes
+    higher, sideways = table.height_offset_m > 0, table.lateral_offset_m != 0
+    clearance = torch.where(table.stay_low, LOW_CLEARANCE_M, NOMINAL_CLEARANCE_M + table.height_offset_m)
+    height = goal[:, 2] + clearance
+    deltas = []
+    for k in range(chunk.shape[1]):
+        delta = chunk[:, k, :3]
+        to_goal = goal[:, :2] - target[:, :2]
+        raised = raised | (delta[:, 2] > STARTS_LIFTING_M)
+        on_the_way = holding & raised & (chunk[:, k, 6] < GRIP_DEADBAND) & (to_goal.norm(dim=1) > NEAR_GOAL_M)
+
+        speed = delta.norm(dim=1)
+        gap = height - target[:, 2]
+        climb = gap.clamp(-MAX_DELTA_POS_M, MAX_DELTA_POS_M)
+        # "At least this high": a policy that carries higher still need not come down.
+        dz = torch.where(table.stay_low, climb, torch.maximum(delta[:, 2], climb))
+        # A policy that wants to change height (which is not granted) would otherwise wait there for ever.
+        lateral = torch.where(
+            (delta[:, :2].norm(dim=1) < 0.5 * speed).unsqueeze(1), _towards(to_goal, speed), delta[:, :2]
+        )
+        lateral = torch.where(table.stay_low.unsqueeze(1), _towards(to_goal, speed), lateral)
+        lateral = torch.where((higher & (gap > ARRIVED_M)).unsqueeze(1), 0.0, lateral)
+        room = (MAX_DELTA_POS_M**2 - dz**2).clamp(min=0.0).sqrt()
+        lateral = lateral * (room / lateral.norm(dim=1).clamp(min=1e-9)).clamp(max=1.0).unsqueeze(1)
+        rerouted = torch.cat([lateral, dz.unsqueeze(1)], dim=1)
+
+        rerouted = torch.where(sideways.unsqueeze(1), _detour(table, delta, to_goal, speed), rerouted)
+        delta = torch.where(on_the_way.unsqueeze(1), rerouted, delta)
+        deltas.append(delta)
+        target = target + delta
+    return torch.stack(deltas, dim=1)
+
+
+def _detour(table: _CandidateTable, delta: torch.Tensor, to_goal: torch.Tensor, speed: torch.Tensor) -> torch.Tensor:
+    """Displacements (num_envs, 3) towards a point beside the way, until that point is passed."""
+    ahead = to_goal[:, 1].abs() > DETOUR_END_M + ARRIVED_M
+    beside = torch.stack(
+        [to_goal[:, 0] + table.lateral_offset_m, to_goal[:, 1] - to_goal[:, 1].sign() * DETOUR_END_M], dim=1
+    )
+    # Keep the policy's own height profile; turn only what it moves in the table's plane.
+    pace = (speed**2 - delta[:, 2] ** 2).clamp(min=0.0).sqrt()
+    turned = torch.cat([_towards(beside, pace), delta[:, 2:]], dim=1)
+    return torch.where(ahead.unsqueeze(1), turned, delta)
+
+
+def _towards(offset: torch.Tensor, speed: torch.Tensor) -> torch.Tensor:
+    """Steps (num_envs, 2) along ``offset`` (num_envs, 2) of length ``speed`` (num_envs,), not past its end."""
+    distance = offset.norm(dim=1).clamp(min=1e-9)
+    return offset * (speed / distance).clamp(max=1.0).unsqueeze(1)

@@ -1,0 +1,118 @@
+"""Where to start: which corrections generic knowledge suggests for a failure, before any outcome is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES, CANDIDATES
+from flow_rag_vla.tasks.contract import FailureType, Phase
+
+
+@dataclass(frozen=True)
+class FailureSignature:
+    """What was felt and seen around a failure, besides its type and phase; the defaults stand for nothing."""
+
+    link_contact: bool = False
+    """A contact was felt on the arm's links rather than on the hand."""
+    load_n: float = 0.0
+    """Largest sustained pull of the held object on the hand, N, downward."""
+    missed: bool = False
+    """A grasp that never held anything: the fingers closed on nothing, or the hand stood on the object."""
+    side_y: float = 0.0
+    """Of a missed grasp: its sign says towards which side (along y of the base) the object lay."""
+    offset_y_m: float = 0.0
+    """Of a misplaced object: how far from the goal it came to rest, along y of the base, m."""
+    elongated: bool = False
+    """The object is clearly longer than wide."""
+    tilt: float = 0.0
+    """Sine of the steepest pitch of the object's long axis while held; negative where its +x end hung down."""
+
+
+HEAVY_LOAD_N = 2.0
+"""An object that pulled harder than this slid under its own weight."""
+
+PRIOR_TRIALS = 2.0
+"""Pseudo-trials of each candidate: one real failure lets the next candidate of the ranking pass."""
+
+_BEST_MEAN = 0.6
+_RANK_DROP = 0.05
+_NONE_MEAN = 0.25
+_UNLIKELY_MEAN = 0.1
+
+_MORE_GRIP = ("grip_up_4", "grip_up_3", "grip_up_2", "grip_up_1")
+_LESS_GRIP = ("grip_down_3", "grip_down_2", "grip_down_1")
+_GO_OVER = ("lift_10cm", "lift_15cm", "lift_5cm")
+_GO_ROUND = ("detour_plus", "detour_minus")
+
+SWUNG = 0.15
+"""A held object whose long axis pitched by more than this (sine) swung in the fingers."""
+
+
+def candidate_priors(
+    failure_type: str, phase: str, signature: FailureSignature | None = None
+) -> npt.NDArray[np.float32]:
+    """Beta pseudo-counts (num_candidates, 2), helped and not helped, before anything was tried.
+
+    Generic manipulation knowledge, the same at every site; it only ranks, outcomes decide.  What slips is held more
+    firmly (the guide's grip rule; the strongest first, since it also helps against every milder slip); what gives way
+    without ever having pulled on the hand is held more softly first; what was never in the fingers is looked for beside
+    where it seemed to be, and what came to rest beside the goal is brought to where it should have been; an elongated
+    object is gripped nearer to the end that hung down; what the hand or the object runs into is passed higher (the
+    guide's lift rule), what the arm behind it runs into, lower.
+
+    Args:
+        failure_type: One of ``FAILURE_TYPES``.
+        phase: One of ``PHASES``.
+        signature: What was felt; nothing by default.
+
+    Raises:
+        ValueError: an unknown failure type or phase.
+    """
+    means = np.full(len(CANDIDATES), _UNLIKELY_MEAN)
+    means[0] = _NONE_MEAN
+    ranking = _ranking(FailureType(failure_type), Phase(phase), signature or FailureSignature())
+    for rank, name in enumerate(ranking):
+        means[CANDIDATE_NAMES.index(name)] = max(_BEST_MEAN - _RANK_DROP * rank, _NONE_MEAN + 0.01)
+    return (PRIOR_TRIALS * np.stack([means, 1.0 - means], axis=1)).astype(np.float32)
+
+
+def _ranking(failure_type: FailureType, phase: Phase, signature: FailureSignature) -> tuple[str, ...]:
+    """Names of the candidates worth trying, best first."""
+    ranking = _ranking_of_compact(failure_type, phase, signature)
+    if not signature.elongated or failure_type is FailureType.COLLISION:
+        return ranking
+    grasps = _pair("grasp", -signature.tilt)
+    if abs(signature.tilt) > SWUNG:
+        return (*grasps, *ranking)
+    if failure_type in (FailureType.GRASP_FAILURE, FailureType.DROP):
+        first = 2 if signature.missed else 1
+        return (*ranking[:first], *grasps, *ranking[first:])
+    return ranking
+
+
+def _ranking_of_compact(failure_type: FailureType, phase: Phase, signature: FailureSignature) -> tuple[str, ...]:
+    """The same for an object that is not elongated."""
+    objects = _pair("object", signature.side_y)
+    if failure_type is FailureType.GRASP_FAILURE:
+        if signature.missed:
+            return (*objects, *_LESS_GRIP[:1], *_MORE_GRIP)
+        gave_way = phase is not Phase.LIFT and signature.load_n < HEAVY_LOAD_N
+        if gave_way:
+            return (*_LESS_GRIP, *_MORE_GRIP[:1], *objects, *_MORE_GRIP[1:])
+        return _MORE_GRIP + _LESS_GRIP
+    if failure_type is FailureType.DROP:
+        return (*_MORE_GRIP, "lift_5cm", "slower")
+    if failure_type is FailureType.COLLISION:
+        return ("stay_low", *_GO_ROUND, *_GO_OVER) if signature.link_contact else (*_GO_OVER, *_GO_ROUND, "stay_low")
+    if failure_type is FailureType.MISALIGNMENT:
+        return (*_pair("goal", -signature.offset_y_m), "slower")
+    return ()
+
+
+def _pair(what: str, direction: float) -> tuple[str, str]:
+    """Both candidates of the pair ``what``, the one that moves it along ``direction`` first, plus if that is 0."""
+    plus, minus = f"{what}_plus", f"{what}_minus"
+    return (minus, plus) if direction < 0 else (plus, minus)

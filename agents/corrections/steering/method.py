@@ -1,0 +1,51 @@
+"""The signature that all steering methods share, and what they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+
+from flow_rag_vla.agents.policy.flow_matching import FlowMatching
+
+
+class SteeringMethod(Protocol):
+    """Chunks (batch, horizon, 7) of the flow, steered where ``strength`` (batch,) is above 0."""
+
+    def __call__(
+        self,
+        flow: FlowMatching,
+        state: torch.Tensor,
+        noise: torch.Tensor,
+        correction_chunk: torch.Tensor,
+        strength: torch.Tensor,
+        base: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Steer; see the package's docstring for shapes."""
+        ...
+
+
+def keep_unsteered(
+    flow: FlowMatching,
+    state: torch.Tensor,
+    noise: torch.Tensor,
+    strength: torch.Tensor,
+    base: torch.Tensor | None,
+    steer: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """``steer(base)`` where ``strength`` is above 0, else the policy's own chunk; (batch, horizon, 7).
+
+    Raises:
+        ValueError: a strength outside [0, 1], or not one for each row.
+    """
+    if strength.shape != (len(state),):
+        raise ValueError(f"strength: expected shape ({len(state)},), got {tuple(strength.shape)}")
+    if not bool(((strength >= 0) & (strength <= 1)).all()):
+        raise ValueError("strength: expected values from 0 to 1")
+    if base is None:
+        base = flow.generate(state, noise)
+    steered = strength > 0
+    if not bool(steered.any()):
+        return base
+    return torch.where(steered.reshape(-1, 1, 1), steer(base), base)

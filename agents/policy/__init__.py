@@ -1,0 +1,1 @@
+"""The flow policy: what it sees, its network, its files."""

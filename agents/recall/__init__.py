@@ -1,0 +1,1 @@
+"""The slow path: what is remembered of failures and advised from them, beside the flow."""

@@ -1,0 +1,52 @@
+"""The interface of encoders that look at the camera's picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+    from flow_rag_vla.agents.vision.networks.sighting import Sighting
+    from flow_rag_vla.tasks.contract import Observation
+
+
+CNN, DINOV2 = "cnn", "dinov2"
+KINDS: tuple[str, ...] = (CNN, DINOV2)
+"""What can be trained here and kept in a checkpoint."""
+
+
+class VisionEncoder(Protocol):
+    """A ``StateEncoder`` that reads ``Observation.rgb``, and says what it shows."""
+
+    @property
+    def embedding_dim(self) -> int:
+        """Numbers in an embedding: 512."""
+        ...
+
+    def encode(self, observation: Observation) -> torch.Tensor:
+        """State embeddings (num_envs, embedding_dim), float32, without gradient.
+
+        Raises:
+            ValueError: the observation holds no pictures.
+        """
+        ...
+
+    def look(self, observation: Observation) -> tuple[Sighting, torch.Tensor]:
+        """What the pictures show, and the state embeddings (num_envs, embedding_dim) that say it.
+
+        Raises:
+            ValueError: the observation holds no pictures.
+        """
+        ...
+
+
+def pictures(observation: Observation) -> torch.Tensor:
+    """(num_envs, height, width, 3) uint8 pictures of ``observation``.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    if observation.rgb is None:
+        raise ValueError("the observation holds no pictures; expected one made with observe(images=True)")
+    return observation.rgb

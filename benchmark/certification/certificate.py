@@ -1,0 +1,100 @@
+"""The certificate of a task's scenarios: what was shown about each fault, and whether it still holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_json_atomic
+from flow_rag_vla.tasks.catalogue.registry import get_task
+from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.faults.registry import get_fault
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.faults.definition.fault import Fault
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
+
+SCHEMA_VERSION = 2
+CERTIFICATES = Path(__file__).resolve().parent / "certificates"
+
+HAZARDOUS_RATE = 0.60
+"""Least failure rate of the nominal expert."""
+
+FEASIBLE_RATE = 0.90
+"""Least lower bound of the informed expert's success rate."""
+
+CONSTANT_SHARE = 0.60
+"""Largest share of a site's avoidable cells that one constant strategy may solve."""
+
+
+def fingerprint(fault: Fault, task: str) -> str:
+    """Changes whenever what ``fault`` does at its default severity in ``task`` changes."""
+    content = [get_task(task).name, fault.name, fault.parameters(fault.default_severity), fault.objects, fault.lanes]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def is_certified(nominal: dict[str, Any], informed: dict[str, Any]) -> bool:
+    """Hazardous and feasible: both are ``{"k", "n", "rate", "ci95", "invalid"}`` of successes.
+
+    An episode with invalid physics stays in ``n`` and shows neither.
+    """
+    if not nominal["n"] or not informed["n"]:
+        return False
+    failed = nominal["n"] - nominal["k"] - nominal["invalid"]
+    return failed >= HAZARDOUS_RATE * nominal["n"] and informed["ci95"][0] >= FEASIBLE_RATE
+
+
+def certificate_path(task: str, folder: Path = CERTIFICATES) -> Path:
+    """Where the certificate of ``task`` lies."""
+    return folder / f"{get_task(task).slug}.json"
+
+
+def write_certificate(certificate: dict[str, Any], folder: Path = CERTIFICATES) -> Path:
+    """Write ``certificate`` into ``folder``; returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = certificate_path(certificate["task"], folder)
+    write_json_atomic(path, certificate)
+    return path
+
+
+def load_certificate(task: str, folder: Path = CERTIFICATES) -> dict[str, Any] | None:
+    """The certificate of ``task``, None where there is none.
+
+    Raises:
+        ValueError: the file is not a certificate that this program reads.
+    """
+    path = certificate_path(task, folder)
+    if not path.is_file():
+        return None
+    certificate = read_json_object(path)
+    if certificate.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(f"{path}: schema_version is {certificate.get('schema_version')!r}, expected {SCHEMA_VERSION}")
+    return certificate
+
+
+def _same(shown: Mapping[str, float], parameters: Mapping[str, float]) -> bool:
+    """Equal but for the rounding of the certificate's file."""
+    return shown.keys() == parameters.keys() and all(
+        math.isclose(shown[name], value, rel_tol=1e-6, abs_tol=1e-9) for name, value in parameters.items()
+    )
+
+
+def uncertified(scenarios: Iterable[Scenario], certificate: dict[str, Any] | None) -> list[str]:
+    """Names of the avoidable faults in ``scenarios`` that the certificate does not cover: absent, failed or changed."""
+    shown = {} if certificate is None else certificate["faults"]
+    names = {
+        scenario.fault
+        for scenario in scenarios
+        if scenario.fault_class is FaultClass.AVOIDABLE
+        and not (
+            (entry := shown.get(scenario.fault))
+            and entry["certified"]
+            and _same(entry["parameters"], scenario.parameters)
+            and entry["fingerprint"] == fingerprint(get_fault(scenario.fault), scenario.task)
+        )
+    }
+    return sorted(names)

@@ -1,0 +1,240 @@
+"""Certifies a task's scenarios in the simulator: hazardous, feasible, graded, and not solved by any constant habit.
+
+Common noise: the nominal expert, the informed expert and the constant strategies meet the same layouts, from
+development seeds, spread over many sites so that all lanes and colours that announce a fault occur.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from flow_rag_vla.benchmark.certification.certificate import SCHEMA_VERSION, fingerprint, is_certified
+from flow_rag_vla.benchmark.certification.dose_response import dose_response
+from flow_rag_vla.benchmark.episodes.seeds import DEVELOPMENT, seed_block
+from flow_rag_vla.benchmark.scoring.statistics import proportion
+from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.expert.expert_rollout import run_expert
+from flow_rag_vla.tasks.expert.scripted_expert import DETOUR_M, FIRM_GRIP, SOFT_GRIP, ExpertPlan, informed_plan
+from flow_rag_vla.tasks.faults.registry import all_faults
+from flow_rag_vla.tasks.scenarios.sites import make_site
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.catalogue.task import Task
+    from flow_rag_vla.tasks.contract import EpisodeTruth
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.faults.definition.fault import Fault
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
+    from flow_rag_vla.tasks.scenarios.sites import Site
+
+INFORMED = "informed"
+SOLVED_RATE = 0.5
+"""A strategy solves a cell where it succeeds at least this often."""
+
+HIGH_M = 0.15
+"""A high carry is this much above the nominal one."""
+
+MAX_SITES = 24
+SITES_SEARCHED = 400
+"""Sites over which a fault's episodes are spread, and over which the worst composition is sought."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A constant habit: always this grip, this height, this side."""
+
+    grip: str
+    height: str
+    side: str
+
+    def __str__(self) -> str:
+        """Like ``firm grip, high, straight``."""
+        return f"{self.grip} grip, {self.height}, {self.side}"
+
+
+STRATEGIES: tuple[Strategy, ...] = tuple(
+    Strategy(*choice)
+    for choice in itertools.product(
+        ("soft", "nominal", "firm"), ("low", "nominal", "high"), ("left", "straight", "right")
+    )
+)
+NOMINAL = Strategy("nominal", "nominal", "straight")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One episode: who meets which scenario, and under which key it is counted."""
+
+    key: tuple
+    scenario: Scenario
+    actor: Strategy | str
+
+
+def sites_with(task: str, fault: Fault) -> list[Site]:
+    """Development sites that hold ``fault``, or any sites for a fault that nothing announces."""
+    found: list[Site] = []
+    for seed in range(DEVELOPMENT.start, DEVELOPMENT.start + SITES_SEARCHED):
+        site = make_site(seed, task)
+        if fault.cue == "none" or fault.name in site.colour_of or fault.name in site.lane_of:
+            found.append(site)
+        if len(found) == MAX_SITES:
+            break
+    return found
+
+
+def cell_scenarios(sites: Sequence[Site], fault: Fault, n: int, severity: float | None = None) -> list[Scenario]:
+    """``n`` scenarios of ``fault`` on development layouts, ``sites`` in turn."""
+    seeds = seed_block("development", 1, n)
+    return [sites[i % len(sites)].scenario(seed, fault, None, severity) for i, seed in enumerate(seeds)]
+
+
+def plan_trials(task: str, n: int, dose_n: int, grid_n: int) -> list[Trial]:
+    """Everything that the certificate of ``task`` rests on."""
+    trials = []
+    for fault in all_faults(task):
+        sites = sites_with(task, fault)
+        if fault.fault_class is FaultClass.AVOIDABLE:
+            for scenario in cell_scenarios(sites, fault, n):
+                trials += [Trial(("cell", fault.name, str(actor)), scenario, actor) for actor in (NOMINAL, INFORMED)]
+            others = [s for s in STRATEGIES if s != NOMINAL]
+            for scenario in cell_scenarios(sites, fault, grid_n):
+                trials += [Trial(("grid", fault.name, strategy), scenario, strategy) for strategy in others]
+        for severity in fault.ladder:
+            trials += [
+                Trial(("dose", fault.name, severity), scenario, NOMINAL)
+                for scenario in cell_scenarios(sites, fault, dose_n, severity)
+            ]
+    return trials
+
+
+def strategy_plan(strategies: Sequence[Strategy], task: Task, device: str = "cpu") -> ExpertPlan:
+    """The plans of constant habits, one row each."""
+    grips = {"soft": SOFT_GRIP, "firm": FIRM_GRIP}
+    sides = {"left": -DETOUR_M, "straight": 0.0, "right": DETOUR_M}
+    heights = {
+        "low": task.low_clearance_m,
+        "nominal": task.nominal_clearance_m,
+        "high": task.nominal_clearance_m + HIGH_M,
+    }
+    plan = ExpertPlan.nominal(len(strategies), device, task)
+    grip = [grips.get(s.grip, float(plan.grip[i])) for i, s in enumerate(strategies)]
+    return dataclasses.replace(
+        plan,
+        grip=torch.tensor(grip, device=device),
+        clearance_m=torch.tensor([heights[s.height] for s in strategies], device=device),
+        detour_m=torch.tensor([sides[s.side] for s in strategies], device=device),
+    )
+
+
+def run_trials(
+    env: ManipulationEnv, trials: Sequence[Trial], on_trials: Callable[[int], None]
+) -> Iterator[tuple[Trial, bool, bool]]:
+    """Yields each trial with whether its physics held, and whether it then succeeded."""
+    for first in range(0, len(trials), env.num_envs):
+        wave = list(trials[first : first + env.num_envs])
+        truth = _run_wave(env, wave + [wave[0]] * (env.num_envs - len(wave)))
+        for i, trial in enumerate(wave):
+            valid = not bool(truth.invalid[i])
+            yield trial, valid, valid and bool(truth.success[i])
+        on_trials(first + len(wave))
+
+
+def _run_wave(env: ManipulationEnv, wave: Sequence[Trial]) -> EpisodeTruth:
+    device = str(env.device)
+    strategies = [t.actor if isinstance(t.actor, Strategy) else NOMINAL for t in wave]
+    plan = strategy_plan(strategies, env.task, device)
+    informed = [i for i, t in enumerate(wave) if t.actor == INFORMED]
+    if informed:
+        told = informed_plan([wave[i].scenario for i in informed], device)
+        plan = plan.replace_rows(torch.tensor(informed, device=device), told)
+    return run_expert(env, [t.scenario for t in wave], plan)
+
+
+def certify(
+    env: ManipulationEnv,
+    physics: str,
+    trials: Sequence[Trial],
+    sizes: Mapping[str, int],
+    on_trials: Callable[[int], None],
+) -> dict[str, Any]:
+    """The certificate of ``env``'s task, JSON-able, from what ``plan_trials`` planned with ``sizes`` as keywords."""
+    task = env.task
+    successes, totals, invalid = Counter(), Counter(), Counter()
+    for trial, valid, succeeded in run_trials(env, trials, on_trials):
+        totals[trial.key] += 1
+        successes[trial.key] += succeeded
+        invalid[trial.key] += not valid
+    faults: dict[str, Any] = {}
+    for fault in all_faults(task.slug):
+        avoidable = fault.fault_class is FaultClass.AVOIDABLE
+        keys = [("dose", fault.name, severity) for severity in fault.ladder]
+        counts = [totals[key] for key in keys]
+        responded = [totals[key] - successes[key] - invalid[key] for key in keys]
+        verdict = dose_response(responded, counts)
+        entry: dict[str, Any] = {
+            "fault_class": str(fault.fault_class),
+            "unit": fault.unit,
+            "default_severity": fault.default_severity,
+            "parameters": fault.parameters(fault.default_severity),
+            "fingerprint": fingerprint(fault, task.name),
+            "dose": [
+                {"severity": severity, **_row(k, total, invalid[key])}
+                for severity, key, k, total in zip(fault.ladder, keys, responded, counts, strict=True)
+            ],
+            "trend_p": verdict.trend_p,
+            "reversal_p": verdict.reversal_p,
+            "graded": verdict.graded,
+        }
+        if avoidable:
+            for actor in (str(NOMINAL), INFORMED):
+                key = ("cell", fault.name, actor)
+                entry["nominal" if actor != INFORMED else INFORMED] = _row(successes[key], totals[key], invalid[key])
+        entry["certified"] = is_certified(entry["nominal"], entry[INFORMED]) if avoidable else None
+        faults[fault.name] = entry
+    solved = solved_cells(successes, totals)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "task": task.name,
+        "physics": physics,
+        **sizes,
+        "faults": faults,
+        "constant_strategies": {str(s): sorted(solved[s]) for s in STRATEGIES},
+        "worst_site": worst_site(task.slug, solved),
+    }
+
+
+def _row(k: int, n: int, invalid: int) -> dict[str, Any]:
+    """Counts of all ``n`` episodes; those with invalid physics count as neither success nor failure."""
+    return {**dataclasses.asdict(proportion(k, n)), "invalid": invalid}
+
+
+def solved_cells(successes: Counter, totals: Counter) -> dict[Strategy, set[str]]:
+    """Strategy to the faults that it solves; the nominal strategy's counts are those of the cells themselves."""
+    solved: dict[Strategy, set[str]] = defaultdict(set)
+    for key, total in totals.items():
+        kind, fault, actor = key
+        if kind == "cell" and actor == str(NOMINAL):
+            actor = NOMINAL
+        elif kind != "grid":
+            continue
+        if total and successes[key] >= SOLVED_RATE * total:
+            solved[actor].add(fault)
+    return solved
+
+
+def worst_site(task: str, solved: dict[Strategy, set[str]]) -> dict[str, Any]:
+    """The site, of ``SITES_SEARCHED``, whose avoidable cells one constant strategy solves the largest share of."""
+    worst: dict[str, Any] = {"share": -1.0}
+    for seed in range(DEVELOPMENT.start, DEVELOPMENT.start + SITES_SEARCHED):
+        held = [fault.name for fault in make_site(seed, task).avoidable_faults]
+        for strategy in STRATEGIES:
+            share = sum(name in solved.get(strategy, ()) for name in held) / len(held)
+            if share > worst["share"]:
+                worst = {"share": share, "site": seed, "strategy": str(strategy), "faults": sorted(held)}
+    return worst

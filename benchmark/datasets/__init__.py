@@ -1,0 +1,1 @@
+"""Demonstrations, renders and exports."""

@@ -1,0 +1,106 @@
+"""Exports expert episodes on training seeds, successes and failures, as a dataset for other projects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.command.progress import Progress
+from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
+from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, require_split, seed_block
+from flow_rag_vla.tasks.datasets.lerobot_export import LeRobotWriter
+from flow_rag_vla.tasks.datasets.recording import record_trajectories
+from flow_rag_vla.tasks.faults.registry import get_fault
+from flow_rag_vla.tasks.scenarios.sites import make_site
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from flow_rag_vla.tasks.datasets.trajectory import TrajectoryWriter
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
+
+FORMATS: tuple[str, ...] = ("lerobot", "hdf5")
+
+EXPERTS: tuple[str, ...] = ("nominal", "informed")
+"""The scripted expert, told nothing about the hazard or everything."""
+
+
+@dataclass(frozen=True)
+class ExportCounts:
+    """Episodes written, and those left out because the physics broke."""
+
+    succeeded: int
+    failed: int
+    invalid: int
+
+
+def export_scenarios(task: str, fault: str, seed: int, num_episodes: int) -> list[Scenario]:
+    """The first ``num_episodes`` training scenarios of run seed ``seed``, all with ``fault`` (or ``none``).
+
+    Raises:
+        UsageError: an unknown task or fault, or a seed or number out of range.
+    """
+    try:
+        hazard = None if fault == "none" else get_fault(fault)
+        layout_seeds = seed_block("train", seed, num_episodes)
+        require_split(layout_seeds, "train")
+        site = make_site(SPLITS["train"].start + seed * MAX_SITES, task)
+        return [site.scenario(layout_seed, hazard) for layout_seed in layout_seeds]
+    except (KeyError, ValueError) as error:
+        raise UsageError(str(error.args[0])) from None
+
+
+def make_writer(file_format: str, out: Path, task: str) -> TrajectoryWriter:
+    """A writer of ``FORMATS`` for the folder ``out``.
+
+    Raises:
+        ValueError: an unknown format.
+    """
+    if file_format == "lerobot":
+        return LeRobotWriter(out)
+    if file_format == "hdf5":
+        # Imported late: its file handler is Isaac Lab's, which takes seconds to load.
+        from flow_rag_vla.tasks.datasets.hdf5_export import Hdf5Writer
+
+        return Hdf5Writer(out, task)
+    raise ValueError(f"unknown format {file_format!r}; available: {', '.join(FORMATS)}")
+
+
+def export(
+    env: ManipulationEnv, scenarios: Sequence[Scenario], expert: str, writer: TrajectoryWriter, console: TextIO
+) -> ExportCounts:
+    """Record every scenario once, ``num_envs`` at a time, and complete the dataset.
+
+    Args:
+        env: The fleet that the scenarios' task runs in.
+        scenarios: In the order in which they are written.
+        expert: One of ``EXPERTS``.
+        writer: Takes the trajectories as they come.
+        console: Where progress is shown.
+
+    Raises:
+        ValueError: an unknown expert.
+    """
+    if expert not in EXPERTS:
+        raise ValueError(f"unknown expert {expert!r}; available: {', '.join(EXPERTS)}")
+    agent = ExpertAgent(env.num_envs, str(env.device), informed=expert == "informed")
+    succeeded = failed = invalid = 0
+    with Progress(len(scenarios), "episodes", console) as progress:
+        for first in range(0, len(scenarios), env.num_envs):
+            block = scenarios[first : first + env.num_envs]
+            agent.tell(block, env.num_envs)
+            agent.reset([], [])
+            for trajectory in record_trajectories(env, block, lambda seen: agent.decide(seen, ~env.done)[:, 0]):
+                if trajectory is None:
+                    invalid += 1
+                    continue
+                writer.write(trajectory)
+                succeeded += trajectory.labels.success
+                failed += not trajectory.labels.success
+            progress.update(first + len(block))
+    writer.close()
+    return ExportCounts(succeeded, failed, invalid)

@@ -1,0 +1,1 @@
+"""Failure detectors: episodes to learn from, fits, measurements."""

@@ -1,0 +1,86 @@
+"""Collects failing and succeeding episodes for failure detectors: one task, one actor, one block of layouts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.command.progress import Progress
+from flow_rag_vla.benchmark.command.provenance import code_state
+from flow_rag_vla.benchmark.detectors.failure_plan import failure_scenarios, planned
+from flow_rag_vla.benchmark.detectors.failure_recording import ChunkProbe, RecordingAgent, record_wave
+from flow_rag_vla.benchmark.detectors.failure_set import FailureSet
+from flow_rag_vla.benchmark.episodes.actors import (
+    EXPERTS,
+    checkpoint_path,
+    default_arm_settings,
+    load_policy,
+    make_policy_agent,
+)
+from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
+from flow_rag_vla.benchmark.episodes.plan import Unit
+from flow_rag_vla.benchmark.episodes.seeds import SPLITS
+from flow_rag_vla.tasks.catalogue.registry import get_task
+from flow_rag_vla.tasks.contract import MAX_STEPS
+from flow_rag_vla.tasks.env.make import make_fleet, resolve_device
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from flow_rag_vla.agents.agent import Agent
+
+
+@dataclass(frozen=True)
+class CollectionRequest:
+    """What to record."""
+
+    task: str
+    actor: str
+    """An arm that needs a policy, or one of ``EXPERTS``."""
+    checkpoint: str
+    split: str
+    seed: int
+    num_episodes: int
+    num_envs: int
+    physics: str
+    device: str
+
+
+def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> FailureSet:
+    """Record and write to ``out``; returns the valid episodes.
+
+    Raises:
+        ValueError: an unknown split, preset or checkpoint, one for other tasks, or a block out of range.
+        KeyError: an unknown task.
+    """
+    scenarios = failure_scenarios(request.task, request.split, request.seed, request.num_episodes)
+    policy = None
+    if request.actor not in EXPERTS:
+        task = get_task(request.task).name
+        policy = load_policy(request.checkpoint, task, resolve_device(request.device))
+    env = make_fleet(
+        request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS
+    )
+    device = str(env.device)
+    expert = ExpertAgent(env.num_envs, device, informed=request.actor == "expert")
+    agent: Agent = expert
+    probe = None
+    if policy is not None:
+        settings = default_arm_settings(checkpoint_path(request.checkpoint), policy.flow.horizon)
+        agent = make_policy_agent(request.actor, env, policy, settings)
+        probe = ChunkProbe(policy, settings.execute, SPLITS[request.split].start + request.seed, device)
+    recorder = RecordingAgent(agent, env.num_envs, env.max_episode_length, device, probe)
+    sets = []
+    with Progress(len(scenarios), "episodes", console) as progress:
+        for first in range(0, len(scenarios), env.num_envs):
+            block = scenarios[first : first + env.num_envs]
+            expert.tell(block, env.num_envs)
+            episodes = planned(block)
+            unit = Unit(request.actor, 0, env.num_envs, tuple(episodes))
+            sets.append(record_wave(env, recorder, unit, episodes, lambda n, d=first: progress.update(d + n)))
+    env.close()
+    recorded = FailureSet.concatenate(sets)
+    origin = {"policy_sha256": None if policy is None else policy.sha256, "code": code_state()}
+    recorded.save(out, asdict(request) | origin)
+    return recorded

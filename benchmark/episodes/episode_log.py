@@ -1,0 +1,80 @@
+"""Episode records on disk: appended line by line while a run goes on, one table when it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flow_rag_vla.benchmark.command.atomic_files import write_bytes_atomic
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+
+EPISODE_ORDER = ["arm", "round", "exposure", "scenario_id"]
+
+_ARROW_TYPES = {
+    "str": pa.string(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+}
+EPISODE_SCHEMA = pa.schema(
+    [
+        pa.field(field.name, _ARROW_TYPES[str(field.type).removesuffix(" | None")])
+        for field in dataclasses.fields(EpisodeRecord)
+    ]
+)
+"""Column types of ``episodes.parquet``, the same for an empty run as for a full one."""
+
+
+def append_episodes(file: IO[str], records: Iterable[EpisodeRecord]) -> None:
+    """Append one line per record and make them durable before returning."""
+    file.writelines(record.to_json() + "\n" for record in records)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+@dataclasses.dataclass(frozen=True)
+class EpisodeLog:
+    """The records of one ``episodes.jsonl``; ``notice`` says what was dropped, if anything."""
+
+    records: list[EpisodeRecord]
+    notice: str | None
+    valid_bytes: int
+    """Length of the undamaged part: truncate the file to it before appending again."""
+
+
+def read_episodes(path: Path) -> EpisodeLog:
+    """Read an episode log, dropping a last line that an interrupted write left without an end.
+
+    Raises:
+        ValueError: naming file and line, where any finished line is not a record.
+    """
+    records: list[EpisodeRecord] = []
+    valid_bytes = 0
+    *lines, unfinished = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(EpisodeRecord.from_json(line.decode()))
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: {error}") from None
+        valid_bytes += len(line) + 1
+    notice = None
+    if unfinished:
+        notice = f"{path}:{len(lines) + 1}: dropped an unfinished last line"
+    return EpisodeLog(records, notice, valid_bytes)
+
+
+def write_episodes_parquet(path: Path, records: Iterable[EpisodeRecord]) -> None:
+    """One row per record, sorted by arm, round, exposure and scenario: the same records give the same bytes."""
+    rows = sorted(
+        (dataclasses.asdict(record) for record in records),
+        key=lambda row: [*(row[name] for name in EPISODE_ORDER), row["attempt"]],
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows, schema=EPISODE_SCHEMA), sink, compression="zstd")
+    write_bytes_atomic(path, sink.getvalue().to_pybytes())

@@ -1,0 +1,132 @@
+"""The plan: every scenario, unit and episode of a run, fixed before the first simulation step.
+
+E1 meets every scenario once with ``flow_only`` and an empty memory.  In E2 each arm meets them again: EXACT (the same
+scenario), NEAR (displaced), CLEAN (no fault) and CONTROL (the hazard's cue without its bite).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.episodes.seeds import seed_block
+from flow_rag_vla.tasks.contract import FaultClass
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.faults.definition.fault import Fault
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
+    from flow_rag_vla.tasks.scenarios.sites import Site
+
+AVOIDABLE_SHARE, EXOGENOUS_SHARE, CONTROL_SHARE = 0.60, 0.10, 0.12
+"""Shares of E1's scenarios; the rest is clean."""
+
+E1 = "e1"
+
+
+@dataclass(frozen=True)
+class PlannedEpisode:
+    """One episode: which scenario, met for which purpose, how often before."""
+
+    exposure: str
+    scenario: Scenario
+    base_scenario_id: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What runs as one piece and is bitwise reproducible: one arm in one round."""
+
+    arm: str
+    round: int
+    num_envs: int
+    episodes: tuple[PlannedEpisode, ...]
+
+    @property
+    def id(self) -> str:
+        """Readable name and a hash of everything the unit runs."""
+        content = [self.arm, self.round, self.num_envs, [_episode_row(e) for e in self.episodes]]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+        return f"r{self.round}-{self.arm}-{digest}"
+
+
+def _episode_row(episode: PlannedEpisode) -> list[str | int]:
+    return [episode.exposure, episode.scenario.id, episode.base_scenario_id, episode.attempt]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All scenarios and all units of a run, in the order in which they run."""
+
+    scenarios: tuple[Scenario, ...]
+    units: tuple[Unit, ...]
+
+    def to_jsonl(self) -> str:
+        """One line per scenario, then one line per unit with its episodes."""
+        by_id = {s.id: s for s in self.scenarios}
+        by_id.update({e.scenario.id: e.scenario for unit in self.units for e in unit.episodes})
+        rows: list[dict] = [{"scenario": s.to_dict(), "id": key} for key, s in sorted(by_id.items())]
+        rows += [
+            {"unit": u.id, "arm": u.arm, "round": u.round, "num_envs": u.num_envs,
+             "episodes": [_episode_row(e) for e in u.episodes]}
+            for u in self.units
+        ]  # fmt: skip
+        return "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
+
+
+def plan_scenarios(
+    sites: Sequence[Site], num_scenarios: int, run_seed: int, split: str = "evaluation"
+) -> list[Scenario]:
+    """The E1 scenarios: sites in turn, each site's faults in turn, layouts from the seeds of ``split``.
+
+    Raises:
+        ValueError: ``num_scenarios`` is smaller than two per avoidable fault.
+    """
+    least = 2 * sum(len(site.avoidable_faults) for site in sites)
+    if num_scenarios < least:
+        raise ValueError(f"got {num_scenarios} scenarios, expected at least {least} (two per avoidable fault and site)")
+    layout_seeds = iter(seed_block(split, run_seed, num_scenarios))
+    scenarios = []
+    for share, kind, fault_class in (
+        (AVOIDABLE_SHARE, "avoidable_faults", None),
+        (EXOGENOUS_SHARE, "exogenous_faults", None),
+        (CONTROL_SHARE, "avoidable_faults", FaultClass.CONTROL),
+    ):
+        for i in range(round(num_scenarios * share)):
+            site = sites[i % len(sites)]
+            fault = _nth(getattr(site, kind), i // len(sites))
+            scenarios.append(site.scenario(next(layout_seeds), fault, None if fault is None else fault_class))
+    scenarios += [sites[i % len(sites)].scenario(seed) for i, seed in enumerate(layout_seeds)]
+    return scenarios
+
+
+def _nth(faults: Sequence[Fault], turn: int) -> Fault | None:
+    """The faults in turn; None (a clean scenario) where a site has none."""
+    return faults[turn % len(faults)] if faults else None
+
+
+def e2_episodes(scenarios: Sequence[Scenario], round_index: int) -> tuple[PlannedEpisode, ...]:
+    """What one arm meets in round ``round_index`` (1-based)."""
+    episodes = []
+    for scenario in scenarios:
+        if scenario.fault_class is FaultClass.CLEAN:
+            again = [("clean", scenario)]
+        elif scenario.fault_class is FaultClass.CONTROL:
+            again = [("control", scenario)]
+        else:
+            again = [("exact", scenario), ("near", scenario.near())]
+        episodes += [PlannedEpisode(exposure, s, scenario.id, round_index) for exposure, s in again]
+    return tuple(episodes)
+
+
+def make_plan(scenarios: Sequence[Scenario], arms: Sequence[str], num_envs: int, rounds: int) -> Plan:
+    """E1, then ``rounds`` rounds of E2 for every arm."""
+    first = tuple(PlannedEpisode(E1, s, s.id, 0) for s in scenarios)
+    units = [Unit("flow_only", 0, num_envs, first)]
+    for round_index in range(1, rounds + 1):
+        episodes = e2_episodes(scenarios, round_index)
+        units += [Unit(arm, round_index, num_envs, episodes) for arm in arms]
+    return Plan(tuple(scenarios), tuple(units))

@@ -1,0 +1,1 @@
+"""Captioned films of episodes."""

@@ -1,0 +1,204 @@
+"""Shows a fault happen and be overcome: a few episodes of one scenario, one after the other, in one film."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.agents.arms import MEMORY_ARMS, new_memory
+from flow_rag_vla.benchmark.command.progress import Progress
+from flow_rag_vla.benchmark.episodes.actors import (
+    ACTORS,
+    EXPERTS,
+    checkpoint_path,
+    default_arm_settings,
+    load_policy,
+    make_expert,
+    make_policy_agent,
+)
+from flow_rag_vla.benchmark.episodes.plan import E1, PlannedEpisode, Unit
+from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, seed_block
+from flow_rag_vla.benchmark.films.film import FRAMES_PER_S, EpisodeFilm
+from flow_rag_vla.benchmark.films.video import FORMATS, Video
+from flow_rag_vla.benchmark.run.config import BenchmarkSettings
+from flow_rag_vla.tasks.catalogue.registry import get_task
+from flow_rag_vla.tasks.faults.registry import get_fault
+from flow_rag_vla.tasks.scenarios.sites import make_site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TextIO
+
+    from flow_rag_vla.agents.agent import Agent
+    from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.memory.failure_memory import FailureMemory
+    from flow_rag_vla.tasks.films.filming import Studio
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
+
+BOTH_EXPERTS = "experts"
+"""The nominal expert, which meets the fault blindly, then the one that was told of it."""
+
+ARMS: tuple[str, ...] = (BOTH_EXPERTS, *ACTORS)
+
+_EXACT = "exact"
+_SPLIT = "development"
+"""Layouts and sites of demos: never those that benchmark runs report."""
+
+_PIXEL_BLOCK = 64
+"""Widths are multiples of this, so that three quarters of them are whole macro blocks, too."""
+
+_WHO = {
+    "nominal_expert": "expert, not told of the fault",
+    "expert": "expert, told of the fault",
+    "flow_only": "flow policy, no memory",
+}
+
+
+@dataclass(frozen=True)
+class DemoRequest:
+    """What to film, as the user names it."""
+
+    task: str
+    fault: str
+    """A fault's name, or ``none``."""
+    arm: str
+    attempts: int
+    """Most episodes of an arm with a policy; it stops at the first success.  Experts take one each."""
+    seed: int
+    out: Path
+    format: str
+    width: int
+    """Pixels; a picture is three quarters as high, and its caption adds a tenth."""
+    checkpoint: str = "default"
+    max_steps: int = BenchmarkSettings.max_steps
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A request that makes sense."""
+
+    request: DemoRequest
+    scenario: Scenario
+    policy: PolicyCheckpoint | None
+
+    @property
+    def stem(self) -> Path:
+        """Path of the film without its suffix."""
+        fault = self.request.fault
+        return self.request.out / f"{get_task(self.scenario.task).slug}-{fault}-{self.request.arm}"
+
+
+def prepare_demo(request: DemoRequest) -> Demo:
+    """Check ``request`` and name its scenario, before anything is built.
+
+    Raises:
+        ValueError: an unknown arm or format, a number out of range, or a checkpoint that is unusable or does
+            not know the task.
+        KeyError: an unknown task or fault.
+    """
+    task = get_task(request.task)
+    fault = None if request.fault == "none" else get_fault(request.fault)
+    for what, name, known in (("arm", request.arm, ARMS), ("format", request.format, FORMATS)):
+        if name not in known:
+            raise ValueError(f"unknown {what} {name!r}; available: {', '.join(known)}")
+    for what, number in (("attempts", request.attempts), ("max_steps", request.max_steps)):
+        if number < 1:
+            raise ValueError(f"{what} is {number}, expected at least 1")
+    if request.width < _PIXEL_BLOCK or request.width % _PIXEL_BLOCK:
+        raise ValueError(f"width is {request.width}, expected a multiple of {_PIXEL_BLOCK}")
+    layout_seed = seed_block(_SPLIT, request.seed, 1)[0]
+    scenario = make_site(SPLITS[_SPLIT].start + request.seed * MAX_SITES, task.name).scenario(layout_seed, fault)
+    needs_policy = request.arm not in (BOTH_EXPERTS, *EXPERTS)
+    policy = load_policy(request.checkpoint, task.name) if needs_policy else None
+    return Demo(request, scenario, policy)
+
+
+def film_demo(demo: Demo, console: TextIO) -> Path:
+    """Run and film; stills of failures and ends lie beside the film, whose path is returned."""
+    # Late, as it loads the simulator.
+    from flow_rag_vla.tasks.films.filming import Studio
+
+    request = demo.request
+    path = demo.stem.with_name(f"{demo.stem.name}.{request.format}")
+    arms = _arms(request)
+    with (
+        closing(
+            Studio(demo.scenario.task, request.width, request.width * 3 // 4, max_steps=request.max_steps)
+        ) as studio,
+        Video(path, FRAMES_PER_S) as video,
+        Progress(len(arms) * request.max_steps, "steps", console) as progress,
+    ):
+        shooting = _Shooting(demo, studio, video)
+        for i, arm in enumerate(arms):
+            before = i * request.max_steps
+            outcome = shooting.episode(arm, i, lambda step, before=before: progress.update(before + step))
+            console.write(f"{outcome}\n")
+            if outcome.succeeded and arm not in EXPERTS:
+                break
+    return path
+
+
+def _arms(request: DemoRequest) -> list[str]:
+    """The arm of each episode to come, at most."""
+    if request.arm == BOTH_EXPERTS:
+        return ["nominal_expert"] if request.fault == "none" else ["nominal_expert", "expert"]
+    return [request.arm] * (1 if request.arm in EXPERTS else request.attempts)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    who: str
+    attempt: int
+    event: str
+    steps: int
+    succeeded: bool
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt + 1}, {self.who}: {self.event or 'no event'}, {self.steps} steps"
+
+
+class _Shooting:
+    """Films episodes of one scenario; what a policy notices of its failures is remembered from one to the next."""
+
+    def __init__(self, demo: Demo, studio: Studio, video: Video) -> None:
+        self._demo, self._studio, self._video = demo, studio, video
+        horizon = 1 if demo.policy is None else demo.policy.flow.horizon  # experts have no chunks
+        self._settings = default_arm_settings(checkpoint_path(demo.request.checkpoint), horizon)
+        self._memory: FailureMemory | None = None
+        if demo.policy is not None and demo.request.arm in MEMORY_ARMS:
+            self._memory = new_memory(self._settings, demo.policy)
+
+    def episode(self, arm: str, attempt: int, on_step: Callable[[int], None]) -> _Outcome:
+        """Film one attempt of ``arm``; ``on_step`` is told how many control steps it has taken."""
+        scenario, env, memory = self._demo.scenario, self._studio.env, self._memory
+        who = _WHO.get(arm, arm)
+        if memory is not None:
+            who += f", {len(memory)} remembered failure{'' if len(memory) == 1 else 's'}"
+        agent = self._agent(arm)
+        title = f"{get_task(scenario.task).slug} · fault: {scenario.fault} · {who}"
+        stem = self._demo.stem
+        film = EpisodeFilm(
+            self._studio, agent, self._video, title, attempt, stem.with_name(f"{stem.name}-{attempt + 1}")
+        )
+
+        def after_step(ended: int) -> None:
+            film.on_step(ended)
+            on_step(int(env.truth.steps[0]))
+
+        planned = PlannedEpisode(E1 if attempt == 0 else _EXACT, scenario, scenario.id, attempt)
+        wave = run_wave(env, agent, Unit(arm, attempt, 1, (planned,)), [planned], 0.0, after_step)
+        if memory is not None:
+            if wave.uses:
+                memory.record_outcomes(*zip(*wave.uses, strict=True))
+            memory.add(list(wave.failures.values()))
+        record = wave.records[0]
+        return _Outcome(who, attempt, film.event, record.steps, record.succeeded)
+
+    def _agent(self, arm: str) -> Agent:
+        env, policy, memory = self._studio.env, self._demo.policy, self._memory
+        if policy is None:
+            return make_expert(arm, env, [self._demo.scenario])
+        return make_policy_agent(arm, env, policy, self._settings, memory, remembers=memory is not None)

@@ -1,0 +1,1 @@
+"""Measurements of policies: success, latency, throughput, runtimes."""

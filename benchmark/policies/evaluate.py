@@ -1,0 +1,203 @@
+"""Success of one arm on fresh scenarios of one kind: what training and tuning look at."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
+from flow_rag_vla.benchmark.command.progress import Progress
+from flow_rag_vla.benchmark.episodes.actors import (
+    EXPERTS,
+    checkpoint_path,
+    default_arm_settings,
+    load_policy,
+    make_expert,
+    make_policy_agent,
+    open_vision,
+)
+from flow_rag_vla.benchmark.episodes.plan import E1, PlannedEpisode, Unit
+from flow_rag_vla.benchmark.episodes.reworded import RewordedAgent
+from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, seed_block
+from flow_rag_vla.benchmark.scoring.statistics import proportion
+from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
+from flow_rag_vla.tasks.contract import MAX_STEPS, FaultClass
+from flow_rag_vla.tasks.env.make import make_fleet, resolve_device
+from flow_rag_vla.tasks.faults.registry import get_fault
+from flow_rag_vla.tasks.scenarios.sites import make_site
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from flow_rag_vla.agents.agent import Agent
+    from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.policy.chunk_policy import ChunkPolicy
+    from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
+    from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.faults.definition.fault import Fault
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What to evaluate; ``num_envs`` is also the number of episodes."""
+
+    task: str
+    checkpoint: str
+    num_envs: int
+    seed: int
+    split: str
+    arm: str
+    fault: str
+    ode_steps: int | None
+    """Solver steps; None for the checkpoint's own."""
+    execute: int | None
+    """Actions of a chunk that run before the next decision; None for ``AgentSettings``' default."""
+    physics: str
+    device: str
+    wording: str = "own"
+    """``own``, the instruction of each episode; ``held_out``, texts that the policy was not trained on; ``other_task``,
+    as a control, what the next task's episodes are told: a policy that listens then does something else."""
+    runtime: str = "torch"
+    """One of ``runtimes.RUNTIMES``."""
+    obs: str = "state"
+    vision: str = "default"
+    """Vision checkpoint, where ``obs`` is ``rgb``."""
+    vision_async: bool = False
+    """Look at pictures in a worker thread; the result then depends on timing."""
+
+
+def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
+    """Task, n and success with its Wilson interval, as JSON-able values; the age of pictures where they come late.
+
+    Raises:
+        ValueError: an unknown preset, checkpoint or runtime, a checkpoint for other tasks or with chunks shorter than
+            ``execute``, an expert that is to see pictures, or pictures with another runtime than torch.
+        KeyError: an unknown task or fault.
+    """
+    if request.obs == "rgb" and request.arm in EXPERTS:
+        raise ValueError(f"arm {request.arm!r} is told the state and looks at no pictures; use --obs state")
+    if request.obs == "rgb" and request.runtime != "torch":
+        raise ValueError(f"runtime {request.runtime!r} was not made for --obs rgb; expected torch")
+    device = resolve_device(request.device)
+    with open_vision(request.obs, request.vision, device, asynchronous=request.vision_async) as vision:
+        return _evaluate(request, vision, console)
+
+
+def _evaluate(request: EvaluationRequest, vision: VisionEncoder | None, console: TextIO) -> dict[str, Any]:
+    fault = None if request.fault == "none" else get_fault(request.fault)
+    episodes = planned_episodes(request.task, request.split, request.seed, request.num_envs, fault)
+    scenarios = [episode.scenario for episode in episodes]
+    policy = chunks = settings = None
+    path = checkpoint_path(request.checkpoint)
+    if request.arm not in EXPERTS:
+        device = resolve_device(request.device)
+        policy = load_policy(request.checkpoint, scenarios[0].task, device, request.ode_steps)
+        settings = default_arm_settings(path, policy.flow.horizon, request.execute)
+        chunks = _other_runtime(request, policy, console)
+    env = make_fleet(
+        request.task,
+        request.num_envs,
+        physics=request.physics,
+        device=request.device,
+        max_steps=MAX_STEPS,
+        camera=vision is not None,
+    )
+    if policy is None or settings is None:
+        agent = make_expert(request.arm, env, scenarios)
+    else:
+        agent = make_policy_agent(request.arm, env, policy, settings, chunk_policy=chunks, vision=vision)
+        if request.wording != "own":
+            agent = RewordedAgent(agent, spoken_instead(request.task, request.wording), request.num_envs)
+    result = _run(env, agent, request, episodes, console)
+    # Only where it says something: synchronous pictures are always of their own decision.
+    return result | ({"picture_age": vision.take_ages()} if isinstance(vision, AsynchronousEncoder) else {})
+
+
+def spoken_instead(task: str, wording: str) -> tuple[str, ...]:
+    """Texts that replace the episodes' own.
+
+    Raises:
+        KeyError: an unknown task.
+        ValueError: ``wording`` is not one that replaces.
+    """
+    spec = get_task(task)
+    if wording == "held_out":
+        return spec.held_out_instructions
+    if wording != "other_task":
+        raise ValueError(f"wording {wording!r} replaces nothing; available: held_out, other_task")
+    tasks = all_tasks()
+    return tasks[(tasks.index(spec) + 1) % len(tasks)].instructions
+
+
+def planned_episodes(
+    task: str, split: str, seed: int, num_episodes: int, fault: Fault | None = None
+) -> list[PlannedEpisode]:
+    """First attempts at ``num_episodes`` layouts of ``split``, named by ``seed``, with ``fault`` or none."""
+    site = make_site(SPLITS[split].start + seed * MAX_SITES, task)
+    scenarios = [site.scenario(layout_seed, fault) for layout_seed in seed_block(split, seed, num_episodes)]
+    return [PlannedEpisode(E1, s, s.id, 0) for s in scenarios]
+
+
+def _other_runtime(request: EvaluationRequest, policy: PolicyCheckpoint, console: TextIO) -> ChunkPolicy | None:
+    """``policy`` by ``request.runtime``; None for the policy as it is."""
+    if request.runtime == "torch":
+        return None
+    # Imported late: ONNX takes a second that few evaluations need.
+    from flow_rag_vla.agents.deployment.runtimes import OnnxFiles, build_runtime, chunk_policy
+
+    with tempfile.TemporaryDirectory() as folder:
+        threads, rows = torch.get_num_threads(), request.num_envs
+        files = OnnxFiles(policy, Path(folder))
+        runtime = build_runtime(request.runtime, policy, files, threads=threads, batch=rows)
+    if runtime.note:
+        print(runtime.note, file=console, flush=True)
+    return chunk_policy(policy, runtime.run)
+
+
+def _run(
+    env: ManipulationEnv,
+    agent: Agent,
+    request: EvaluationRequest,
+    episodes: list[PlannedEpisode],
+    console: TextIO,
+) -> dict[str, Any]:
+    unit = Unit(request.arm, 0, request.num_envs, tuple(episodes))
+    with Progress(request.num_envs, "episodes", console) as progress:
+        wave = run_wave(env, agent, unit, episodes, 0.0, progress.update, images=request.obs == "rgb")
+    env.close()
+    return {
+        "task": get_task(request.task).name,
+        "arm": request.arm,
+        "obs": request.obs,
+        "vision_async": request.vision_async,
+        "fault": request.fault,
+        "fault_class": str(FaultClass.CLEAN if request.fault == "none" else get_fault(request.fault).fault_class),
+        "wording": request.wording,
+        "split": request.split,
+        "seed": request.seed,
+        "runtime": request.runtime,
+        **outcome(wave.records),
+        "failed_layouts": [i for i, r in enumerate(wave.records) if r.valid and r.failed],
+    }
+
+
+def outcome(records: Sequence[EpisodeRecord]) -> dict[str, Any]:
+    """Number, success with its Wilson interval, failures by type and median steps of success, JSON-able."""
+    valid = [r for r in records if r.valid]
+    success = proportion(sum(r.succeeded for r in valid), len(valid))
+    kinds = [r.failure_type or "none" for r in valid if r.failed]
+    steps = sorted(r.steps for r in valid if r.succeeded)
+    return {
+        "n": len(records),
+        "invalid": len(records) - len(valid),
+        "success": {"k": success.k, "n": success.n, "rate": success.rate, "ci95": success.ci95},
+        "failures": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        "median_steps": steps[len(steps) // 2] if steps else None,
+    }

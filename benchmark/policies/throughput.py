@@ -1,0 +1,143 @@
+"""Environment steps a second by physics preset, fleet size and arm, measured in one process, one after the other."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MEMORY_ARMS, build_agent, new_memory
+from flow_rag_vla.agents.corrections.corrections import CANDIDATES
+from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
+from flow_rag_vla.benchmark.episodes.actors import arm_settings, load_policy
+from flow_rag_vla.benchmark.episodes.agent_settings import AgentSettings
+from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
+from flow_rag_vla.benchmark.episodes.rollout import ChunkExecutor
+from flow_rag_vla.benchmark.episodes.seeds import seed_block
+from flow_rag_vla.memory.case import FailureCase
+from flow_rag_vla.tasks.contract import MAX_STEPS
+from flow_rag_vla.tasks.env.make import make_fleet
+from flow_rag_vla.tasks.faults.registry import all_faults
+from flow_rag_vla.tasks.scenarios.sites import make_site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flow_rag_vla.agents.agent import Agent
+    from flow_rag_vla.memory.failure_memory import FailureMemory
+    from flow_rag_vla.tasks.contract import Observation
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+
+RAW, RAW_FAULTS = "raw", "raw_faults"
+RAW_ARMS: tuple[str, ...] = (RAW, RAW_FAULTS)
+"""The environment alone, on clean scenarios and with faults."""
+
+WARM_UP_STEPS = 16
+KEYS_PER_CASE = 2
+
+
+@dataclass(frozen=True)
+class ThroughputRow:
+    """One measurement; ``raw`` steps the environment with the expert's actions, which it also computes.
+
+    ``raw_faults`` does the same with every fault of the task spread over the fleet.
+    """
+
+    physics: str
+    num_envs: int
+    arm: str
+    env_steps_per_s: float
+    memory_entries: int
+
+
+def measure(
+    task: str,
+    physics: str,
+    num_envs: int,
+    arms: list[str],
+    num_steps: int,
+    memory_entries: int,
+    settings: AgentSettings,
+    on_row: Callable[[ThroughputRow], None],
+) -> list[dict[str, Any]]:
+    """Rows for ``arms`` on one fleet, as JSON-able dictionaries.
+
+    Args:
+        task: Gym id.
+        physics: Preset.
+        num_envs: Fleet size.
+        arms: Of ``RAW_ARMS``, or arms of the benchmark.
+        num_steps: Control steps timed, after ``WARM_UP_STEPS``.
+        memory_entries: Index rows that memory arms search.
+        settings: Retrieval settings.
+        on_row: Called with each row as it is measured.
+    """
+    env = make_fleet(task, num_envs, physics=physics, max_steps=MAX_STEPS)
+    site = make_site(0, task)
+    seeds = seed_block("development", 0, num_envs)
+    faults = itertools.cycle(all_faults(site.task.slug))
+    clean = [site.scenario(seed) for seed in seeds]
+    faulty = [site.scenario(seed, fault) for seed, fault in zip(seeds, faults, strict=False)]
+    rows = []
+    for arm in arms:
+        scenarios = faulty if arm == RAW_FAULTS else clean
+        observation = env.load(scenarios, [0] * num_envs)
+        agent = _agent(arm, env, observation, memory_entries, settings)
+        if isinstance(agent, ExpertAgent):
+            agent.tell(scenarios, num_envs)
+        agent.reset([s.noise_key for s in scenarios], [0] * num_envs)
+        rate = _rate(env, agent, observation, num_steps)
+        row = ThroughputRow(physics, num_envs, arm, rate, memory_entries if arm in MEMORY_ARMS else 0)
+        on_row(row)
+        rows.append(asdict(row))
+    env.close()
+    return rows
+
+
+def _rate(env: ManipulationEnv, agent: Agent, observation: Observation, num_steps: int) -> float:
+    executor = ChunkExecutor(env.num_envs, 0.0, str(env.device))
+    watches = not isinstance(agent, ExpertAgent)
+    start = time.perf_counter()
+    for step in range(WARM_UP_STEPS + num_steps):
+        if step == WARM_UP_STEPS:
+            start = time.perf_counter()
+        running = ~env.done
+        if step % agent.execute == 0:
+            executor.submit(agent.decide(observation, running))
+        env.step(executor.next_action())
+        observation = env.observe()
+        if watches:
+            agent.watch(observation, running)
+    return num_steps * env.num_envs / (time.perf_counter() - start)
+
+
+def _agent(
+    arm: str, env: ManipulationEnv, observation: Observation, memory_entries: int, settings: AgentSettings
+) -> Agent:
+    device = str(env.device)
+    if arm in RAW_ARMS:
+        return ExpertAgent(env.num_envs, device)
+    policy = load_policy("default", env.task.name, device, settings.ode_steps)
+    how = arm_settings(settings, DEFAULT_CHECKPOINT, policy.flow.horizon)
+    memory = None
+    if arm in MEMORY_ARMS:
+        memory = new_memory(how, policy)
+        _fill(memory, RetrievalEncoder(device=device).encode(observation).cpu().numpy(), memory_entries)
+    return build_agent(arm, policy, memory, how, num_envs=env.num_envs, max_steps=env.max_episode_length, device=device)
+
+
+def _fill(memory: FailureMemory, keys: np.ndarray, entries: int) -> None:
+    """Cases around the fleet's own states, so that searches hit and steer."""
+    rng = np.random.Generator(np.random.Philox(key=0))
+    chunk = np.zeros((memory.horizon, 7), dtype=np.float32)
+    prior = np.full((len(CANDIDATES), 2), 1.0, dtype=np.float32)
+    prior[1, 0] = 2.0
+    cases = []
+    for i in range(-(-entries // KEYS_PER_CASE)):
+        near = keys[i % len(keys)] + 0.005 * rng.standard_normal((KEYS_PER_CASE, keys.shape[1]))
+        cases.append(FailureCase(near.astype(np.float32), chunk, "grasp_failure", chunk, "grasp", str(i), prior))
+    memory.duplicate_threshold = 1.0
+    memory.add(cases)

@@ -1,0 +1,1 @@
+"""A benchmark run: settings, plan, directory, units."""

@@ -1,0 +1,102 @@
+"""Command line of ``scripts/benchmark.py``: flags are shorthand for one ``key=value`` override each."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flow_rag_vla.benchmark.run.run import Reporter
+
+EXIT_DONE, EXIT_USAGE, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 0, 2, 3, 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/benchmark.py",
+        description="Does a policy that failed once fail the same way again? Runs E1 and E2 and writes a report.",
+        epilog="Any key=value of flow_rag_vla.benchmark.run.config.BenchmarkSettings overrides that setting, "
+        "for example physics=newton_mjwarp or agent.execute=4.",
+        allow_abbrev=False,
+    )
+    flag = parser.add_argument
+    flag("--ablation", help="one arm, a comma list, all or full (default: parallel; flow_only always runs)")
+    flag("--task", help="gym id of the task")
+    flag("--num_envs", help="parallel environments (default: 1024 on CPU, 4096 on CUDA)")
+    flag(
+        "--scenarios",
+        action="append",
+        metavar="N or FILE",
+        help="scenarios in E1 (default: 1024 on CPU, 4096 on CUDA), or a YAML file with sites and faults of your own; "
+        "give the flag twice for both",
+    )
+    flag("--rounds", help="rounds of E2 (default: 1; 4 with --ablation full)")
+    flag("--sites", help="sites to spread the scenarios over (default: 1)")
+    flag("--seed", help="run seed (default: 0)")
+    flag("--device", help="cpu or cuda:N (default: cuda:0 if there is one)")
+    flag("--latency", help="off, seed, measured, milliseconds, or ARM=ms,... (default: off)")
+    flag("--checkpoint", help="policy checkpoint (default: the one that ships with the project)")
+    flag("--obs", help="state or rgb: what the agents perceive objects from (default: state)")
+    flag("--vision", help="vision checkpoint for --obs rgb: the CNN's or DINOv2's (default: the one that ships)")
+    flag(
+        "--vision_async",
+        action="store_const",
+        const="true",
+        help="look at pictures in a worker thread, so that no decision waits for them; results then depend on timing "
+        "and are not reproducible bit for bit",
+    )
+    flag("--out", help="folder for run directories (default: runs)")
+    flag("--resume", metavar="DIR", help="finish the run in DIR; its own settings apply")
+    parser.add_argument("--quick", action="store_true", help="the same path with small numbers")
+    parser.add_argument("--headless", action="store_true", help="accepted for habit; there is no window")
+    return parser
+
+
+def _overrides(arguments: argparse.Namespace) -> list[str]:
+    """Flags that were given, as overrides; quoted, so that Hydra takes commas and equals signs literally."""
+    skipped = {"resume", "quick", "headless", "scenarios"}
+    given = {k: v for k, v in vars(arguments).items() if k not in skipped and v is not None}
+    for value in arguments.scenarios or ():
+        key = "scenarios" if value.removeprefix("-").isdecimal() else "scenario_file"
+        if not value or key in given:
+            raise ValueError(f"--scenarios got {value!r}, expected a number once and a YAML file once at most")
+        if key == "scenario_file" and not Path(value).exists():
+            raise ValueError(f"--scenarios {value!r}: no such file; expected a number or a YAML file")
+        given[key] = value
+    # Late, as Hydra takes a moment to import.
+    from flow_rag_vla.benchmark.command.composition import quoted
+
+    overrides = [f"{key}={quoted(value)}" for key, value in given.items()]
+    return [*overrides, "quick=true"] if arguments.quick else overrides
+
+
+def main(argv: Sequence[str], reporter: Reporter) -> int:
+    """Run the benchmark; returns the exit code: 0 done, 2 bad usage, 3 incomplete, 130 interrupted."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    unknown = [word for word in rest if word.startswith("-") or "=" not in word]
+    if unknown:
+        parser.error(f"unrecognized argument {unknown[0]!r}; expected a flag of --help or key=value")
+    # Imported late, so that --help and typos answer at once.
+    from flow_rag_vla.benchmark.command.errors import UsageError
+    from flow_rag_vla.benchmark.run.config import compose_settings
+    from flow_rag_vla.benchmark.run.run import resume_benchmark, start_benchmark
+
+    try:
+        if arguments.resume is not None:
+            if _overrides(arguments) or rest:
+                raise UsageError("--resume takes the run's own settings; give no others")
+            finished = resume_benchmark(arguments.resume, reporter)
+        else:
+            finished = start_benchmark(compose_settings([*_overrides(arguments), *rest]), list(argv), reporter)
+    except (UsageError, ValueError) as error:
+        for line in str(error).splitlines():
+            print(f"benchmark.py: error: {line}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("benchmark.py: interrupted; finish it with --resume DIR", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return EXIT_DONE if finished else EXIT_INCOMPLETE

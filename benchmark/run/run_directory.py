@@ -1,0 +1,188 @@
+"""The run directory: what is written where, and what makes a unit done.
+
+A unit's episodes are appended and synced as they finish; ``DONE.json`` is written last.  Resuming a run means running
+the units that lack one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_bytes_atomic, write_json_atomic
+from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.command.provenance import code_state
+from flow_rag_vla.benchmark.episodes.episode_log import append_episodes, read_episodes
+from flow_rag_vla.benchmark.episodes.plan import Plan, Unit
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+from flow_rag_vla.benchmark.run.config import BenchmarkSettings, compose_settings
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.scenarios.scenario_file import ScenarioFile
+
+MANIFEST_VERSION = 1
+SCENARIO_FILE = "scenarios.yaml"
+"""The run's copy of the user's sites and faults, from which it is resumed."""
+_PACKAGES = ("isaaclab", "newton", "mujoco", "warp-lang", "torch", "faiss-cpu", "faiss-gpu", "numpy")
+
+
+class RunDirectory:
+    """Paths and durable writes of one run."""
+
+    def __init__(self, path: Path) -> None:
+        """Wrap an existing or future run directory."""
+        self.path = path
+
+    @classmethod
+    def create(cls, out: str, name: str) -> RunDirectory:
+        """A fresh ``<out>/<utc>_<name>_<8 hex>``.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        path = Path(out) / f"{stamp}_{name}_{secrets.token_hex(4)}"
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(f"cannot write to --out {out!r}: {error.strerror}") from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: str) -> RunDirectory:
+        """The run directory at ``path``.
+
+        Raises:
+            UsageError: there is no run.
+        """
+        directory = cls(Path(path))
+        if not (directory.path / "manifest.json").is_file():
+            raise UsageError(f"--resume {path!r}: no manifest.json there, so it is no run directory")
+        return directory
+
+    def discard(self) -> None:
+        """Remove the directory of a run that could not start."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def start(self, settings: BenchmarkSettings, plan: Plan, argv: Sequence[str], extra: dict[str, Any]) -> None:
+        """Write manifest and plan, before anything runs."""
+        text = plan.to_jsonl().encode()
+        write_bytes_atomic(self.path / "plan.jsonl", text)
+        manifest = {
+            "schema_version": MANIFEST_VERSION,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": " ".join(["./isaaclab.sh", "-p", "scripts/benchmark.py", *argv]),
+            "settings": asdict(settings),
+            "plan_sha256": hashlib.sha256(text).hexdigest(),
+            "code": code_state(),
+            "versions": {p: _version(p) for p in _PACKAGES} | {"python": platform.python_version()},
+            "hardware": {"machine": platform.machine(), "system": platform.system()},
+            **extra,
+        }
+        write_json_atomic(self.path / "manifest.json", manifest)
+
+    def keep_scenario_file(self, file: ScenarioFile) -> dict[str, Any]:
+        """Copy the user's sites and faults here; returns what the manifest says of them."""
+        write_bytes_atomic(self.path / SCENARIO_FILE, file.content)
+        return {
+            "sha256": file.sha256,
+            "sites": {name: site.seed for name, site in zip(file.site_names, file.sites, strict=True)},
+        }
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest."""
+        return read_json_object(self.path / "manifest.json")
+
+    def settings(self) -> BenchmarkSettings:
+        """The settings that the run was started with."""
+        manifest = self.manifest()
+        flat = _flatten(manifest["settings"])
+        if flat.get("scenario_file"):
+            kept = self.path / SCENARIO_FILE
+            if not kept.is_file():
+                raise UsageError(f"{kept}: is missing; the run's sites and faults are described there")
+            if hashlib.sha256(kept.read_bytes()).hexdigest() != manifest["scenario_file"]["sha256"]:
+                raise UsageError(f"{kept}: has changed since the run was started; start a new run")
+            flat["scenario_file"] = str(kept)
+        return compose_settings([f"{key}={json.dumps(value)}" for key, value in flat.items()])
+
+    def check_plan(self, plan: Plan) -> None:
+        """Refuse to resume under another plan.
+
+        Raises:
+            UsageError: this version of the code plans the run differently.
+        """
+        sha = hashlib.sha256(plan.to_jsonl().encode()).hexdigest()
+        if sha != self.manifest()["plan_sha256"]:
+            raise UsageError(f"{self.path}: the plan of this run was made by other code; start a new run")
+
+    def unit(self, unit: Unit) -> Path:
+        """Folder of ``unit``."""
+        return self.path / "units" / unit.id
+
+    def is_done(self, unit: Unit) -> bool:
+        """Whether ``unit`` has finished and its episodes are the ones that it wrote."""
+        done, episodes = self.unit(unit) / "DONE.json", self.unit(unit) / "episodes.jsonl"
+        if not done.is_file() or not episodes.is_file():
+            return False
+        row = read_json_object(done)
+        sha = hashlib.sha256(episodes.read_bytes()).hexdigest()
+        return row.get("episodes") == len(unit.episodes) and row.get("sha256") == sha
+
+    def begin(self, unit: Unit) -> Path:
+        """An empty folder for ``unit``; what an interrupted attempt left is set aside, not lost."""
+        folder = self.unit(unit)
+        if folder.exists():
+            folder.rename(folder.with_name(f"{folder.name}.interrupted-{secrets.token_hex(3)}"))
+        (folder / "memory").mkdir(parents=True)
+        return folder
+
+    def append(self, unit: Unit, records: Sequence[EpisodeRecord]) -> None:
+        """Add finished episodes of ``unit``, durable when this returns."""
+        with (self.unit(unit) / "episodes.jsonl").open("a", encoding="utf-8") as file:
+            append_episodes(file, records)
+
+    def finish(self, unit: Unit, measured: dict[str, Any]) -> None:
+        """Mark ``unit`` done; the last thing written of it."""
+        episodes = (self.unit(unit) / "episodes.jsonl").read_bytes()
+        done = {
+            "unit": unit.id,
+            "episodes": len(unit.episodes),
+            "sha256": hashlib.sha256(episodes).hexdigest(),
+            "measured": measured,
+        }
+        write_json_atomic(self.unit(unit) / "DONE.json", done)
+
+    def measured(self, unit: Unit) -> dict[str, Any]:
+        """What was timed while ``unit`` ran."""
+        return read_json_object(self.unit(unit) / "DONE.json")["measured"]
+
+    def records(self, unit: Unit) -> list[EpisodeRecord]:
+        """The episodes of ``unit``."""
+        return list(read_episodes(self.unit(unit) / "episodes.jsonl").records)
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,127 @@
+"""What a run is to do, from its settings: filled in for this machine and this policy, and planned.
+
+Nothing is built or written yet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import torch
+
+from flow_rag_vla.agents.arms import bank_of
+from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
+from flow_rag_vla.agents.files.file_hash import file_sha256
+from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+from flow_rag_vla.agents.policy.demonstration_bank import DemonstrationBank
+from flow_rag_vla.agents.vision.checkpoint import load_vision
+from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.episodes.actors import checkpoint_path, load_policy, vision_path
+from flow_rag_vla.benchmark.episodes.plan import Plan, make_plan, plan_scenarios
+from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS
+from flow_rag_vla.benchmark.run.config import BenchmarkSettings
+from flow_rag_vla.tasks.env.make import resolve_device, resolve_physics
+from flow_rag_vla.tasks.physics.quiet import quiet_console
+from flow_rag_vla.tasks.scenarios.scenario_file import ScenarioFile, read_scenario_file
+from flow_rag_vla.tasks.scenarios.sites import make_site
+
+CPU_SCALE, CUDA_SCALE, QUICK_SCALE = 1024, 4096, 64
+
+
+def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
+    """``settings`` with every default of the device filled in.
+
+    Raises:
+        UsageError: the device does not exist, or the physics preset cannot run here.
+    """
+    device = resolve_device(settings.device)
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"device {device!r}: no CUDA device here; available: cpu")
+    if device != "cpu" and not device.startswith("cuda"):
+        raise UsageError(f"unknown device {device!r}; expected cpu, cuda:N or auto")
+    with quiet_console(os.devnull):
+        # Importing the simulator prints what it did not find.
+        from flow_rag_vla.tasks.physics.presets import require_physics
+
+        physics = resolve_physics(settings.physics, device)
+        require_physics(physics)
+    scale = QUICK_SCALE if settings.quick else CUDA_SCALE if device.startswith("cuda") else CPU_SCALE
+    scenarios = settings.scenarios or scale
+    rounds = settings.rounds or (4 if settings.ablation == "full" else 1)
+    return dataclasses.replace(
+        settings,
+        device=device,
+        physics=physics,
+        # Few waves matter more than small ones: E2 has up to 1.7 episodes for each scenario.
+        num_envs=settings.num_envs or (2 * QUICK_SCALE if settings.quick else scale),
+        scenarios=scenarios,
+        rounds=rounds,
+    )
+
+
+def plan_run(settings: BenchmarkSettings, scenario_file: ScenarioFile | None = None) -> Plan:
+    """The plan that resolved ``settings`` ask for, at the sites of ``scenario_file`` or else the suite's."""
+    scenarios, num_envs, rounds = settings.scenarios, settings.num_envs, settings.rounds
+    if scenarios is None or num_envs is None or rounds is None:
+        raise ValueError("plan_run needs resolved settings")
+    if scenario_file is not None:
+        sites = list(scenario_file.sites)
+    else:
+        first_site = SPLITS[settings.split].start + settings.seed * MAX_SITES
+        sites = [make_site(first_site + i, settings.task) for i in range(settings.sites)]
+    episodes = plan_scenarios(sites, scenarios, settings.seed, settings.split)
+    return make_plan(episodes, settings.arms, num_envs, rounds)
+
+
+def scenario_file_of(settings: BenchmarkSettings) -> ScenarioFile | None:
+    """The user's sites and faults; None where ``settings`` name no file.
+
+    Raises:
+        ValueError: as ``read_scenario_file``.
+    """
+    return read_scenario_file(settings.scenario_file, settings.task) if settings.scenario_file else None
+
+
+def policy_of(settings: BenchmarkSettings) -> PolicyCheckpoint:
+    """The policy that ``settings`` name, with their solver steps.
+
+    Raises:
+        UsageError: its demonstrations have chunks of another length.
+        ValueError: the checkpoint or its demonstrations cannot be read, or it was not trained on the task.
+    """
+    policy = load_policy(settings.checkpoint, settings.task, settings.device, settings.agent.ode_steps)
+    if "rag_only" in settings.arms:
+        path = checkpoint_path(settings.checkpoint)
+        bank = DemonstrationBank.load(bank_of(path), policy.encoder.instructions)
+        if bank.horizon != policy.flow.horizon:
+            raise UsageError(f"{bank_of(path)} has chunks of {bank.horizon} actions, {path} of {policy.flow.horizon}")
+    return policy
+
+
+def weights_sha256(settings: BenchmarkSettings, policy: PolicyCheckpoint) -> dict[str, str]:
+    """The hash of every checkpoint and bank that decides in the run, for its manifest.
+
+    Raises:
+        ValueError: a checkpoint is not readable.
+    """
+    hashes = {"policy_sha256": policy.sha256}
+    if settings.obs == "rgb":
+        hashes["vision_sha256"] = load_vision(vision_path(settings.vision)).sha256
+    if settings.detector == "learned":
+        hashes["detector_sha256"] = load_detector(DEFAULT_DETECTOR).sha256
+    if "rag_only" in settings.arms:
+        hashes["bank_sha256"] = file_sha256(bank_of(checkpoint_path(settings.checkpoint)))
+    return hashes
+
+
+def with_policys_own(settings: BenchmarkSettings, policy: PolicyCheckpoint) -> BenchmarkSettings:
+    """``settings`` with what ``policy`` decides where they leave it open, so that the run's record says it.
+
+    Raises:
+        ValueError: more actions are to be executed than its chunks have.
+    """
+    cfg, horizon = policy.flow.cfg, policy.flow.horizon
+    ode_steps = cfg.ode_steps if settings.agent.ode_steps is None else settings.agent.ode_steps
+    agent = dataclasses.replace(settings.agent, ode_steps=ode_steps, execute=settings.agent.executed(horizon))
+    return dataclasses.replace(settings, agent=agent)

@@ -1,0 +1,145 @@
+"""Runs one unit: the waves of one arm in one round, its memory in and out, its episodes to disk."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flow_rag_vla.agents.arms import MEMORY_ARMS, new_memory
+from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
+from flow_rag_vla.agents.vision.sighted_agent import SightedAgent
+from flow_rag_vla.benchmark.episodes.actors import make_policy_agent
+from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
+from flow_rag_vla.benchmark.episodes.rollout import Wave, run_wave
+
+if TYPE_CHECKING:
+    from flow_rag_vla.agents.agent import Agent
+    from flow_rag_vla.agents.arms import ArmSettings
+    from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
+    from flow_rag_vla.benchmark.episodes.latency import LatencyProfile
+    from flow_rag_vla.benchmark.episodes.plan import Plan, Unit
+    from flow_rag_vla.benchmark.run.run_directory import RunDirectory
+    from flow_rag_vla.memory.failure_memory import FailureMemory
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+
+MEMORY_FILE = "failures.sqlite"
+
+
+@dataclass(frozen=True)
+class UnitContext:
+    """What all units of a run share."""
+
+    directory: RunDirectory
+    plan: Plan
+    env: ManipulationEnv
+    policy: PolicyCheckpoint
+    arm_settings: ArmSettings
+    latency: LatencyProfile
+    """Decision latency in simulated time."""
+    vision: VisionEncoder | None = None
+    """What agents see with; None gives them the perceived poses."""
+
+
+def memory_before(directory: RunDirectory, plan: Plan, unit: Unit) -> Path | None:
+    """The memory file that ``unit`` starts from: its arm's previous round, or E1; None in E1 and without memory."""
+    if unit.round == 0 or unit.arm not in MEMORY_ARMS:
+        return None
+    arm = "flow_only" if unit.round == 1 else unit.arm
+    before = next(u for u in plan.units if u.round == unit.round - 1 and u.arm == arm)
+    return directory.unit(before) / "memory" / MEMORY_FILE
+
+
+def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None]) -> None:
+    """Run ``unit`` and leave its folder complete.
+
+    The memory is frozen while the unit runs; outcomes and new failures are merged afterwards, in the order of the
+    plan and of scenario ids.
+
+    Args:
+        context: What the run's units share.
+        unit: The unit.
+        on_progress: Called with the number of this unit's episodes that have ended.
+    """
+    folder = context.directory.begin(unit)
+    source = memory_before(context.directory, context.plan, unit)
+    memory = None
+    if unit.arm in MEMORY_ARMS and source is not None:
+        memory = new_memory(context.arm_settings, context.policy, source)
+    agent = _agent(context, unit, memory)
+    waves = []
+    started, steps = time.perf_counter(), 0
+    for first in range(0, len(unit.episodes), unit.num_envs):
+        episodes = unit.episodes[first : first + unit.num_envs]
+        if isinstance(agent, ExpertAgent):
+            agent.tell([e.scenario for e in episodes], unit.num_envs)
+        done_before = first
+
+        def on_step(ended: int, before: int = done_before) -> None:
+            nonlocal steps
+            steps += 1
+            on_progress(before + ended)
+
+        images = isinstance(agent, SightedAgent)
+        wave = run_wave(context.env, agent, unit, episodes, context.latency.of(unit.arm), on_step, images=images)
+        context.directory.append(unit, wave.records)
+        waves.append(wave)
+    elapsed = time.perf_counter() - started
+    entries = _merge(context, unit, memory, waves, folder / "memory" / MEMORY_FILE)
+    measured = _measured(elapsed, steps, unit, agent, entries, memory)
+    if isinstance(context.vision, AsynchronousEncoder):
+        measured["picture_age"] = context.vision.take_ages()
+        # A picture still under way is nobody's any more, and would take time from what is timed next.
+        context.vision.reset()
+    context.directory.finish(unit, measured)
+
+
+def _agent(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Agent:
+    env = context.env
+    if unit.arm == "expert":
+        return ExpertAgent(env.num_envs, str(env.device))
+    return make_policy_agent(
+        unit.arm,
+        env,
+        context.policy,
+        context.arm_settings,
+        memory,
+        remembers=unit.round == 0 or unit.arm in MEMORY_ARMS,
+        vision=context.vision,
+    )
+
+
+def _merge(
+    context: UnitContext, unit: Unit, memory: FailureMemory | None, waves: list[Wave], target: Path
+) -> int | None:
+    """The barrier: record outcomes in plan order, add failures in scenario-id order, save; returns the case count."""
+    if unit.round > 0 and memory is None:
+        return None
+    after = new_memory(context.arm_settings, context.policy) if memory is None else memory
+    uses = [use for wave in waves for use in wave.uses]
+    if uses:
+        cases, candidates, helped = zip(*uses, strict=True)
+        after.record_outcomes(cases, candidates, helped)
+    failures = {key: case for wave in waves for key, case in wave.failures.items()}
+    after.add([failures[key] for key in sorted(failures)])
+    after.save(target)
+    return len(after)
+
+
+def _measured(
+    elapsed_s: float, steps: int, unit: Unit, agent: Agent, entries: int | None, memory: FailureMemory | None
+) -> dict[str, Any]:
+    decide_s, decisions = agent.decide_seconds()
+    env_decisions = decisions * unit.num_envs
+    return {
+        "wall_s": elapsed_s,
+        "env_steps_per_s": steps * unit.num_envs / elapsed_s if elapsed_s > 0 else None,
+        "ms_per_env_decision": 1000.0 * decide_s / env_decisions if env_decisions else None,
+        "memory_entries": entries,
+        "memory_bytes": None if memory is None else memory.num_bytes,
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }

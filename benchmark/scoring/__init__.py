@@ -1,0 +1,1 @@
+"""From episode records to the summary of a run; needs no simulator."""

@@ -1,0 +1,1 @@
+"""The four tasks, and the registry that knows them."""

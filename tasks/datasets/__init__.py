@@ -1,0 +1,1 @@
+"""Episodes as data: recorded, and written in other projects' formats."""

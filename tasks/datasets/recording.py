@@ -1,0 +1,120 @@
+"""Records planned episodes, successes and failures alike, as trajectories."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES, Observation
+from flow_rag_vla.tasks.datasets.trajectory import NOTHING, EpisodeLabels, Trajectory
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.contract import EpisodeTruth
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
+
+SENSED_FIELDS: tuple[str, ...] = tuple(
+    f.name for f in dataclasses.fields(Observation) if f.name not in ("instruction", "rgb")
+)
+"""Everything that a robot senses, in the order of ``Observation``."""
+
+
+def record_trajectories(
+    env: ManipulationEnv, scenarios: Sequence[Scenario], act: Callable[[Observation], torch.Tensor]
+) -> list[Trajectory | None]:
+    """Let a policy act in ``env`` until every episode has ended.
+
+    Args:
+        env: A fleet; environments without a scenario repeat the first one.
+        scenarios: One to ``num_envs`` of them.
+        act: Observation to actions (num_envs, 7), called once a control step.
+
+    Returns:
+        One trajectory per scenario, None where the physics broke.
+
+    Raises:
+        ValueError: no scenario, or more than environments.
+    """
+    if not 0 < len(scenarios) <= env.num_envs:
+        raise ValueError(f"expected 1 to {env.num_envs} scenarios, got {len(scenarios)}")
+    padded = [*scenarios, *[scenarios[0]] * (env.num_envs - len(scenarios))]
+    observation = env.load(padded, [0] * env.num_envs)
+    instructions = observation.instruction
+    initial = scene_state(env)
+    seen: list[dict[str, torch.Tensor]] = []
+    actions: list[torch.Tensor] = []
+    states: list[dict[str, torch.Tensor]] = []
+    for _ in range(env.max_episode_length):
+        action = act(observation)
+        seen.append({name: getattr(observation, name).clone() for name in SENSED_FIELDS})
+        actions.append(action.clone())
+        env.step(action)
+        observation = env.observe()
+        states.append(scene_state(env))
+        if bool(env.done.all()):
+            break
+    truth = env.truth
+    observations, after = _stacked(seen), _stacked(states)
+    commanded = torch.stack(actions, dim=1).float().cpu().numpy()
+    start = {name: value.unsqueeze(1).float().cpu().numpy() for name, value in initial.items()}
+    trajectories: list[Trajectory | None] = []
+    for i, scenario in enumerate(scenarios):
+        if bool(truth.invalid[i]):
+            trajectories.append(None)
+            continue
+        steps = int(truth.steps[i])
+        trajectories.append(
+            Trajectory(
+                observations={name: value[i, :steps] for name, value in observations.items()},
+                actions=commanded[i, :steps],
+                initial_state={name: value[i] for name, value in start.items()},
+                states={name: value[i, :steps] for name, value in after.items()},
+                instruction=instructions[i],
+                labels=episode_labels(scenario, truth, i),
+            )
+        )
+    return trajectories
+
+
+def scene_state(env: ManipulationEnv) -> dict[str, torch.Tensor]:
+    """Isaac Lab's scene state relative to the origins: path to (num_envs, k); a copy."""
+    return dict(_leaves(env.scene.get_state(is_relative=True)))
+
+
+def episode_labels(scenario: Scenario, truth: EpisodeTruth, env_id: int) -> EpisodeLabels:
+    """What the simulator knows of the episode in environment ``env_id``."""
+    failure_type, phase = int(truth.failure_type[env_id]), int(truth.failure_phase[env_id])
+    return EpisodeLabels(
+        scenario_id=scenario.id,
+        task=scenario.task,
+        site=scenario.site,
+        layout_seed=scenario.layout_seed,
+        fault=scenario.fault,
+        fault_class=str(scenario.fault_class),
+        severity=float(scenario.severity),
+        success=bool(truth.success[env_id]),
+        fault_fired=bool(truth.fault_fired[env_id]),
+        failure_type=FAILURE_TYPES[failure_type] if failure_type >= 0 else NOTHING,
+        failure_phase=PHASES[phase] if phase >= 0 else NOTHING,
+        failure_step=int(truth.failure_step[env_id]),
+    )
+
+
+def _leaves(state: Mapping[str, object], path: str = "") -> list[tuple[str, torch.Tensor]]:
+    """Tensors of nested mappings, each under its keys joined by ``/``."""
+    found: list[tuple[str, torch.Tensor]] = []
+    for name, value in state.items():
+        if isinstance(value, Mapping):
+            found += _leaves(value, f"{path}{name}/")
+        elif isinstance(value, torch.Tensor):
+            found.append((f"{path}{name}", value))
+    return found
+
+
+def _stacked(steps: list[dict[str, torch.Tensor]]) -> dict[str, np.ndarray]:
+    """Rows of every step under their names: (num_envs, T, k) float32."""
+    return {name: torch.stack([s[name] for s in steps], dim=1).float().cpu().numpy() for name in steps[0]}

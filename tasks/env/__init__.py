@@ -1,0 +1,1 @@
+"""The Isaac Lab environment of the tasks: built, stepped, sensed and judged."""

@@ -1,0 +1,39 @@
+"""Sensor noise, drawn from a table that the episode's visible layout names."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from flow_rag_vla.tasks.facts.randomness import keyed_generator
+
+FORCE_NOISE_N = 0.5
+"""Standard deviation of hand and link force components."""
+
+GRIP_NOISE_N = 0.1
+"""Standard deviation of the sensed squeeze force."""
+
+
+class SensorNoise:
+    """Noise on hand force (3), link force (3) and grip force (1) for each control step of an episode."""
+
+    def __init__(self, num_envs: int, num_steps: int, device: str) -> None:
+        """Reserve tables for ``num_steps`` control steps and the observation before the first."""
+        self._num_steps = num_steps
+        self._table = torch.zeros(num_envs, num_steps + 1, 7, device=device)
+        self._rows = torch.arange(num_envs, device=device)
+        self._scale = np.array([FORCE_NOISE_N] * 6 + [GRIP_NOISE_N], dtype=np.float32)
+
+    def reset(self, env_ids: torch.Tensor, keys: list[str], attempts: list[int]) -> None:
+        """Draw the tables of ``env_ids``; ``keys[i]`` and ``attempts[i]`` name the stream of ``env_ids[i]``."""
+        shape = (self._num_steps + 1, 7)
+        tables = [
+            keyed_generator("sensor", key, attempt).standard_normal(shape, dtype=np.float32)
+            for key, attempt in zip(keys, attempts, strict=True)
+        ]
+        noise = torch.from_numpy(np.stack(tables) * self._scale)
+        self._table[env_ids] = noise.to(self._table.device)
+
+    def at(self, step: torch.Tensor) -> torch.Tensor:
+        """Noise (num_envs, 7) for control step ``step`` (num_envs,), int64."""
+        return self._table[self._rows, step.clamp(max=self._num_steps)]

@@ -1,0 +1,29 @@
+"""Lets the scripted expert act in a fleet until every episode has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from flow_rag_vla.tasks.expert.scripted_expert import ExpertPlan, ScriptedExpert
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.contract import EpisodeTruth
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
+
+
+def run_expert(env: ManipulationEnv, scenarios: Sequence[Scenario], plan: ExpertPlan) -> EpisodeTruth:
+    """How first attempts at ``scenarios``, one per environment, end when the expert follows ``plan``."""
+    num_envs, device = env.num_envs, str(env.device)
+    observation = env.load(scenarios, [0] * num_envs)
+    expert = ScriptedExpert(num_envs, device)
+    expert.reset(torch.arange(num_envs, device=device), plan)
+    for _ in range(env.max_episode_length):
+        env.step(expert.act(observation))
+        observation = env.observe()
+        if bool(env.done.all()):
+            break
+    return env.truth

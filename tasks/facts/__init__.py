@@ -1,0 +1,1 @@
+"""Plain facts that the other rooms share: objects, colours, layouts, rotations, seeds of randomness."""

@@ -1,0 +1,72 @@
+"""One planned situation: a layout at a site, with at most one fault, named by a stable id."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from flow_rag_vla.tasks.catalogue.registry import get_task
+from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.facts.layout import Layout, displace_layout
+from flow_rag_vla.tasks.facts.randomness import keyed_generator
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Everything that decides an episode except the policy.
+
+    ``parameters`` are the fault's physical parameters (see ``faults``); agents never see them, nor the id.
+    """
+
+    task: str
+    site: int
+    """Site seed: which hidden map from cues to hazards is in force."""
+    layout_seed: int
+    layout: Layout
+    object_colour: str
+    object_model: str = "cube"
+    fault: str = "none"
+    fault_class: FaultClass = FaultClass.CLEAN
+    severity: float = 0.0
+    """In the fault's own unit (see ``faults``); 0 on clean scenarios."""
+    parameters: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able content, from which ``from_dict`` rebuilds an equal scenario."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> Self:
+        """The scenario that ``to_dict`` described."""
+        layout = row["layout"]
+        pairs = {name: tuple(layout[name]) for name in ("object_xy_m", "goal_xy_m")}
+        return cls(**{**row, "fault_class": FaultClass(row["fault_class"]), "layout": Layout(**{**layout, **pairs})})
+
+    @property
+    def id(self) -> str:
+        """First 16 hex digits of the sha256 of the canonical JSON: the same in every process."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def near(self) -> Self:
+        """The same cue, lane and hazard with object and goal displaced (the NEAR exposure)."""
+        moved = displace_layout(self.layout, self.layout_seed, get_task(self.task).area)
+        return dataclasses.replace(self, layout=moved)
+
+    @property
+    def instruction(self) -> str:
+        """The task in one of its wordings, which the layout seed picks."""
+        wordings = get_task(self.task).instructions
+        return wordings[keyed_generator("instruction", self.layout_seed).integers(len(wordings))]
+
+    @property
+    def noise_key(self) -> str:
+        """Names the random streams of an episode: where things lie, never what is hidden.
+
+        Keyed by the visible layout alone, so that changing a hidden parameter changes no noise.
+        """
+        visible = [self.task, self.layout_seed, dataclasses.asdict(self.layout), self.object_colour, self.object_model]
+        return hashlib.sha256(json.dumps(visible).encode()).hexdigest()[:16]

@@ -1,0 +1,213 @@
+"""The exported, quantised and compiled policy against the policy itself, on a small network."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+
+import onnx
+import pytest
+import torch
+
+from flow_rag_vla.agents.arms import ArmSettings, build_model
+from flow_rag_vla.agents.deployment import compiled, optimize
+from flow_rag_vla.agents.deployment.onnx_export import check_onnx, export_onnx
+from flow_rag_vla.agents.deployment.onnx_policy import OnnxPolicy
+from flow_rag_vla.agents.deployment.optimize import optimize_flow_module
+from flow_rag_vla.agents.deployment.policy_module import INPUTS, PolicyModule
+from flow_rag_vla.agents.deployment.quantization import float_layers, int8_layers, quantize_rag_module
+from flow_rag_vla.agents.deployment.runtimes import OnnxFiles, build_runtime, chunk_policy
+from flow_rag_vla.agents.deployment.tensorrt_engine import MISSING, half_precision
+from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder
+from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
+from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
+from flow_rag_vla.agents.policy.instructions import InstructionTable
+from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
+
+TEXT = "pick up the cube"  # the hand-made observations' own
+SETTINGS = ArmSettings(4, 5, 0.9, 0.8, 100, bank=None)  # pyright: ignore[reportArgumentType] (flow_only reads no bank)
+
+
+CLOSE = 2e-5
+"""Of a grip that spans 2: float32, whatever the order of its sums."""
+
+
+def small_policy(kind="adaln"):
+    """Every weight is random: those that begin at zero would hide a wrong graph."""
+    rng = torch.Generator().manual_seed(0)
+    velocity = VelocityNetworkCfg(kind, horizon=4, hidden_dim=32, num_layers=1, mlp_ratio=2)
+    flow = FlowMatching(FlowMatchingCfg(velocity, "midpoint", 1))
+    texts = InstructionTable([TEXT, "stack it"], ["PickPlace", "Stack"], torch.eye(2, INSTRUCTION_DIM))
+    encoder = LearnedStateEncoder(instructions=texts)
+    for module in (encoder, flow):
+        for name, weight in module.named_parameters():
+            if weight.ndim > 1 or name.endswith("bias"):
+                weight.data = torch.randn(weight.shape, generator=rng) / weight.shape[-1] ** 0.5
+    flow.set_action_statistics(torch.full((7,), 0.002), torch.tensor([0.02, 0.02, 0.02, 0.1, 0.1, 0.1, 0.5]))
+    encoder.eval().requires_grad_(False)
+    flow.eval().requires_grad_(False)
+    return PolicyCheckpoint(encoder, flow)
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return small_policy()
+
+
+@pytest.fixture(scope="module")
+def files(policy, tmp_path_factory):
+    return OnnxFiles(policy, tmp_path_factory.mktemp("deployment"))
+
+
+def own_chunks(policy, inputs):
+    features, instruction, noise = inputs
+    return policy.flow.generate(policy.encoder(features, instruction), noise)
+
+
+def some_inputs(policy, batch):
+    return PolicyModule(policy).random_inputs(batch, torch.Generator().manual_seed(batch))
+
+
+def test_the_module_is_the_policy(policy):
+    inputs = some_inputs(policy, 5)
+    torch.testing.assert_close(PolicyModule(policy)(*inputs), own_chunks(policy, inputs), rtol=0, atol=CLOSE)
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_the_exported_policy_answers_as_torch_does_at_any_batch_size(policy, files, batch):
+    inputs = some_inputs(policy, batch)
+    chunks = OnnxPolicy(files.full)(*inputs)
+    assert chunks.shape == (batch, 4, 7)
+    assert chunks.std() > 0.01  # a policy that always says the same would agree with anything
+    torch.testing.assert_close(chunks, own_chunks(policy, inputs), rtol=0, atol=CLOSE)
+
+
+def test_a_row_of_the_exported_policy_does_not_depend_on_its_neighbours(policy, files):
+    inputs = some_inputs(policy, 7)
+    run = OnnxPolicy(files.full)
+    alone = run(*(value[3:4] for value in inputs))
+    torch.testing.assert_close(run(*inputs)[3:4], alone, rtol=0, atol=CLOSE)
+
+
+def test_every_input_of_the_exported_policy_matters(policy, files):
+    inputs, others = some_inputs(policy, 7), PolicyModule(policy).random_inputs(7, torch.Generator().manual_seed(99))
+    run = OnnxPolicy(files.full)
+    for i in range(len(INPUTS)):
+        changed = [*inputs]
+        changed[i] = others[i]
+        assert not torch.allclose(run(*changed), run(*inputs), atol=1e-3), INPUTS[i]
+
+
+def test_a_file_with_a_fixed_batch_size_is_refused(files, tmp_path):
+    model = onnx.load(files.full)
+    model.graph.input[1].type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.save(model, tmp_path / "fixed.onnx")
+    with pytest.raises(ValueError, match="batch size of instruction is fixed"):
+        check_onnx(tmp_path / "fixed.onnx")
+
+
+def test_a_policy_without_fixed_steps_is_refused(policy):
+    adaptive = PolicyCheckpoint(policy.encoder, FlowMatching(FlowMatchingCfg(policy.flow.cfg.velocity, "dopri5")))
+    with pytest.raises(ValueError, match="'dopri5' chooses its steps as it goes"):
+        PolicyModule(adaptive)
+
+
+@pytest.mark.slow
+def test_the_guide_s_transformer_exports_too(tmp_path):
+    policy = small_policy("transformer")
+    export_onnx(PolicyModule(policy), tmp_path / "policy.onnx")
+    for batch in (1, 7):
+        inputs = some_inputs(policy, batch)
+        chunks = OnnxPolicy(tmp_path / "policy.onnx")(*inputs)
+        torch.testing.assert_close(chunks, own_chunks(policy, inputs), rtol=0, atol=CLOSE)
+
+
+def test_every_linear_layer_is_quantised_to_int8_and_the_file_shrinks(policy, files):
+    # The time embedding of a fixed solver step is a constant: no product is left of its layers.
+    layers = {name: m for net in (policy.encoder, policy.flow) for name, m in net.named_modules()}
+    linear = [m for name, m in layers.items() if isinstance(m, torch.nn.Linear) and "time_embed" not in name]
+    weights = {t.name: t for t in onnx.load(files.int8).graph.initializer if t.data_type == onnx.TensorProto.INT8}
+    stored = sorted(tuple(t.dims) for t in weights.values() if len(t.dims) == 2)
+    assert stored == sorted((layer.in_features, layer.out_features) for layer in linear)
+    assert int8_layers(files.int8)
+    assert not float_layers(files.int8)
+    assert not int8_layers(files.full)
+    assert files.int8.stat().st_size < 0.6 * files.full.stat().st_size
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_the_quantised_policy_stays_near_torch(policy, files, batch):
+    inputs = some_inputs(policy, batch)
+    off = (OnnxPolicy(files.int8)(*inputs) - own_chunks(policy, inputs)).abs()
+    assert 0.0 < off.max() < 0.2  # of a grip that spans 2
+    assert off[..., :3].max() < 0.005
+
+
+def test_the_half_precision_file_stays_near_torch_too(policy, files, tmp_path):
+    half_precision(files.full, tmp_path / "half.onnx")
+    inputs = some_inputs(policy, 7)
+    off = (OnnxPolicy(tmp_path / "half.onnx")(*inputs) - own_chunks(policy, inputs)).abs()
+    assert 0.0 < off.max() < 0.1
+    assert off[..., :3].max() < 0.003
+    assert (tmp_path / "half.onnx").stat().st_size < 0.7 * files.full.stat().st_size
+
+
+def test_a_missing_file_gives_one_line(tmp_path):
+    for refuse in (OnnxPolicy, lambda path: quantize_rag_module(path, tmp_path / "out.onnx")):
+        with pytest.raises(ValueError, match=r"none\.onnx: no such file"):
+            refuse(tmp_path / "none.onnx")
+
+
+def test_without_tensorrt_the_onnx_file_is_the_result(policy, files, tmp_path, monkeypatch):
+    # A second export would take as long as all other tests here together.
+    monkeypatch.setattr(optimize, "export_onnx", lambda module, path: shutil.copy(files.full, path))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "tensorrt" else find(name, *a))
+    written = optimize_flow_module(policy, tmp_path, fp16=False)
+    assert (written.engine, written.note) == (None, MISSING)
+    assert "\n" not in MISSING
+    assert [file.name for file in tmp_path.iterdir()] == [written.onnx.name]
+
+
+def test_an_engine_for_no_rows_is_refused_before_anything_is_written(policy, tmp_path):
+    with pytest.raises(ValueError, match="max_batch is 0, expected at least 1"):
+        optimize_flow_module(policy, tmp_path, max_batch=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_compiler_the_policy_runs_eagerly_and_says_why(policy, files, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    runtime = build_runtime("compile", policy, files, threads=1, batch=2)
+    assert runtime.note == (
+        "torch.compile needs a C++ compiler and found no no-such-compiler: the policy runs without it"
+    )
+    inputs = some_inputs(policy, 2)
+    torch.testing.assert_close(runtime.run(*inputs), own_chunks(policy, inputs), rtol=0, atol=CLOSE)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(compiled.cxx_compiler() is None, reason="needs a C++ compiler")
+def test_the_compiled_policy_answers_as_eager_torch_does(policy, files):
+    runtime = build_runtime("compile", policy, files, threads=1, batch=3)
+    assert runtime.note == ""
+    for batch in (3, 1):
+        inputs = some_inputs(policy, batch)
+        torch.testing.assert_close(runtime.run(*inputs), own_chunks(policy, inputs), rtol=0, atol=CLOSE)
+
+
+def test_an_unknown_runtime_gives_the_list(policy, files):
+    with pytest.raises(ValueError, match="unknown runtime 'tflite'; available: torch, compile, onnx, int8"):
+        build_runtime("tflite", policy, files, threads=1, batch=1)
+
+
+def test_the_whole_agent_decides_alike_by_another_runtime(policy, files, observe):
+    observation, noise = observe(3), torch.randn(3, 4, 7, generator=torch.Generator().manual_seed(0))
+    own = build_model("flow_only", policy, None, SETTINGS)
+    other = build_model("flow_only", policy, None, SETTINGS, chunk_policy=chunk_policy(policy, OnnxPolicy(files.full)))
+    torch.testing.assert_close(other(observation, noise=noise), own(observation, noise=noise), rtol=0, atol=CLOSE)
+
+
+def test_arms_that_steer_the_flow_take_no_other_runtime(policy, files):
+    with pytest.raises(ValueError, match="flow_only alone, got arm 'parallel'"):
+        build_model("parallel", policy, None, SETTINGS, chunk_policy=chunk_policy(policy, OnnxPolicy(files.full)))

@@ -1,0 +1,51 @@
+"""From an alarm to a remembered case: what was sensed decides which correction is tried first."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES
+from flow_rag_vla.agents.detection.rules import RuleDetector
+from flow_rag_vla.agents.recall.remember import DecisionSnapshot, FailureNotebook
+
+
+def first_to_try(observations, decided_on):
+    """Name of the correction that the remembered case would try first."""
+    detector, notebook = RuleDetector(1), FailureNotebook(1)
+    snapshot = DecisionSnapshot(decided_on, torch.ones(1, 512), torch.zeros(1, 8, 7))
+    notebook.decided(snapshot)
+    for o in observations:
+        notebook.alarmed(detector.update(o), snapshot)
+    return CANDIDATE_NAMES[notebook.cases()[0].best_candidate()]
+
+
+@pytest.mark.parametrize(("offset", "expected"), [(0.05, "goal_minus"), (-0.05, "goal_plus")])
+def test_a_misplacement_is_answered_on_the_other_side_of_the_goal(observe, carry, offset, expected):
+    y = 0.22 + offset
+    released = observe(object_pos_b=[0.5, y, 0.025], ee_pos_b=[0.5, y, 0.06])
+    steps = [observe(), carry((0.5, 0.0, 0.145)), carry((0.5, y, 0.025)), *[released] * 20]
+    assert first_to_try(steps, observe()) == expected
+
+
+@pytest.mark.parametrize(("side", "expected"), [(1, "object_plus"), (-1, "object_minus")])
+def test_a_hand_that_stood_on_the_object_looks_on_the_side_of_the_finger_that_touched(observe, side, expected):
+    hand, target = [0.5, -0.27 - 0.03 * side, 0.058], [0.5, -0.26 - 0.03 * side, 0.03]
+    stands = observe(
+        ee_pos_b=hand, ee_target_pos_b=target, hand_force_b=[0.0, 0.0, 60.0], gripper_width_m=[0.08 + 0.005 * side]
+    )
+    assert first_to_try([observe(), *[stands] * 15], observe()) == expected
+
+
+def test_an_object_that_gave_way_in_the_fingers_is_held_more_softly(observe, carry):
+    rest = (0.5, -0.27, 0.025)
+    empty = observe(gripper_width_m=[0.0], previous_action=[0.0] * 6 + [-0.25])
+    assert first_to_try([observe(), *[carry(rest)] * 4, *[empty] * 4], observe()) == "grip_down_3"
+
+
+def test_a_bar_that_swung_is_grasped_nearer_to_the_end_that_hung_down(observe, carry):
+    bar = {"object_size_m": [0.14, 0.04, 0.04], "gripper_width_m": [0.04]}
+    swung = carry((0.5, -0.27, 0.1), object_quat_b=[0.0, 0.216, 0.0, 0.976], **bar)
+    empty = observe(gripper_width_m=[0.0], previous_action=[0.0] * 6 + [-0.25], object_size_m=bar["object_size_m"])
+    steps = [observe(**bar), carry((0.5, -0.27, 0.03), **bar), swung, *[empty] * 4]
+    assert first_to_try(steps, observe(**bar)) == "grasp_plus"

@@ -1,0 +1,56 @@
+"""Episode logs read back equal, and damaged ones say where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flow_rag_vla.benchmark.episodes import episode_log
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+
+Factory = Callable[..., EpisodeRecord]
+
+
+def test_an_episode_log_reads_back(dropped: Factory, tmp_path: Path):
+    path = tmp_path / "episodes.jsonl"
+    records = [dropped("s0"), dropped("s1")]
+    for record in records:
+        with path.open("a") as file:
+            episode_log.append_episodes(file, [record])
+    log = episode_log.read_episodes(path)
+    assert (log.records, log.notice) == (records, None)
+    assert log.valid_bytes == path.stat().st_size
+
+
+def test_a_torn_last_line_is_dropped_with_a_notice(dropped: Factory, tmp_path: Path):
+    path = tmp_path / "episodes.jsonl"
+    whole = dropped("s0").to_json() + "\n"
+    path.write_text(whole + dropped("s1").to_json()[:40])
+    log = episode_log.read_episodes(path)
+    assert log.records == [dropped("s0")]
+    assert log.notice == f"{path}:2: dropped an unfinished last line"
+    assert log.valid_bytes == len(whole)
+
+
+@pytest.mark.parametrize("bad", ["garbage", "[]", '{"v": 1}', '{"v": 2}', "\r"])
+def test_a_bad_finished_line_fails_with_file_and_line(bad: str, dropped: Factory, tmp_path: Path):
+    path = tmp_path / "episodes.jsonl"
+    good = dropped("s0").to_json()
+    path.write_bytes(f"{good}\n{bad}\n{good}\n".encode())
+    with pytest.raises(ValueError, match=rf"{path}:2: "):
+        episode_log.read_episodes(path)
+
+
+def test_parquet_is_sorted_and_independent_of_the_order_written(dropped: Factory, again: Factory, tmp_path: Path):
+    first = [dropped(f"s{i}") for i in range(3)]
+    records = [*first, *(again(f, arm) for f in first for arm in ("rag_only", "parallel"))]
+    episode_log.write_episodes_parquet(tmp_path / "a.parquet", records)
+    episode_log.write_episodes_parquet(tmp_path / "b.parquet", records[::-1])
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    frame = pd.read_parquet(tmp_path / "a.parquet")
+    keys = list(frame[episode_log.EPISODE_ORDER].itertuples(index=False, name=None))
+    assert keys == sorted(keys)
+    assert len(frame) == 9

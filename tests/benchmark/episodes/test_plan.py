@@ -1,0 +1,86 @@
+"""The plan: fixed before the first step, the same for every arm."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from flow_rag_vla.benchmark.episodes.plan import e2_episodes, make_plan, plan_scenarios
+from flow_rag_vla.benchmark.episodes.seeds import EVALUATION
+from flow_rag_vla.tasks.catalogue.registry import all_tasks
+from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.scenarios.sites import make_site
+
+SITES = [make_site(0, "pick_place")]
+
+
+@pytest.fixture
+def scenarios():
+    return plan_scenarios(SITES, 100, 0)
+
+
+def test_every_fault_class_has_its_share(scenarios):
+    assert Counter(s.fault_class for s in scenarios) == {
+        FaultClass.AVOIDABLE: 60,
+        FaultClass.EXOGENOUS: 10,
+        FaultClass.CONTROL: 12,
+        FaultClass.CLEAN: 18,
+    }
+
+
+def test_layouts_come_from_the_evaluation_seeds_alone(scenarios):
+    assert all(s.layout_seed in EVALUATION for s in scenarios)
+    assert len({s.id for s in scenarios}) == 100
+
+
+def test_e2_repeats_faults_exactly_and_nearby_and_the_rest_once(scenarios):
+    episodes = e2_episodes(scenarios, 1)
+    assert Counter(e.exposure for e in episodes) == {"exact": 70, "near": 70, "control": 12, "clean": 18}
+    for episode in episodes:
+        assert (episode.scenario.id == episode.base_scenario_id) == (episode.exposure != "near")
+        assert episode.attempt == 1
+
+
+def test_all_arms_meet_the_same_episodes(scenarios):
+    plan = make_plan(scenarios, ["flow_only", "parallel"], 64, 2)
+    assert [(u.round, u.arm) for u in plan.units] == [
+        (0, "flow_only"),
+        (1, "flow_only"),
+        (1, "parallel"),
+        (2, "flow_only"),
+        (2, "parallel"),
+    ]
+    assert plan.units[1].episodes == plan.units[2].episodes
+    assert len({u.id for u in plan.units}) == 5
+
+
+def test_the_plan_is_written_the_same_way_every_time(scenarios):
+    plan = make_plan(scenarios, ["flow_only"], 64, 1)
+    text = plan.to_jsonl()
+    assert text == make_plan(plan_scenarios(SITES, 100, 0), ["flow_only"], 64, 1).to_jsonl()
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert sum("scenario" in row for row in rows) == 100 + 70
+    assert sum("unit" in row for row in rows) == 2
+
+
+def test_several_sites_take_turns():
+    assert Counter(s.site for s in plan_scenarios([make_site(seed, "pick_place") for seed in (4, 5)], 100, 0)) == {
+        4: 50,
+        5: 50,
+    }
+
+
+def test_too_few_scenarios_are_refused():
+    with pytest.raises(ValueError, match=f"got 3 scenarios, expected at least {2 * len(SITES[0].avoidable_faults)} "):
+        plan_scenarios(SITES, 3, 0)
+
+
+@pytest.mark.parametrize("task", [task.slug for task in all_tasks()])
+def test_every_avoidable_fault_of_a_site_is_planned_about_equally_often(task):
+    site = make_site(7, task)
+    planned = plan_scenarios([site], 200, 0)
+    counts = Counter(s.fault for s in planned if s.fault_class is FaultClass.AVOIDABLE)
+    assert set(counts) == {fault.name for fault in site.avoidable_faults}
+    assert max(counts.values()) - min(counts.values()) <= 1

@@ -1,0 +1,141 @@
+"""Settings, latency and the command line: what a typo gets told."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, bank_of
+from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR
+from flow_rag_vla.agents.files.file_hash import file_sha256
+from flow_rag_vla.agents.policy.checkpoint import load_checkpoint
+from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
+from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
+from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION
+from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.episodes.actors import default_arm_settings
+from flow_rag_vla.benchmark.episodes.latency import parse_latency
+from flow_rag_vla.benchmark.run.cli import main
+from flow_rag_vla.benchmark.run.config import compose_settings
+from flow_rag_vla.benchmark.run.run_plan import weights_sha256, with_policys_own
+
+
+def test_overrides_reach_nested_settings():
+    settings = compose_settings(["agent.execute=4", "num_envs=32", "ablation=all"])
+    assert (settings.agent.execute, settings.num_envs) == (4, 32)
+    assert settings.arms == ("flow_only", "rag_only", "sequential", "parallel")
+
+
+def test_steps_and_chunk_are_the_policys_own_unless_given():
+    cfg = FlowMatchingCfg(VelocityNetworkCfg(horizon=4, hidden_dim=16, num_layers=1), ode_steps=3)
+    policy = dataclasses.replace(load_checkpoint(DEFAULT_CHECKPOINT), flow=FlowMatching(cfg))
+    given = compose_settings(["agent.ode_steps=7", "agent.execute=2"])
+    for settings, expected in ((compose_settings([]), (3, 4)), (given, (7, 2))):
+        agent = with_policys_own(settings, policy).agent
+        assert (agent.ode_steps, agent.execute) == expected
+    assert default_arm_settings(DEFAULT_CHECKPOINT, 4).execute == 4
+    assert default_arm_settings(DEFAULT_CHECKPOINT, 16).execute == 8
+    with pytest.raises(ValueError, match="execute is 5, expected at most the policy's horizon of 4"):
+        with_policys_own(compose_settings(["agent.execute=5"]), policy)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "files"),
+    [
+        ([], {"policy_sha256": DEFAULT_CHECKPOINT}),
+        (["obs=rgb"], {"policy_sha256": DEFAULT_CHECKPOINT, "vision_sha256": DEFAULT_VISION}),
+        (["ablation=rag_only"], {"policy_sha256": DEFAULT_CHECKPOINT, "bank_sha256": bank_of(DEFAULT_CHECKPOINT)}),
+        (["detector=learned"], {"policy_sha256": DEFAULT_CHECKPOINT, "detector_sha256": DEFAULT_DETECTOR}),
+    ],
+)
+def test_a_runs_record_names_every_network_that_decides(overrides, files):
+    hashes = weights_sha256(compose_settings(overrides), load_checkpoint(DEFAULT_CHECKPOINT))
+    assert hashes == {name: file_sha256(path) for name, path in files.items()}
+
+
+def test_the_rules_notice_failures_unless_told_otherwise():
+    assert [compose_settings(o).detector for o in ([], ["detector=learned"])] == ["rules", "learned"]
+
+
+def test_flow_only_always_runs_first():
+    assert compose_settings(["ablation='expert,parallel'"]).arms == ("flow_only", "expert", "parallel")
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("ablation=parralel", "unknown arm 'parralel'; available: .*parallel"),
+        ("task=Isaac-Lift", "unknown task 'Isaac-Lift'; available: pick_place .FlowRAG-PickPlace-Franka"),
+        ("physics=bullet", "unknown physics 'bullet'; available: .*newton_mujoco"),
+        ("detector=oracles", "unknown detector 'oracles'; available: rules, learned"),
+        ("obs=lidar", "unknown obs .lidar.; available: state, rgb"),
+        ("vision_async=true", "vision_async looks at pictures, got obs=state; expected obs=rgb"),
+        ("num_envs=0", "num_envs is 0, expected at least 1"),
+        ("num_env=5", "num_env"),
+        ("num_envs=many", "many"),
+        ("+new=1", "expected key=value"),
+    ],
+)
+def test_bad_settings_are_one_line(override, complaint):
+    with pytest.raises(ValueError, match=complaint) as caught:
+        compose_settings([override])
+    assert "\n" not in str(caught.value)
+
+
+def test_the_guides_latencies():
+    profile = parse_latency("seed", ("flow_only", "parallel"))
+    assert [profile.of(a) for a in ("flow_only", "rag_only", "sequential", "parallel")] == [20, 100, 120, 25]
+    assert (profile.flow_ms, profile.retrieval_ms) == (20, 100)
+
+
+def test_latency_off_is_no_latency():
+    assert parse_latency("off", ("flow_only",)).of("flow_only") == 0.0
+
+
+def test_one_number_holds_for_all_arms_and_pairs_for_their_own():
+    assert parse_latency("40", ("flow_only", "parallel")).of("parallel") == 40.0
+    profile = parse_latency("parallel=66.7,flow_only=33", ("flow_only", "parallel"))
+    assert (profile.of("parallel"), profile.of("flow_only")) == (66.7, 33.0)
+
+
+@pytest.mark.parametrize("text", ["soon", "-5", "99999", "expert=3", "parallel=x"])
+def test_bad_latencies_are_refused(text):
+    with pytest.raises(UsageError):
+        parse_latency(text, ("flow_only", "parallel"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--ablation", "nonsense"], "unknown arm 'nonsense'"),
+        (["--num_envs", "0"], "num_envs is 0"),
+        (["--bogus"], "--bogus"),
+        (["--checkpoint", "no/such/file"], "no such file"),
+        (["--out", "/proc/nowhere"], "cannot write to --out"),
+        (["agent.execute=17"], "execute is 17, expected at most the policy's horizon of 16"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--resume", "no/such/run"], "it is no run directory"),
+        (["notakey"], "notakey"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(arguments, complaint, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(arguments, NoReports())
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert complaint in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+class NoReports:
+    """Bad usage never gets as far as a report."""
+
+    def build(self, run_dir: Path) -> Path:
+        raise AssertionError(run_dir)
+
+    def table(self, run_dir: Path) -> str:
+        raise AssertionError(run_dir)

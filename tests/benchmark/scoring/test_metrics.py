@@ -1,0 +1,314 @@
+"""Hand-made records with known answers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from flow_rag_vla.benchmark.command.atomic_files import to_json_bytes
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, pose_bin
+from flow_rag_vla.benchmark.scoring.metrics import RunRecords, summarise
+from flow_rag_vla.benchmark.scoring.repeats import can_repeat, pose_bin_distance, same_failure
+from flow_rag_vla.benchmark.scoring.results import Summary
+
+Factory = Callable[..., EpisodeRecord]
+
+
+def summary_of(records: list[EpisodeRecord], **entries: int | None) -> Summary:
+    return summarise(records, task="FlowRAG-PickPlace-Franka", physics="newton_mujoco", memory_entries=entries)
+
+
+def test_no_records_give_none_everywhere():
+    summary = summary_of([])
+    assert summary.e1.success.rate is None
+    assert summary.arms == {}
+    assert summary.verdict.answer == "not_enough_data"
+
+
+def test_the_split_is_exact_on_hand_made_records(dropped: Factory, again: Factory, same_failure_fields: dict):
+    first = [dropped(f"s{i}") for i in range(6)]
+    elsewhere = same_failure_fields | {"failure_pose_bin": "13,0,4"}
+    collided = same_failure_fields | {"failure_type": "collision"}
+    in_lift = same_failure_fields | {"failure_phase": "lift"}
+    neighbour = same_failure_fields | {"failure_pose_bin": "11,-1,4"}
+    records = [
+        *first,
+        again(first[0], "parallel", **same_failure_fields),
+        again(first[1], "parallel", **neighbour),
+        again(first[2], "parallel", **elsewhere),
+        again(first[3], "parallel", **collided),
+        again(first[4], "parallel", **in_lift),
+        again(first[5], "parallel"),
+        *(again(f, "flow_only", **same_failure_fields) for f in first),
+    ]
+    summary = summary_of(records)
+    near = summary.arms["parallel"].near
+    assert (near.f1.repeated, near.f1.substituted, near.f1.resolved) == (2, 3, 1)
+    assert (near.repeated, near.substituted, near.resolved) == (2 / 6, 3 / 6, 1 / 6)
+    assert near.f1.repeated_same_bin == 1 / 6
+    assert near.f1.repeated_any_pose == 3 / 6
+    assert summary.arms["flow_only"].near.repeated == 1.0
+    comparison = summary.arms["parallel"].vs_flow_only
+    assert comparison is not None
+    assert comparison.rfr_reduction == pytest.approx(1 - 2 / 6)
+    assert comparison.success_diff == pytest.approx(1 / 6)
+
+
+def test_invalid_repetitions_are_counted_apart(dropped: Factory, again: Factory, same_failure_fields: dict):
+    first = [dropped(f"s{i}") for i in range(4)]
+    records = [
+        *first,
+        again(first[0], "parallel", **same_failure_fields),
+        again(first[1], "parallel"),
+        again(first[2], "parallel", outcome="invalid"),
+        again(first[3], "parallel", outcome="invalid"),
+    ]
+    near = summary_of(records).arms["parallel"].near
+    assert (near.n, near.success.n, near.invalid) == (4, 2, 2)
+    assert (near.repeated, near.substituted, near.resolved) == (0.5, 0.0, 0.5)
+    assert near.f1.invalid == 2
+
+
+def test_only_avoidable_failures_with_a_fired_fault_can_repeat(e1: Factory, dropped: Factory):
+    assert can_repeat(dropped("s0"))
+    assert not can_repeat(e1("s0"))
+    assert not can_repeat(dropped("s0", fault_fired=False))
+    assert not can_repeat(dropped("s0", fault_class="exogenous"))
+    assert not can_repeat(dropped("s0", fault_class="control"))
+
+
+def test_e1_splits_its_failures_into_fault_fired_and_own(e1: Factory, dropped: Factory):
+    records = [
+        e1("s0"),
+        dropped("s1"),
+        dropped("s2", failure_type="collision"),
+        dropped("s3", fault_fired=False),
+        e1("s4", outcome="invalid"),
+    ]
+    found = summary_of(records).e1
+    assert (found.n, found.failed, found.fault_fired, found.own, found.invalid) == (5, 3, 2, 1, 1)
+    assert found.by_type == {"collision": 1, "drop": 2}
+    assert (found.success.k, found.success.n) == (1, 4)
+
+
+def test_a_boundary_of_pose_bins_does_not_hide_a_repetition():
+    assert pose_bin((0.50, 0.0, 0.2)) == "10,0,4"
+    near_edge = pose_bin((0.5249, 0.0, 0.2)), pose_bin((0.5251, 0.0, 0.2))
+    assert near_edge[0] != near_edge[1]
+    assert pose_bin_distance(*near_edge) == 1
+
+
+def test_failures_without_a_pose_match_only_each_other(dropped: Factory):
+    with_pose, without = dropped("s0"), dropped("s1", failure_pose_bin=None)
+    assert same_failure(without, without)
+    assert not same_failure(with_pose, without)
+    assert same_failure(with_pose, without, tolerance_bins=None)
+
+
+def test_a_malformed_pose_bin_is_refused():
+    with pytest.raises(ValueError, match="expected x,y,z"):
+        pose_bin_distance("1,2", "1,2,3")
+
+
+def test_harm_is_what_breaks_beyond_flow_only(e1: Factory, again: Factory):
+    clean = [e1(f"c{i}", fault="none", fault_class="clean") for i in range(6)]
+    control = [e1(f"k{i}", fault_class="control") for i in range(4)]
+    never_solved = e1("c9", fault_class="clean", outcome="failure", failure_type="timeout")
+    broken = {"outcome": "failure", "failure_type": "timeout", "failure_phase": "approach"}
+    records = [*clean, *control, never_solved]
+    for arm, broken_ids in (("flow_only", {"c0"}), ("parallel", {"c0", "c1", "k0", "c9"})):
+        for first in (*clean, *control, never_solved):
+            exposure = "control" if first.fault_class == "control" else "clean"
+            changes = broken if first.scenario_id in broken_ids else {}
+            records.append(again(first, arm, exposure, **changes))
+    summary = summary_of(records)
+    harm = summary.arms["parallel"].harm
+    assert (harm.failed.k, harm.failed.n, harm.n_pairs) == (3, 10, 10)
+    assert harm.rate == pytest.approx(0.2)
+    assert harm.ci95 is not None
+    assert harm.ci95[0] < 0.2 < harm.ci95[1]
+    reference = summary.arms["flow_only"].harm
+    assert (reference.rate, reference.failed.k) == (None, 1)
+
+
+def test_mcnemar_counts_gains_and_losses_on_near(dropped: Factory, again: Factory):
+    first = [dropped(f"s{i}") for i in range(8)]
+    failed = {"outcome": "failure", "failure_type": "drop"}
+    records = [
+        *first,
+        *(again(f, "flow_only", **failed) for f in first[:7]),
+        again(first[7], "flow_only"),
+        *(again(f, "parallel") for f in first[:7]),
+        again(first[7], "parallel", **failed),
+    ]
+    comparison = summary_of(records).arms["parallel"].vs_flow_only
+    assert comparison is not None
+    assert (comparison.gained, comparison.lost, comparison.n_pairs) == (7, 1, 8)
+    assert comparison.mcnemar_p == pytest.approx(2 * (1 + 8) / 2**8)
+    assert comparison.exposure == "near"
+
+
+def test_a_reference_that_never_repeats_leaves_no_reduction(
+    dropped: Factory, again: Factory, same_failure_fields: dict
+):
+    first = dropped("s0")
+    records = [
+        first,
+        again(first, "flow_only"),
+        again(first, "parallel", **same_failure_fields),
+    ]
+    comparison = summary_of(records).arms["parallel"].vs_flow_only
+    assert comparison is not None
+    assert comparison.rfr_reduction is None
+    assert comparison.rfr_reduction_ci95 is None
+
+
+def test_the_loss_chain_narrows_stage_by_stage(dropped: Factory, again: Factory, same_failure_fields: dict):
+    first = [dropped("s0", agent_failure_type=None), *(dropped(f"s{i}") for i in range(1, 5))]
+    right = {"retrievals": 2, "retrieved_type": "drop"}
+    records = [
+        *first,
+        again(first[0], "parallel", **right),
+        again(first[1], "parallel"),
+        again(first[2], "parallel", retrievals=1, retrieved_type="collision"),
+        again(first[3], "parallel", **(same_failure_fields | right)),
+        again(first[4], "parallel", **right),
+    ]
+    summary = summary_of(records, parallel=4)
+    chain = summary.arms["parallel"].loss_chain["near"]["slippery_object"]
+    stages = (chain.noticed, chain.retrieved, chain.right_type, chain.corrected)
+    assert [(s.k, s.n) for s in stages] == [(4, 5), (3, 4), (2, 3), (1, 2)]
+    assert summary.arms["parallel"].loss_chain["near"]["all"] == chain
+    assert summary.arms["parallel"].memory_entries == 4
+
+
+def test_an_arm_without_memory_has_no_loss_chain(dropped: Factory, again: Factory):
+    first = dropped("s0")
+    summary = summary_of([first, again(first, "flow_only")], flow_only=None)
+    assert summary.arms["flow_only"].loss_chain == {}
+    assert summary.arms["flow_only"].memory_entries is None
+
+
+def test_the_last_round_counts_and_every_round_is_listed(dropped: Factory, again: Factory, same_failure_fields: dict):
+    first = dropped("s0")
+    records = [
+        first,
+        again(first, "parallel", **same_failure_fields),
+        again(first, "parallel", round=2, attempt=2),
+    ]
+    arm = summary_of(records).arms["parallel"]
+    assert arm.near.resolved == 1.0
+    assert [(r.round, r.repeated) for r in arm.rounds] == [(1, 1.0), (2, 0.0)]
+
+
+def test_recovery_is_success_after_an_exogenous_fault(dropped: Factory, again: Factory):
+    first = [dropped(f"s{i}", fault="forced_release", fault_class="exogenous") for i in range(3)]
+    records = [
+        *first,
+        again(first[0], "parallel"),
+        again(first[1], "parallel", outcome="failure", failure_type="drop"),
+        again(first[2], "parallel", fault_fired=False),
+    ]
+    near = summary_of(records).arms["parallel"].near
+    assert (near.recovery.k, near.recovery.n) == (1, 2)
+    assert near.repeated is None
+
+
+def test_steps_to_success_ignore_failures(dropped: Factory, again: Factory):
+    first = [dropped(f"s{i}") for i in range(4)]
+    records = [
+        *first,
+        *(again(f, "parallel", steps=s) for f, s in zip(first, (10, 20, 60), strict=False)),
+        again(first[3], "parallel", steps=260, outcome="failure", failure_type="timeout"),
+    ]
+    steps = summary_of(records).arms["parallel"].near.steps_to_success
+    assert (steps.n, steps.mean, steps.median) == (3, 30.0, 20.0)
+
+
+def test_the_failure_breakdown_is_by_fault_exposure_and_arm(
+    dropped: Factory, again: Factory, same_failure_fields: dict
+):
+    first = [dropped("s0"), dropped("s1"), dropped("p0", fault="push")]
+    records = [
+        *first,
+        again(first[0], "parallel", **same_failure_fields),
+        again(first[1], "parallel"),
+        again(first[2], "parallel", outcome="invalid"),
+    ]
+    table = summary_of(records).by_fault
+    cell = table["slippery_object"]["near"]["parallel"]
+    assert (cell.success.k, cell.success.n, cell.failure_types) == (1, 2, {"drop": 1})
+    assert cell.repeated == 0.5
+    pushed = table["push"]["near"]["parallel"]
+    assert (pushed.n, pushed.invalid, pushed.success.rate) == (1, 1, None)
+    assert table["push"]["e1"]["flow_only"].failure_types == {"drop": 1}
+
+
+def test_holm_is_taken_over_the_arms(dropped: Factory, again: Factory):
+    first = [dropped(f"s{i}") for i in range(8)]
+    failed = {"outcome": "failure", "failure_type": "drop"}
+    records = [*first, *(again(f, "flow_only", **failed) for f in first)]
+    for arm in ("parallel", "rag_only"):
+        records += [again(f, arm) for f in first]
+    arms = summary_of(records).arms
+    for arm in ("parallel", "rag_only"):
+        comparison = arms[arm].vs_flow_only
+        assert comparison is not None
+        assert comparison.mcnemar_p == pytest.approx(2 / 2**8)
+        assert comparison.mcnemar_p_holm == pytest.approx(2 * 2 / 2**8)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "answer"),
+    [(12, 0, "helps"), (0, 12, "hurts"), (6, 6, "no_difference")],
+)
+def test_the_verdict_says_what_the_interval_and_the_test_say(
+    dropped: Factory, again: Factory, ours: int, theirs: int, answer: str
+):
+    first = [dropped(f"s{i:02}") for i in range(12)]
+    failed = {"outcome": "failure", "failure_type": "drop"}
+    records = list(first)
+    for arm, solved in (("parallel", ours), ("flow_only", theirs)):
+        records += [again(f, arm, **({} if i < solved else failed)) for i, f in enumerate(first)]
+    verdict = summary_of(records).verdict
+    assert (verdict.arm, verdict.answer, verdict.harmful) == ("parallel", answer, False)
+
+
+def test_a_run_of_invalid_episodes_measures_nothing(dropped: Factory, again: Factory):
+    first = dropped("s0", outcome="invalid")
+    records = [first, *(again(first, a, outcome="invalid") for a in ("flow_only", "parallel"))]
+    summary = summary_of(records)
+    assert summary.arms["parallel"].near.success.rate is None
+    assert summary.verdict.answer == "not_enough_data"
+    assert summary.verdict.invalid == 3
+
+
+def test_the_order_of_the_records_changes_no_byte(dropped: Factory, again: Factory, same_failure_fields: dict):
+    first = [dropped(f"s{i}", site=i % 6) for i in range(30)]
+    records = list(first)
+    for arm, step in (("flow_only", 2), ("parallel", 5)):
+        records += [again(f, arm, **(same_failure_fields if i % step else {})) for i, f in enumerate(first)]
+    expected = to_json_bytes(summary_of(records, parallel=3))
+    random.Random(1).shuffle(records)
+    assert to_json_bytes(summary_of(records, parallel=3)) == expected
+
+
+def test_a_scenario_met_twice_is_refused(dropped: Factory):
+    with pytest.raises(ValueError, match="two records of arm flow_only, round 0, e1, scenario s0"):
+        RunRecords.of([dropped("s0"), dropped("s0")])
+
+
+def test_a_repetition_of_an_unknown_scenario_is_refused(dropped: Factory, again: Factory):
+    with pytest.raises(ValueError, match="repeats scenario s0, which E1 has not met"):
+        RunRecords.of([again(dropped("s0"), "parallel")])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"outcome": "lost"}, {"exposure": "later"}, {"round": 1}, {"outcome": "failure"}],
+)
+def test_a_record_that_contradicts_itself_is_refused(e1: Factory, changes: dict):
+    with pytest.raises(ValueError, match=r"expected one of|e1 is round 0|without a failure type"):
+        e1("s0", **changes)

@@ -1,0 +1,91 @@
+"""Results read back equal, and damaged ones say where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flow_rag_vla.benchmark.command import atomic_files
+from flow_rag_vla.benchmark.episodes import episode_log
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+from flow_rag_vla.benchmark.scoring import results
+from flow_rag_vla.benchmark.scoring.metrics import summarise
+
+Factory = Callable[..., EpisodeRecord]
+
+
+@pytest.fixture
+def summary(dropped: Factory, again: Factory) -> results.Summary:
+    first = [dropped(f"s{i}") for i in range(3)]
+    records = [*first, *(again(f, arm) for f in first for arm in ("flow_only", "parallel"))]
+    return summarise(records, task="T", physics="P", memory_entries={"parallel": 3})
+
+
+def test_a_summary_reads_back_as_it_was(summary: results.Summary, tmp_path: Path):
+    summary.write(tmp_path)
+    again = results.Summary.read(tmp_path)
+    assert atomic_files.to_json_bytes(again) == atomic_files.to_json_bytes(summary)
+
+
+def test_summary_json_has_the_documented_shape(summary: results.Summary, tmp_path: Path):
+    data = json.loads(summary.write(tmp_path).read_text())
+    assert data["schema_version"] == 1
+    assert {"task", "physics", "e1", "arms"} <= set(data)
+    assert {"n", "failed", "fault_fired", "by_type"} <= set(data["e1"])
+    arm = data["arms"]["parallel"]
+    for exposure in ("exact", "near", "far", "clean", "control"):
+        block = arm[exposure]
+        assert {"n", "success", "repeated", "substituted", "resolved", "invalid"} <= set(block)
+        assert {"k", "n", "rate", "ci95"} <= set(block["success"])
+    assert {"rate", "ci95"} <= set(arm["harm"])
+    assert {"success_diff", "ci95", "mcnemar_p", "rfr_reduction"} <= set(arm["vs_flow_only"])
+    assert arm["memory_entries"] == 3
+    assert arm["far"]["success"] == {"k": 0, "n": 0, "rate": None, "ci95": None}
+
+
+def test_timing_reads_back_and_unmeasured_stays_null(tmp_path: Path):
+    timing = results.Timing({"parallel": results.ArmTiming(results.Percentiles(1.0, 2.0, 3.0), peak_rss_bytes=5)})
+    path = timing.write(tmp_path)
+    assert results.Timing.read(tmp_path) == timing
+    assert json.loads(path.read_text())["arms"]["parallel"]["model_bytes"] is None
+
+
+def test_another_schema_version_is_refused(summary: results.Summary, tmp_path: Path):
+    path = summary.write(tmp_path)
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 9'))
+    with pytest.raises(ValueError, match=r"summary\.json: schema version 9, this code reads 1"):
+        results.Summary.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "not valid JSON"), ("[]", "holds a JSON list"), ('{"schema_version": 1}', "missing")],
+)
+def test_a_damaged_summary_names_its_file(text: str, message: str, tmp_path: Path):
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"summary\.json: .*{message}"):
+        results.Summary.read(tmp_path)
+
+
+def test_a_run_directory_reads_back(summary: results.Summary, dropped: Factory, tmp_path: Path):
+    summary.write(tmp_path)
+    atomic_files.write_json_atomic(tmp_path / "manifest.json", {"command": "benchmark"})
+    bare = results.read_run(tmp_path)
+    assert bare.timing == results.Timing()
+    assert len(bare.episodes) == 0
+    assert list(bare.episodes.columns)[:3] == ["arm", "round", "exposure"]
+    episode_log.write_episodes_parquet(tmp_path / results.EPISODES_FILE, [dropped("s0")])
+    picture = tmp_path / "report/figures/scene.png"
+    atomic_files.write_bytes_atomic(picture, b"png")
+    full = results.read_run(tmp_path)
+    assert len(full.episodes) == 1
+    assert full.pictures == (picture,)
+    assert full.manifest == {"command": "benchmark"}
+
+
+def test_a_run_without_results_is_not_found(tmp_path: Path):
+    with pytest.raises(FileNotFoundError):
+        results.read_run(tmp_path)
