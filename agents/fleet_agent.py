@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 
@@ -12,6 +12,7 @@ from flow_rag_vla.agents.agent import EpisodeNotes
 from flow_rag_vla.agents.detection.monitor import LearnedDetector
 from flow_rag_vla.agents.detection.rules import GOAL_TOLERANCE_M, RuleDetector
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
+from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.policy.features import HELD_FORCE_N
 from flow_rag_vla.agents.policy.noise import NoiseTable
 from flow_rag_vla.agents.recall.advice import Advice
@@ -19,11 +20,16 @@ from flow_rag_vla.agents.recall.remember import DecisionSnapshot, FailureNoteboo
 from flow_rag_vla.tasks.contract import NOTHING
 
 if TYPE_CHECKING:
+    from flow_rag_vla.agents.arms.arm import Arm
+    from flow_rag_vla.agents.arms.settings import ArmSettings
     from flow_rag_vla.agents.detection.alarm import FailureAlarm
     from flow_rag_vla.agents.detection.checkpoint import DetectorCheckpoint
     from flow_rag_vla.agents.detection.monitor import Monitor
+    from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.policy.chunk_policy import ChunkPolicy
     from flow_rag_vla.agents.policy.encoders import StateEncoder
     from flow_rag_vla.memory.case import FailureCase
+    from flow_rag_vla.memory.reader import CaseReader
     from flow_rag_vla.tasks.contract import Observation
 
 PLACED_HEIGHT_M = 0.015
@@ -73,6 +79,32 @@ class FleetAgent:
         self._seconds, self._calls = 0.0, 0
         self._begin()
 
+    @classmethod
+    def for_arm(
+        cls,
+        arm: Arm,
+        policy: PolicyCheckpoint,
+        memory: CaseReader | None,
+        settings: ArmSettings,
+        *,
+        num_envs: int,
+        max_steps: int,
+        device: str = "cpu",
+        remembers: bool = True,
+        chunk_policy: ChunkPolicy | None = None,
+    ) -> Self:
+        """``arm`` for a fleet of ``num_envs``; arguments and errors as in ``FlowRAGVLA.for_arm``."""
+        return cls(
+            FlowRAGVLA.for_arm(arm, policy, memory, settings, device=device, chunk_policy=chunk_policy),
+            RetrievalEncoder(device=device),
+            num_envs=num_envs,
+            max_steps=max_steps,
+            execute=settings.execute,
+            device=device,
+            remembers=remembers,
+            detector=settings.detector,
+        )
+
     def _begin(self) -> None:
         def zeros() -> torch.Tensor:
             return torch.zeros(self._num_envs, dtype=torch.long, device=self._device)
@@ -98,14 +130,12 @@ class FleetAgent:
         decision = self.model.decide(Query(observation, noise, self._settled))
         self._decision += 1
         self._decisions += running
-        advice = self.model.in_force
+        advice = decision.advice
         if advice is not None:
             self._retrievals += advice.given & running
             if not decision.in_time:
                 self._late += running
-            taken = running & ~self._settled.given & advice.given
-            pairs = zip(vars(self._settled).values(), vars(advice).values(), strict=True)
-            self._settled = Advice(*(torch.where(taken, new, old) for old, new in pairs))
+            self._settled = self._settled.where(running & ~self._settled.given & advice.given, advice)
         self._seconds += time.perf_counter() - start
         self._calls += 1
         if self._remembers:

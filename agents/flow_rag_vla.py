@@ -4,36 +4,40 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 from torch import nn
 
-from flow_rag_vla.agents.corrections.corrections import CANDIDATES, apply_correction
+from flow_rag_vla.agents.arms.arm import ChunkSource
+from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES, apply_correction
 from flow_rag_vla.agents.corrections.observation_correction import apply_observation_correction, corrects_observation
 from flow_rag_vla.agents.corrections.priors import candidate_priors
-from flow_rag_vla.agents.corrections.steering import warm_start
+from flow_rag_vla.agents.corrections.steering import STEERING, warm_start
 from flow_rag_vla.agents.detection.rules import UNKNOWN, classify_failure
-from flow_rag_vla.agents.recall.advice import Advice, Advisor
+from flow_rag_vla.agents.recall.advice import Advice, Advisor, make_advisor
 from flow_rag_vla.agents.recall.dual_pathway import (
     Clock,
     Decision,
     DualPathwayProcessor,
     FlowAnswer,
     Poll,
-    RealClock,
+    VirtualClock,
 )
 from flow_rag_vla.agents.recall.remember import region_of, signature_between
 from flow_rag_vla.memory.case import FailureCase
-from flow_rag_vla.tasks.contract import Phase
+from flow_rag_vla.tasks.contract import CONTROL_HZ, Phase
 
 if TYPE_CHECKING:
+    from flow_rag_vla.agents.arms.arm import Arm
+    from flow_rag_vla.agents.arms.settings import ArmSettings
     from flow_rag_vla.agents.corrections.steering import SteeringMethod
     from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
     from flow_rag_vla.agents.policy.chunk_policy import ChunkPolicy
     from flow_rag_vla.agents.policy.encoders import StateEncoder
     from flow_rag_vla.memory.failure_memory import FailureMemory
+    from flow_rag_vla.memory.reader import CaseReader
     from flow_rag_vla.tasks.contract import Observation
 
 STRENGTH_EXPONENT = 0.25
@@ -53,11 +57,7 @@ class Query:
 
 def merge_advice(settled: Advice, fresh: Advice | None) -> Advice:
     """``settled`` where an environment has settled on something, else ``fresh``."""
-    if fresh is None:
-        return settled
-    keep = settled.given
-    pairs = zip(vars(settled).values(), vars(fresh).values(), strict=True)
-    return Advice(*(torch.where(keep, old, new) for old, new in pairs))
+    return settled if fresh is None else fresh.where(settled.given, settled)
 
 
 class FlowRAGVLA(nn.Module):
@@ -75,7 +75,6 @@ class FlowRAGVLA(nn.Module):
         *,
         steering: SteeringMethod = warm_start,
         chunk_policy: ChunkPolicy | None = None,
-        use_parallel: bool = True,
         max_latency_ms: float = 25.0,
         clock: Clock | None = None,
         constant_candidates: tuple[int, ...] = (),
@@ -90,9 +89,8 @@ class FlowRAGVLA(nn.Module):
             advisor: The memory's voice; None acts on the flow alone.
             steering: How a corrected chunk enters the flow.
             chunk_policy: Replaces the flow as the source of chunks (``rag_only``); corrections then apply as they are.
-            use_parallel: Consult the memory beside the flow; otherwise before it.
             max_latency_ms: Budget of a decision.
-            clock: Real time by default.
+            clock: Real time with a retrieval thread by default.
             constant_candidates: Corrections applied to every chunk, whatever the memory says.
             memory: Where ``update_memory`` writes.
             key_encoder: Makes the keys of what it writes.
@@ -104,12 +102,59 @@ class FlowRAGVLA(nn.Module):
         self._constant = constant_candidates
         self._memory, self._key_encoder = memory, key_encoder
         self._generator = torch.Generator().manual_seed(seed)
-        clock = clock if clock is not None else RealClock(threaded=use_parallel)
         self.processor: DualPathwayProcessor[Query, Advice] = DualPathwayProcessor(
             self._flow_pathway, self._memory_pathway, max_latency_ms, clock
         )
-        self.in_force: Advice | None = None
-        """What steered the last decision."""
+
+    @classmethod
+    def for_arm(
+        cls,
+        arm: Arm,
+        policy: PolicyCheckpoint,
+        memory: CaseReader | None,
+        settings: ArmSettings,
+        *,
+        device: str = "cpu",
+        clock: Clock | None = None,
+        chunk_policy: ChunkPolicy | None = None,
+    ) -> Self:
+        """The model of ``arm``.
+
+        Args:
+            arm: An arm with a policy.
+            policy: The shared flow policy.
+            memory: What arms with a memory consult; None leaves them without.
+            settings: Retrieval and latency.
+            device: Where the model runs.
+            clock: Real time for a probe; None stands for the virtual clock that ``settings`` describe.
+            chunk_policy: The same policy in another runtime.
+
+        Raises:
+            ValueError: an arm without a policy, without the demonstrations that it needs, or another runtime for an
+                arm that needs the flow itself.
+        """
+        if not arm.has_policy:
+            raise ValueError(f"arm {arm.name!r} is the scripted expert and has no model")
+        if chunk_policy is not None and not arm.acts_on_flow_alone:
+            raise ValueError(f"another runtime makes chunks for arms that act on the flow alone, got arm {arm.name!r}")
+        if arm.chunk_source is ChunkSource.DEMONSTRATIONS:
+            if settings.bank is None:
+                raise ValueError(f"arm {arm.name!r} acts on demonstrations, and no bank of them was loaded")
+            chunk_policy = settings.bank
+        advisor = None
+        if memory is not None and arm.consults_memory:
+            advisor = make_advisor(arm, memory, settings, device)
+        if clock is None:
+            retrieval_ms = settings.retrieval_ms if arm.concurrent and advisor is not None else 0.0
+            clock = VirtualClock(settings.flow_ms, retrieval_ms, 1000.0 * settings.execute / CONTROL_HZ)
+        return cls(
+            policy,
+            advisor,
+            steering=STEERING[arm.steering],
+            chunk_policy=chunk_policy,
+            clock=clock,
+            constant_candidates=tuple(CANDIDATE_NAMES.index(name) for name in arm.constant_corrections),
+        )
 
     def forward(
         self,
@@ -131,7 +176,7 @@ class FlowRAGVLA(nn.Module):
         device = str(noise.device)
         return self.decide(Query(observation, noise, Advice.nothing(observation.num_envs, device))).chunk
 
-    def decide(self, query: Query) -> Decision:
+    def decide(self, query: Query) -> Decision[Advice]:
         """One decision of both pathways."""
         return self.processor.process(query)
 
@@ -183,12 +228,11 @@ class FlowRAGVLA(nn.Module):
             return Advice.nothing(query.observation.num_envs, str(query.noise.device))
         return self.advisor.advise(query.observation)
 
-    def _flow_pathway(self, query: Query, poll: Poll[Advice]) -> FlowAnswer:
+    def _flow_pathway(self, query: Query, poll: Poll[Advice]) -> FlowAnswer[Advice]:
         percept = self._percept(query.observation, query.settled)
         state, base = self._base(percept, query.noise)
-        retrieved = poll(1.0)
+        retrieved = poll()
         advice = merge_advice(query.settled, None if retrieved is None else retrieved.answer)
-        self.in_force = advice
         candidate = advice.candidate.clamp(min=0)
         perceives = corrects_observation(candidate)
         anew = perceives & ~query.settled.given
@@ -204,9 +248,9 @@ class FlowRAGVLA(nn.Module):
             corrected = apply_correction(torch.full_like(candidate, index), corrected, percept)
             steered, strength = torch.ones_like(steered), torch.ones_like(strength)
         if self._chunk_policy is not None:
-            return FlowAnswer(torch.where(steered.reshape(-1, 1, 1), corrected, base), steered)
+            return FlowAnswer(torch.where(steered.reshape(-1, 1, 1), corrected, base), steered, advice)
         chunk = self._steering(self.flow, state, query.noise, corrected, strength, base)
-        return FlowAnswer(chunk, steered)
+        return FlowAnswer(chunk, steered, advice)
 
     def _percept(self, observation: Observation, advice: Advice) -> Observation:
         """What the policy is shown: ``observation``, corrected where ``advice`` or a constant says so."""
@@ -221,7 +265,3 @@ class FlowRAGVLA(nn.Module):
         with torch.no_grad():
             state = self.encoder.encode(percept)
         return state, self.flow.generate(state, noise)
-
-
-CAUTIOUS: tuple[int, ...] = tuple([c.name for c in CANDIDATES].index(name) for name in ("lift_15cm", "grip_up_4"))
-"""The strongest constant habit: carry as high and grip as firmly as any correction does."""

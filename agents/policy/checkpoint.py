@@ -66,6 +66,10 @@ class PolicyCheckpoint:
                 "train one for it (README, Train your own policy) and give it with --checkpoint"
             )
 
+    def with_steps(self, ode_steps: int | None) -> PolicyCheckpoint:
+        """The same policy with ``ode_steps`` solver steps; None for its own number."""
+        return self if ode_steps is None else dataclasses.replace(self, flow=self.flow.with_steps(ode_steps))
+
 
 class _Policy(nn.Module):
     def __init__(self, encoder: LearnedStateEncoder, flow: FlowMatching) -> None:

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from torch import nn
 
-from flow_rag_vla.agents.policy.solvers import EVALUATIONS, SOLVERS, StepHook, VelocityField, integrate
+from flow_rag_vla.agents.policy.solvers import EVALUATIONS, SOLVERS, VelocityField, integrate
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetwork, VelocityNetworkCfg
 from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD
 
@@ -79,6 +82,18 @@ class FlowMatching(nn.Module):
         """Network evaluations of one generation; None where the solver adapts."""
         each = EVALUATIONS.get(self.cfg.solver)
         return None if each is None else self.cfg.ode_steps * each
+
+    def with_steps(self, ode_steps: int) -> Self:
+        """The same weights with another number of solver steps; the generator itself stays as it is.
+
+        Raises:
+            ValueError: fewer than one step.
+        """
+        if ode_steps < 1:
+            raise ValueError(f"ode_steps is {ode_steps}, expected at least 1")
+        other = copy.copy(self)
+        other.cfg = dataclasses.replace(self.cfg, ode_steps=ode_steps)
+        return other
 
     def set_action_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
         """Normalise by ``mean`` and ``std`` (action_dim,) of the demonstrated actions.
@@ -158,7 +173,6 @@ class FlowMatching(nn.Module):
         steps: int | None = None,
         t0: torch.Tensor | None = None,
         generator: torch.Generator | None = None,
-        before_step: StepHook | None = None,
         field: VelocityField | None = None,
     ) -> torch.Tensor:
         """Action chunks (batch, horizon, action_dim) within the action limits.
@@ -170,7 +184,6 @@ class FlowMatching(nn.Module):
             steps: Solver steps; ``cfg.ode_steps`` by default.
             t0: (batch,) start times; 0 by default.
             generator: Draws the noise where ``action_init`` is None.
-            before_step: Sees, and may replace, the state before each solver step.
             field: Integrated instead of the network's own velocity field.
 
         Raises:
@@ -192,7 +205,6 @@ class FlowMatching(nn.Module):
             self.cfg.ode_steps if steps is None else steps,
             self.cfg.solver,
             t0,
-            before_step,
         )
         return limit_actions(self.denormalise(x_1))
 

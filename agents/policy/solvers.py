@@ -14,9 +14,6 @@ import torch
 VelocityField = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """``v(t, x)``: time (batch, 1) and state (batch, ...) to a velocity of the state's shape."""
 
-StepHook = Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor]
-"""``hook(step, t, x)``, called before each step; returns the state (batch, ...) to go on from, usually ``x``."""
-
 Step = Callable[[VelocityField, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -92,7 +89,6 @@ def integrate(
     steps: int,
     method: str = "euler",
     t0: torch.Tensor | None = None,
-    before_step: StepHook | None = None,
 ) -> torch.Tensor:
     """The state (batch, ...) at ``t = 1``.
 
@@ -102,7 +98,6 @@ def integrate(
         steps: Equal steps for every row, however late it starts: a late row has shorter ones.
         method: One of ``SOLVERS``.
         t0: (batch,) start times in [0, 1], or (1,) for one that all rows share; 0 by default.
-        before_step: Sees, and may replace, the state before each step.
 
     Raises:
         ValueError: an unknown method or fewer than one step.
@@ -114,8 +109,5 @@ def integrate(
     start = (x.new_zeros(x.shape[0]) if t0 is None else t0.to(x)).unsqueeze(1)
     dt = (1.0 - start) / steps
     for i in range(steps):
-        t = start + i * dt
-        if before_step is not None:
-            x = before_step(i, t, x)
-        x = SOLVERS[method](velocity, t, dt, x)
+        x = SOLVERS[method](velocity, start + i * dt, dt, x)
     return x

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from flow_rag_vla.agents.arms.arm import Placebo
+from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING
 
 if TYPE_CHECKING:
+    from flow_rag_vla.agents.arms.arm import Arm
+    from flow_rag_vla.agents.arms.settings import ArmSettings
     from flow_rag_vla.agents.policy.encoders import StateEncoder
     from flow_rag_vla.memory.reader import CaseReader
     from flow_rag_vla.tasks.contract import Observation
@@ -34,6 +38,11 @@ class Advice:
         """No advice for anybody."""
         none = torch.full((num_envs,), NOTHING, dtype=torch.long, device=device)
         return cls(none, none.clone(), none.clone(), torch.zeros(num_envs, device=device))
+
+    def where(self, rows: torch.Tensor, other: Advice) -> Advice:
+        """``other`` in ``rows`` (num_envs,) bool, this elsewhere."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Advice(*(torch.where(rows, new, old) for old, new in pairs))
 
     @property
     def given(self) -> torch.Tensor:
@@ -103,3 +112,12 @@ class ShuffledAdvisor(Advisor):
     def _cases(self, case_ids: np.ndarray) -> np.ndarray:
         swap = np.vectorize(lambda case_id: self._answers_for.get(int(case_id), int(case_id)), otypes=[np.int64])
         return swap(case_ids)
+
+
+def make_advisor(arm: Arm, memory: CaseReader, settings: ArmSettings, device: str = "cpu") -> Advisor:
+    """The voice of ``memory`` as ``arm`` hears it."""
+    encoder = RetrievalEncoder(device=device)
+    if arm.placebo is Placebo.SHUFFLED:
+        rng = np.random.Generator(np.random.Philox(key=settings.seed))
+        return ShuffledAdvisor(memory, encoder, settings.num_neighbours, settings.confidence_gate, rng)
+    return Advisor(memory, encoder, settings.num_neighbours, settings.confidence_gate)

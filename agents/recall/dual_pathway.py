@@ -27,45 +27,44 @@ class Retrieved[R]:
     """Decisions ago that it was asked for: 0 is this decision's own.  Rows reset since then must not use it."""
 
 
-type Poll[R] = Callable[[float], Retrieved[R] | None]
-"""``poll(progress)``: the memory's answer if it has arrived, else None; never waits.
-
-``progress`` is the share of the flow's work that is done (0 to 1), such as ``step / steps`` in a solver's
-``before_step``; a virtual clock tells the time by it.
-"""
+type Poll[R] = Callable[[], Retrieved[R] | None]
+"""The memory's answer if it has arrived, else None; never waits.  To be asked when the flow's own chunk is there."""
 
 
 @dataclass(frozen=True)
-class FlowAnswer:
+class FlowAnswer[R]:
     """What the flow pathway returns."""
 
     chunk: torch.Tensor
     """(num_envs, horizon, 7) actions."""
     corrected: torch.Tensor
     """(num_envs,) bool: rows that retrieval changed."""
+    advice: R | None
+    """What of the memory's answers it acted on; None where it asked for none."""
 
 
 @dataclass(frozen=True)
-class Decision:
+class Decision[R]:
     """One answer of the processor."""
 
     chunk: torch.Tensor
     """(num_envs, horizon, 7) actions."""
     corrected: torch.Tensor
     """(num_envs,) bool: rows that retrieval changed."""
+    advice: R | None
+    """What of the memory's answers it acted on."""
     retrieval_age: int | None
     """Age of the answer that was at hand (see ``Retrieved``); None if there was none."""
     in_time: bool
     """This decision's own retrieval reached it."""
-    flow_ms: float
     total_ms: float
 
 
 class Pending[T](Protocol):
     """A retrieval under way."""
 
-    def ready(self, progress: float) -> bool:
-        """It has arrived by now (``progress``: see ``Poll``)."""
+    def ready(self) -> bool:
+        """It has arrived by now."""
         ...
 
     def result(self) -> T:
@@ -84,8 +83,12 @@ class Clock(Protocol):
         """Start a retrieval."""
         ...
 
-    def elapsed_ms(self, progress: float) -> float:
-        """Milliseconds since the decision began (``progress``: see ``Poll``)."""
+    def flow_is_done(self) -> None:
+        """The flow's own chunk is there."""
+        ...
+
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the decision began."""
         ...
 
     def close(self) -> None:
@@ -113,11 +116,13 @@ class RealClock:
         """Start ``retrieve`` in the worker thread, or run it."""
         if self._executor is not None:
             return _FuturePending(self._executor.submit(retrieve))
-        return _VirtualPending(retrieve(), lambda _: True)
+        return _VirtualPending(retrieve(), lambda: True)
 
-    def elapsed_ms(self, progress: float) -> float:
-        """Milliseconds since the decision began; ``progress`` plays no part."""
-        del progress
+    def flow_is_done(self) -> None:
+        """The wall clock needs no telling."""
+
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the decision began."""
         return 1000.0 * (time.perf_counter() - self._start)
 
     def close(self) -> None:
@@ -140,19 +145,25 @@ class VirtualClock:
         self.flow_ms, self.retrieval_ms = flow_ms, retrieval_ms
         self._interval_ms = max(interval_ms, flow_ms)
         self._start_ms = -self._interval_ms
+        self._elapsed_ms = 0.0
 
     def start(self) -> None:
         """A decision begins."""
         self._start_ms += self._interval_ms
+        self._elapsed_ms = 0.0
 
     def submit[T](self, retrieve: Callable[[], T]) -> Pending[T]:
         """Run ``retrieve`` now; it counts as arrived ``retrieval_ms`` later."""
         due_ms = self._start_ms + self.retrieval_ms
-        return _VirtualPending(retrieve(), lambda progress: self._start_ms + progress * self.flow_ms >= due_ms)
+        return _VirtualPending(retrieve(), lambda: self._start_ms + self._elapsed_ms >= due_ms)
 
-    def elapsed_ms(self, progress: float) -> float:
-        """Milliseconds since the decision began: ``progress`` times the flow's latency."""
-        return progress * self.flow_ms
+    def flow_is_done(self) -> None:
+        """The flow's latency has passed since the decision began."""
+        self._elapsed_ms = self.flow_ms
+
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the decision began: none, or the flow's latency."""
+        return self._elapsed_ms
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -162,8 +173,7 @@ class _FuturePending[T]:
     def __init__(self, future: Future[T]) -> None:
         self._future = future
 
-    def ready(self, progress: float) -> bool:
-        del progress
+    def ready(self) -> bool:
         return self._future.done()
 
     def result(self) -> T:
@@ -171,11 +181,11 @@ class _FuturePending[T]:
 
 
 class _VirtualPending[T]:
-    def __init__(self, answer: T, arrived: Callable[[float], bool]) -> None:
+    def __init__(self, answer: T, arrived: Callable[[], bool]) -> None:
         self._answer, self._arrived = answer, arrived
 
-    def ready(self, progress: float) -> bool:
-        return self._arrived(progress)
+    def ready(self) -> bool:
+        return self._arrived()
 
     def result(self) -> T:
         return self._answer
@@ -187,13 +197,11 @@ class DualPathwayStatistics:
 
     decisions: int
     avg_flow_time: float | None
-    """Seconds."""
+    """Seconds until the flow's own chunk is there."""
     avg_total_time: float | None
-    """Seconds."""
+    """Seconds until the decision is taken."""
     rag_timeout_rate: float | None
     """Share of decisions that their own retrieval did not reach."""
-    late_served_rate: float | None
-    """Share of decisions that had an older retrieval at hand instead."""
     correction_rate: float | None
     """Share of rows (environments times decisions) that retrieval changed."""
     avg_frequency: float | None
@@ -211,7 +219,6 @@ class _Tally:
     flow_ms: list[float] = field(default_factory=list)
     total_ms: list[float] = field(default_factory=list)
     timeouts: int = 0
-    late_served: int = 0
     corrected: int = 0
     rows: int = 0
 
@@ -225,7 +232,7 @@ class DualPathwayProcessor[Q, R]:
 
     def __init__(
         self,
-        flow_fn: Callable[[Q, Poll[R]], FlowAnswer],
+        flow_fn: Callable[[Q, Poll[R]], FlowAnswer[R]],
         retrieve_fn: Callable[[Q], R],
         max_latency_ms: float = 25.0,
         clock: Clock | None = None,
@@ -246,32 +253,36 @@ class DualPathwayProcessor[Q, R]:
         self._decision = 0
         self._tally = _Tally()
 
-    def process(self, query: Q) -> Decision:
+    def process(self, query: Q) -> Decision[R]:
         """Decide; raises what either pathway raises."""
         clock = self.clock
         clock.start()
         self._decision += 1
         at_hand: Retrieved[R] | None = None
-        if self._pending is not None and self._pending.ready(0.0):
+        flow_ms: float | None = None
+        if self._pending is not None and self._pending.ready():
             at_hand = self._take()
         if self._pending is None:
             self._asked_at = self._decision
             self._pending = clock.submit(lambda: self._retrieve_fn(query))
 
-        def poll(progress: float) -> Retrieved[R] | None:
-            nonlocal at_hand
-            progress = min(max(progress, 0.0), 1.0)
-            if clock.elapsed_ms(progress) > self.max_latency_ms:
+        def poll() -> Retrieved[R] | None:
+            nonlocal at_hand, flow_ms
+            clock.flow_is_done()
+            elapsed_ms = clock.elapsed_ms()
+            flow_ms = elapsed_ms if flow_ms is None else flow_ms
+            if elapsed_ms > self.max_latency_ms:
                 return None
-            if self._pending is not None and self._pending.ready(progress):
+            if self._pending is not None and self._pending.ready():
                 at_hand = self._take()
             return at_hand
 
         answer = self._flow_fn(query, poll)
-        flow_ms = total_ms = clock.elapsed_ms(1.0)
+        clock.flow_is_done()
+        total_ms = clock.elapsed_ms()
         age = None if at_hand is None else at_hand.age
-        self._count(answer, age, flow_ms, total_ms)
-        return Decision(answer.chunk, answer.corrected, age, age == 0, flow_ms, total_ms)
+        self._count(answer, age, total_ms if flow_ms is None else flow_ms, total_ms)
+        return Decision(answer.chunk, answer.corrected, answer.advice, age, age == 0, total_ms)
 
     def _take(self) -> Retrieved[R]:
         pending, self._pending = self._pending, None
@@ -279,12 +290,11 @@ class DualPathwayProcessor[Q, R]:
             raise RuntimeError("no retrieval is under way")
         return Retrieved(pending.result(), self._decision - self._asked_at)
 
-    def _count(self, answer: FlowAnswer, age: int | None, flow_ms: float, total_ms: float) -> None:
+    def _count(self, answer: FlowAnswer[R], age: int | None, flow_ms: float, total_ms: float) -> None:
         tally = self._tally
         tally.flow_ms.append(flow_ms)
         tally.total_ms.append(total_ms)
         tally.timeouts += age != 0
-        tally.late_served += age is not None and age > 0
         tally.corrected += int(answer.corrected.sum())
         tally.rows += answer.corrected.numel()
 
@@ -297,7 +307,7 @@ class DualPathwayProcessor[Q, R]:
         tally = self._tally
         n = len(tally.total_ms)
         if n == 0:
-            return DualPathwayStatistics(0, *[None] * 10)
+            return DualPathwayStatistics(0, *[None] * 9)
         total_s = float(np.mean(tally.total_ms)) / 1000.0
         p50, p95, p99 = (float(p) for p in np.percentile(tally.total_ms, [50, 95, 99]))
         return DualPathwayStatistics(
@@ -305,7 +315,6 @@ class DualPathwayProcessor[Q, R]:
             avg_flow_time=float(np.mean(tally.flow_ms)) / 1000.0,
             avg_total_time=total_s,
             rag_timeout_rate=tally.timeouts / n,
-            late_served_rate=tally.late_served / n,
             correction_rate=tally.corrected / tally.rows if tally.rows else None,
             avg_frequency=1.0 / total_s if total_s > 0 else None,
             deadline_miss_rate=float(np.mean(np.array(tally.total_ms) > self.max_latency_ms)),

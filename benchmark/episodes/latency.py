@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from flow_rag_vla.agents.arms.arm import ChunkSource
+from flow_rag_vla.agents.arms.registry import all_arms, get_arm, reference_arm
 from flow_rag_vla.benchmark.command.errors import UsageError
 
-GUIDE_MS: dict[str, float] = {"flow_only": 20.0, "rag_only": 100.0, "sequential": 120.0, "parallel": 25.0}
-"""The implementation guide's expected latencies."""
-
 GUIDE_FLOW_MS, GUIDE_RETRIEVAL_MS = 20.0, 100.0
+"""The implementation guide's expectation of the two pathways."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,9 @@ class LatencyProfile:
     """What the virtual clock of concurrent arms assumes of each pathway."""
 
     def of(self, arm: str) -> float:
-        """Decision latency of ``arm``; controls of ``parallel`` take as long as ``parallel``, the expert no time."""
-        if arm == "expert":
-            return 0.0
-        fallback = self.decision_ms.get("parallel" if arm.startswith("parallel") else "flow_only", 0.0)
-        return self.decision_ms.get(arm, fallback)
+        """Decision latency of ``arm``, or of the arm that stands in for it; the expert takes no time."""
+        stand_in = get_arm(arm).latency_as
+        return self.decision_ms.get(arm, self.decision_ms.get(stand_in, 0.0)) if stand_in else 0.0
 
 
 def parse_latency(text: str, arms: Sequence[str], measured_ms: Mapping[str, float] | None = None) -> LatencyProfile:
@@ -45,12 +43,13 @@ def parse_latency(text: str, arms: Sequence[str], measured_ms: Mapping[str, floa
     if text == "off":
         return LatencyProfile({})
     if text == "seed":
-        return LatencyProfile(dict(GUIDE_MS), GUIDE_FLOW_MS, GUIDE_RETRIEVAL_MS)
+        guide_ms = {arm.name: arm.guide.latency_ms for arm in all_arms() if arm.guide is not None}
+        return LatencyProfile(guide_ms, GUIDE_FLOW_MS, GUIDE_RETRIEVAL_MS)
     if text == "measured":
         if measured_ms is None:
             raise UsageError("--latency measured: nothing was measured")
-        flow = measured_ms.get("flow_only", 0.0)
-        retrieval = max(0.0, measured_ms.get("sequential", flow) - flow)
+        flow = measured_ms.get(reference_arm().name, 0.0)
+        retrieval = max(0.0, measured_ms.get(_one_after_the_other(), flow) - flow)
         return LatencyProfile(dict(measured_ms), flow, retrieval)
     try:
         if "=" not in text:
@@ -62,6 +61,15 @@ def parse_latency(text: str, arms: Sequence[str], measured_ms: Mapping[str, floa
         return LatencyProfile({arm: _milliseconds(value) for arm, value in pairs.items()})
     except ValueError:
         raise UsageError(f"--latency {text!r}: expected off, seed, measured, milliseconds, or ARM=ms,...") from None
+
+
+def _one_after_the_other() -> str:
+    """The arm whose decisions pay for the memory and then for the flow."""
+    return next(
+        arm.name
+        for arm in all_arms()
+        if arm.consults_memory and not arm.concurrent and arm.chunk_source is ChunkSource.FLOW
+    )
 
 
 def _milliseconds(text: str) -> float:

@@ -107,11 +107,7 @@ def _load(request: DeploymentRequest) -> tuple[PolicyCheckpoint, PolicyInputs]:
     if request.fleet < 1:
         raise ValueError(f"the fleet has {request.fleet} rows, expected at least 1")
     path = checkpoint_path(request.checkpoint)
-    policy = load_checkpoint(path)
-    if request.ode_steps is not None:
-        if request.ode_steps < 1:
-            raise ValueError(f"ode_steps is {request.ode_steps}, expected at least 1")
-        policy.flow.cfg.ode_steps = request.ode_steps
+    policy = load_checkpoint(path).with_steps(request.ode_steps)
     try:
         request.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

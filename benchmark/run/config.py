@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
+from flow_rag_vla.agents.arms.arm import Suite
+from flow_rag_vla.agents.arms.catalogue import PARALLEL
+from flow_rag_vla.agents.arms.registry import benchmark_arms, reference_arm
 from flow_rag_vla.agents.detection import DETECTORS
 from flow_rag_vla.benchmark.command.composition import compose_dataclass
 from flow_rag_vla.benchmark.episodes.agent_settings import AgentSettings
@@ -14,14 +17,6 @@ from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import MAX_STEPS
 from flow_rag_vla.tasks.scenarios.scenario_file import read_scenario_file
 
-DEFAULT_ARMS: tuple[str, ...] = ("flow_only", "rag_only", "sequential", "parallel")
-CONTROL_ARMS: tuple[str, ...] = (
-    "always_cautious",
-    "parallel_blend",
-    "parallel_shuffled",
-    "expert",
-)
-ARMS = DEFAULT_ARMS + CONTROL_ARMS
 PLANNABLE_SPLITS: tuple[str, ...] = ("evaluation", "development")
 OBSERVATIONS: tuple[str, ...] = ("state", "rgb")
 """Perceived poses from the simulator, or from the camera's pictures by a vision encoder."""
@@ -33,7 +28,7 @@ PHYSICS: tuple[str, ...] = ("auto", "newton_mujoco", "newton_mjwarp", "isaacsim_
 class BenchmarkSettings:
     """What ``scripts/benchmark.py`` runs; None stands for the device's default."""
 
-    ablation: str = "parallel"
+    ablation: str = PARALLEL.name
     task: str = DEFAULT_TASK.name
     physics: str = "auto"
     device: str = "auto"
@@ -66,17 +61,21 @@ class BenchmarkSettings:
 
     @property
     def arms(self) -> tuple[str, ...]:
-        """The arms to run, ``flow_only`` first: it is every other arm's reference.
+        """The arms to run, every other arm's reference first.
 
         Raises:
             ValueError: an unknown arm.
         """
-        named = {"all": DEFAULT_ARMS, "full": ARMS}.get(self.ablation)
-        arms = named if named is not None else tuple(self.ablation.split(","))
+        known = [arm.name for arm in benchmark_arms()]
+        if self.ablation in (Suite.GUIDE, Suite.CONTROL):
+            arms = [arm.name for arm in benchmark_arms(Suite(self.ablation))]
+        else:
+            arms = self.ablation.split(",")
         for arm in arms:
-            if arm not in ARMS:
-                raise ValueError(f"unknown arm {arm!r}; available: {', '.join(ARMS)}, or all, or full")
-        return ("flow_only", *dict.fromkeys(a for a in arms if a != "flow_only"))
+            if arm not in known:
+                raise ValueError(f"unknown arm {arm!r}; available: {', '.join(known)}, or all, or full")
+        reference = reference_arm().name
+        return (reference, *dict.fromkeys(arm for arm in arms if arm != reference))
 
 
 def compose_settings(overrides: Sequence[str]) -> BenchmarkSettings:

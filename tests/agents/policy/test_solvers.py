@@ -64,18 +64,6 @@ def test_each_step_costs_the_stated_evaluations(method):
     assert len(calls) == 3 * EVALUATIONS[method]
 
 
-def test_the_hook_sees_each_step_and_may_replace_the_state():
-    seen = []
-
-    def hook(step, t, x):
-        seen.append((step, t[0, 0].item()))
-        return torch.zeros_like(x) if step == 1 else x
-
-    x = integrate(lambda t, x: torch.ones_like(x), torch.ones(1, 1), 4, before_step=hook)
-    assert seen == [(0, 0.0), (1, 0.25), (2, 0.5), (3, 0.75)]
-    assert x.item() == pytest.approx(0.75)
-
-
 def test_an_unknown_solver_and_no_steps_are_refused():
     with pytest.raises(ValueError, match="available: euler"):
         integrate(lambda t, x: x, torch.ones(1, 1), 1, "rk45")

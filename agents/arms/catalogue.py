@@ -1,0 +1,96 @@
+"""The arms that come with the project; another one is another entry here, and a test."""
+
+from __future__ import annotations
+
+from flow_rag_vla.agents.arms.arm import Arm, ChunkSource, Expert, GuideNumbers, Placebo, Suite
+
+FLOW_ONLY = Arm(
+    name="flow_only",
+    description="flow policy, no memory",
+    suite=Suite.GUIDE,
+    latency_as="flow_only",
+    guide=GuideNumbers(20.0, "85 %", "500", "model"),
+    is_reference=True,
+)
+
+RAG_ONLY = Arm(
+    name="rag_only",
+    description="nearest demonstration, with memory",
+    suite=Suite.GUIDE,
+    chunk_source=ChunkSource.DEMONSTRATIONS,
+    consults_memory=True,
+    concurrent=False,
+    latency_as="flow_only",
+    guide=GuideNumbers(100.0, "75 %", "100", "database"),
+)
+
+SEQUENTIAL = Arm(
+    name="sequential",
+    description="memory first, then flow policy",
+    suite=Suite.GUIDE,
+    consults_memory=True,
+    concurrent=False,
+    latency_as="flow_only",
+    guide=GuideNumbers(120.0, "88 %", "600", "both"),
+)
+
+PARALLEL = Arm(
+    name="parallel",
+    description="flow policy, memory beside it",
+    suite=Suite.GUIDE,
+    consults_memory=True,
+    latency_as="parallel",
+    guide=GuideNumbers(25.0, "92 %", "600", "both"),
+)
+
+ALWAYS_CAUTIOUS = Arm(
+    name="always_cautious",
+    description="flow policy with the strongest constant habit: carries as high and grips as firmly as it can",
+    suite=Suite.CONTROL,
+    constant_corrections=("lift_15cm", "grip_up_4"),
+    latency_as="flow_only",
+    is_habit=True,
+)
+
+PARALLEL_BLEND = Arm(
+    name="parallel_blend",
+    description="as parallel, with the guide's fixed blend",
+    suite=Suite.CONTROL,
+    consults_memory=True,
+    steering="blend",
+    latency_as="parallel",
+)
+
+PARALLEL_SHUFFLED = Arm(
+    name="parallel_shuffled",
+    description="as parallel, with other cases' answers",
+    suite=Suite.CONTROL,
+    consults_memory=True,
+    placebo=Placebo.SHUFFLED,
+    latency_as="parallel",
+)
+
+EXPERT = Arm(
+    name="expert",
+    description="expert, told of the fault",
+    suite=Suite.CONTROL,
+    expert=Expert.INFORMED,
+)
+
+NOMINAL_EXPERT = Arm(
+    name="nominal_expert",
+    description="expert, not told of the fault",
+    expert=Expert.NOMINAL,
+)
+
+ARMS: tuple[Arm, ...] = (
+    FLOW_ONLY,
+    RAG_ONLY,
+    SEQUENTIAL,
+    PARALLEL,
+    ALWAYS_CAUTIOUS,
+    PARALLEL_BLEND,
+    PARALLEL_SHUFFLED,
+    EXPERT,
+    NOMINAL_EXPERT,
+)

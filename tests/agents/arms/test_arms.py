@@ -1,0 +1,149 @@
+"""The registry of arms, and that an arm is its record."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from flow_rag_vla.agents.arms import registry
+from flow_rag_vla.agents.arms.arm import Arm, ChunkSource, Expert, Placebo, Suite
+from flow_rag_vla.agents.arms.catalogue import ALWAYS_CAUTIOUS, EXPERT, FLOW_ONLY, PARALLEL, RAG_ONLY
+from flow_rag_vla.agents.arms.settings import ArmSettings
+from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES
+from flow_rag_vla.agents.corrections.steering import STEERING
+from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA
+from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder, LearnedStateEncoderCfg
+from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
+from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
+from flow_rag_vla.agents.recall.advice import ShuffledAdvisor
+from flow_rag_vla.agents.recall.dual_pathway import VirtualClock
+from flow_rag_vla.agents.recall.new_memory import new_memory
+
+HORIZON = 8
+SETTINGS = ArmSettings(
+    execute=4,
+    num_neighbours=5,
+    similarity_threshold=0.9,
+    confidence_gate=0.5,
+    max_cases=100,
+    flow_ms=20.0,
+    retrieval_ms=100.0,
+)
+
+
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten after it."""
+    monkeypatch.setattr(registry, "_ARMS", dict(registry._ARMS))
+
+
+@pytest.fixture
+def policy(instructions) -> PolicyCheckpoint:
+    """A small untrained policy."""
+    encoder = LearnedStateEncoder(LearnedStateEncoderCfg(hidden_dim=16), instructions).eval()
+    flow = FlowMatching(FlowMatchingCfg(VelocityNetworkCfg(horizon=HORIZON, hidden_dim=16, num_layers=1))).eval()
+    return PolicyCheckpoint(encoder, flow)
+
+
+def bank(observation, noise):
+    """Demonstrations whose every action is one half."""
+    return noise[:, 0], torch.full_like(noise, 0.5)
+
+
+@pytest.mark.parametrize("arm", registry.policy_arms(), ids=lambda arm: arm.name)
+def test_every_arm_with_a_policy_decides(arm: Arm, policy, observe):
+    settings = dataclasses.replace(SETTINGS, bank=bank)
+    model = FlowRAGVLA.for_arm(arm, policy, new_memory(settings, HORIZON).frozen(), settings)
+    chunk = model(observe(2), noise=torch.zeros(2, HORIZON, 7))
+    assert chunk.shape == (2, HORIZON, 7)
+    assert bool((chunk == 0.5).all()) == (arm.chunk_source is ChunkSource.DEMONSTRATIONS)
+    assert (model.advisor is not None) == arm.consults_memory
+    assert isinstance(model.advisor, ShuffledAdvisor) == (arm.placebo is Placebo.SHUFFLED)
+
+
+@pytest.mark.parametrize("arm", registry.all_arms(), ids=lambda arm: arm.name)
+def test_an_arms_names_exist(arm: Arm):
+    assert arm.steering in STEERING
+    assert set(arm.constant_corrections) <= set(CANDIDATE_NAMES)
+    assert arm.description
+    assert not arm.latency_as or registry.get_arm(arm.latency_as).has_policy
+
+
+def test_only_a_memory_asked_beside_the_flow_has_a_latency_of_its_own(policy):
+    memory = new_memory(SETTINGS, HORIZON).frozen()
+    waits = {}
+    for name in ("flow_only", "sequential", "parallel"):
+        clock = FlowRAGVLA.for_arm(registry.get_arm(name), policy, memory, SETTINGS).processor.clock
+        assert isinstance(clock, VirtualClock)
+        waits[name] = clock.retrieval_ms
+    assert waits == {"flow_only": 0.0, "sequential": 0.0, "parallel": 100.0}
+
+
+def test_the_cautious_habit_changes_what_the_flow_does(policy, observe):
+    noise = torch.zeros(1, HORIZON, 7)
+    plain, cautious = (FlowRAGVLA.for_arm(arm, policy, None, SETTINGS) for arm in (FLOW_ONLY, ALWAYS_CAUTIOUS))
+    assert not torch.equal(plain(observe(), noise=noise), cautious(observe(), noise=noise))
+
+
+def test_the_suites_hold_the_guides_arms_and_their_controls():
+    guide = [arm.name for arm in registry.benchmark_arms(Suite.GUIDE)]
+    assert guide == ["flow_only", "rag_only", "sequential", "parallel"]
+    full = [arm.name for arm in registry.benchmark_arms()]
+    assert full == [*guide, "always_cautious", "parallel_blend", "parallel_shuffled", "expert"]
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_a_new_arm_is_one_entry(policy, observe):
+    toy = registry.register_arm(Arm("gentle", "grips softly", Suite.CONTROL, constant_corrections=("grip_down_3",)))
+    assert registry.get_arm("gentle") is toy
+    assert registry.benchmark_arms()[-1] is toy
+    chunk = FlowRAGVLA.for_arm(toy, policy, None, SETTINGS)(observe(), noise=torch.zeros(1, HORIZON, 7))
+    assert chunk.shape == (1, HORIZON, 7)
+
+
+@pytest.mark.usefixtures("own_registry")
+@pytest.mark.parametrize(
+    ("arm", "complaint"),
+    [
+        (Arm("parallel", "again"), "arm 'parallel' is already registered"),
+        (Arm("other", "another reference", is_reference=True), "arm 'other': is_reference is 'flow_only' already"),
+        (Arm("habit", "another habit", is_habit=True), "arm 'habit': is_habit is 'always_cautious' already"),
+    ],
+)
+def test_the_registry_refuses_doubles(arm: Arm, complaint: str):
+    with pytest.raises(ValueError, match=complaint):
+        registry.register_arm(arm)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"expert": Expert.INFORMED, "consults_memory": True},
+        {"expert": Expert.NOMINAL, "constant_corrections": ("lift_15cm",)},
+        {"placebo": Placebo.SHUFFLED},
+    ],
+)
+def test_an_arm_that_contradicts_itself_is_refused(fields):
+    with pytest.raises(ValueError, match="arm 'odd'"):
+        Arm("odd", "odd", **fields)
+
+
+def test_unknown_arms_are_told_which_exist():
+    with pytest.raises(KeyError, match=r"unknown arm 'paralel'; available: flow_only, .*parallel"):
+        registry.get_arm("paralel")
+
+
+@pytest.mark.parametrize(
+    ("arm", "chunk_policy", "complaint"),
+    [
+        (EXPERT, None, "arm 'expert' is the scripted expert"),
+        (RAG_ONLY, None, "arm 'rag_only' acts on demonstrations, and no bank of them was loaded"),
+        (PARALLEL, bank, "another runtime makes chunks for arms that act on the flow alone, got arm 'parallel'"),
+    ],
+)
+def test_an_arm_that_cannot_be_built_says_why(arm: Arm, chunk_policy, complaint: str, policy):
+    with pytest.raises(ValueError, match=complaint):
+        FlowRAGVLA.for_arm(arm, policy, None, SETTINGS, chunk_policy=chunk_policy)
