@@ -11,11 +11,8 @@ import torch
 
 from flow_rag_vla.agents.corrections.corrections import CANDIDATES
 from flow_rag_vla.agents.corrections.steering import blend, warm_start
-from flow_rag_vla.agents.detection import DETECTORS
-from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
 from flow_rag_vla.agents.fleet_agent import FleetAgent
 from flow_rag_vla.agents.flow_rag_vla import CAUTIOUS, FlowRAGVLA
-from flow_rag_vla.agents.policy.demonstration_bank import DemonstrationBank
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.recall.advice import Advisor, ShuffledAdvisor
 from flow_rag_vla.agents.recall.dual_pathway import Clock, VirtualClock
@@ -24,8 +21,10 @@ from flow_rag_vla.tasks.contract import CONTROL_HZ
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
+    from flow_rag_vla.agents.detection.checkpoint import DetectorCheckpoint
     from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
     from flow_rag_vla.agents.policy.chunk_policy import ChunkPolicy
+    from flow_rag_vla.agents.policy.demonstration_bank import DemonstrationBank
 
 CHECKPOINT_FOLDER = Path(__file__).resolve().parent / "checkpoints"
 DEFAULT_CHECKPOINT = CHECKPOINT_FOLDER / "franka.safetensors"
@@ -39,26 +38,29 @@ def bank_of(checkpoint: Path) -> Path:
 MEMORY_ARMS: tuple[str, ...] = ("rag_only", "sequential", "parallel", "parallel_blend", "parallel_shuffled")
 """Arms that consult a failure memory, and write to it at the barriers."""
 
+DEMONSTRATION_ARMS: tuple[str, ...] = ("rag_only",)
+"""Arms whose chunks are demonstrated ones: they need a bank."""
+
 MODEL_ARMS: tuple[str, ...] = ("flow_only", *MEMORY_ARMS, "always_cautious")
 """Arms that ``build_model`` knows."""
 
 
 @dataclass(frozen=True)
 class ArmSettings:
-    """How memory arms retrieve and steer, and what latencies their virtual clock assumes."""
+    """How memory arms retrieve and steer, what their virtual clock assumes, and the networks beside the policy."""
 
     execute: int
     num_neighbours: int
     similarity_threshold: float
     confidence_gate: float
     max_cases: int
-    bank: Path
-    """Demonstrated states for ``rag_only``."""
+    bank: DemonstrationBank | None = None
+    """Demonstrated chunks for ``DEMONSTRATION_ARMS``; None where none of them acts."""
+    detector: DetectorCheckpoint | None = None
+    """Notices failures; None for the rules."""
     seed: int = 0
     flow_ms: float = 0.0
     retrieval_ms: float = 0.0
-    detector: str = "rules"
-    """Who notices failures: one of ``DETECTORS``."""
 
 
 def new_memory(settings: ArmSettings, policy: PolicyCheckpoint, source: Path | None = None) -> FailureMemory:
@@ -97,7 +99,8 @@ def build_model(
 
     Raises:
         KeyError: an unknown arm.
-        ValueError: a ``chunk_policy`` for an arm that steers the flow, or has chunks of its own.
+        ValueError: a ``chunk_policy`` for an arm that steers the flow, or has chunks of its own; no demonstrations for
+            an arm that needs them.
     """
     if arm not in MODEL_ARMS:
         raise KeyError(f"unknown arm {arm!r}; available: {', '.join(MODEL_ARMS)}")
@@ -115,8 +118,10 @@ def build_model(
         in_parallel = arm not in ("sequential", "rag_only")
         retrieval_ms = settings.retrieval_ms if in_parallel and advisor is not None else 0.0
         clock = VirtualClock(settings.flow_ms, retrieval_ms, 1000.0 * settings.execute / CONTROL_HZ)
-    if arm == "rag_only":
-        chunk_policy = DemonstrationBank.load(settings.bank, policy.encoder.instructions, device)
+    if arm in DEMONSTRATION_ARMS:
+        if settings.bank is None:
+            raise ValueError(f"arm {arm!r} needs a demonstration bank, got none")
+        chunk_policy = settings.bank
     return FlowRAGVLA(
         policy,
         advisor,
@@ -140,13 +145,7 @@ def build_agent(
     remembers: bool = True,
     chunk_policy: ChunkPolicy | None = None,
 ) -> Agent:
-    """``arm`` for a fleet of ``num_envs``; errors as in ``build_model``.
-
-    Raises:
-        ValueError: an unknown detector, or no readable checkpoint of the learned one.
-    """
-    if settings.detector not in DETECTORS:
-        raise ValueError(f"unknown detector {settings.detector!r}; available: {', '.join(DETECTORS)}")
+    """``arm`` for a fleet of ``num_envs``; errors as in ``build_model``."""
     return FleetAgent(
         build_model(arm, policy, memory, settings, device=device, chunk_policy=chunk_policy),
         RetrievalEncoder(device=device),
@@ -155,5 +154,5 @@ def build_agent(
         execute=settings.execute,
         device=device,
         remembers=remembers,
-        detector=load_detector(DEFAULT_DETECTOR, device) if settings.detector == "learned" else None,
+        detector=settings.detector,
     )

@@ -13,7 +13,6 @@ from flow_rag_vla.benchmark.detectors.failure_recording import ChunkProbe, Recor
 from flow_rag_vla.benchmark.detectors.failure_set import FailureSet
 from flow_rag_vla.benchmark.episodes.actors import (
     EXPERTS,
-    checkpoint_path,
     default_arm_settings,
     load_policy,
     make_policy_agent,
@@ -67,7 +66,7 @@ def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> 
     agent: Agent = expert
     probe = None
     if policy is not None:
-        settings = default_arm_settings(checkpoint_path(request.checkpoint), policy.flow.horizon)
+        settings = default_arm_settings(policy.flow.horizon)
         agent = make_policy_agent(request.actor, env, policy, settings)
         probe = ChunkProbe(policy, settings.execute, SPLITS[request.split].start + request.seed, device)
     recorder = RecordingAgent(agent, env.num_envs, env.max_episode_length, device, probe)

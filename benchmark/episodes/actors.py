@@ -7,8 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MODEL_ARMS, ArmSettings, bank_of, build_agent
+from flow_rag_vla.agents.arms import (
+    DEFAULT_CHECKPOINT,
+    DEMONSTRATION_ARMS,
+    MODEL_ARMS,
+    ArmSettings,
+    bank_of,
+    build_agent,
+)
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint, load_checkpoint
+from flow_rag_vla.agents.policy.demonstration_bank import DemonstrationBank
 from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
 from flow_rag_vla.agents.vision.asynchronous_percept import make_percept
 from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION, load_vision
@@ -18,6 +26,7 @@ from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
+    from flow_rag_vla.agents.detection.checkpoint import DetectorCheckpoint
     from flow_rag_vla.agents.policy.chunk_policy import ChunkPolicy
     from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
     from flow_rag_vla.memory.failure_memory import FailureMemory
@@ -47,8 +56,30 @@ def load_policy(checkpoint: str, task: str, device: str = "cpu", ode_steps: int 
     return policy.with_steps(ode_steps)
 
 
-def arm_settings(agent: AgentSettings, checkpoint: Path, horizon: int) -> ArmSettings:
-    """What ``agent`` means for a policy of ``horizon``, with the demonstrations beside ``checkpoint``.
+def load_bank(
+    arms: Sequence[str], checkpoint: str, policy: PolicyCheckpoint, device: str = "cpu"
+) -> DemonstrationBank | None:
+    """The demonstrations beside the file that ``checkpoint`` names, for its ``policy``; None where no arm needs them.
+
+    Raises:
+        ValueError: the bank cannot be read, or its chunks have another length than the policy's.
+    """
+    if not set(arms) & set(DEMONSTRATION_ARMS):
+        return None
+    path = checkpoint_path(checkpoint)
+    bank = DemonstrationBank.load(bank_of(path), policy.encoder.instructions, device)
+    if bank.horizon != policy.flow.horizon:
+        raise ValueError(f"{bank_of(path)} has chunks of {bank.horizon} actions, {path} of {policy.flow.horizon}")
+    return bank
+
+
+def arm_settings(
+    agent: AgentSettings,
+    horizon: int,
+    bank: DemonstrationBank | None = None,
+    detector: DetectorCheckpoint | None = None,
+) -> ArmSettings:
+    """What ``agent`` means for a policy of ``horizon``, with the networks beside it.
 
     Raises:
         ValueError: ``agent.execute`` exceeds ``horizon``.
@@ -59,13 +90,16 @@ def arm_settings(agent: AgentSettings, checkpoint: Path, horizon: int) -> ArmSet
         similarity_threshold=agent.similarity_threshold,
         confidence_gate=agent.confidence_gate,
         max_cases=agent.max_cases,
-        bank=bank_of(checkpoint),
+        bank=bank,
+        detector=detector,
     )
 
 
-def default_arm_settings(checkpoint: Path, horizon: int, execute: int | None = None) -> ArmSettings:
+def default_arm_settings(
+    horizon: int, execute: int | None = None, bank: DemonstrationBank | None = None
+) -> ArmSettings:
     """``arm_settings`` of the benchmark's default agent, but for ``execute`` where it is given."""
-    return arm_settings(AgentSettings(execute=execute), checkpoint, horizon)
+    return arm_settings(AgentSettings(execute=execute), horizon, bank)
 
 
 def vision_path(vision: str) -> Path:
@@ -92,7 +126,13 @@ def open_vision(
 
     Errors of the worker on a picture that nobody waited for are raised at the end.
     """
-    encoder = vision_encoder(obs, vision, device)
+    with opened(vision_encoder(obs, vision, device), asynchronous=asynchronous) as encoder:
+        yield encoder
+
+
+@contextmanager
+def opened(encoder: VisionEncoder | None, *, asynchronous: bool) -> Iterator[VisionEncoder | None]:
+    """``encoder``, in a worker thread that ends with the context if ``asynchronous``; errors as in ``open_vision``."""
     if encoder is None or not asynchronous:
         yield encoder
         return

@@ -12,8 +12,8 @@ from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.actors import (
     ACTORS,
     EXPERTS,
-    checkpoint_path,
     default_arm_settings,
+    load_bank,
     load_policy,
     make_expert,
     make_policy_agent,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+    from flow_rag_vla.agents.policy.demonstration_bank import DemonstrationBank
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.tasks.films.filming import Studio
     from flow_rag_vla.tasks.scenarios.scenario import Scenario
@@ -83,6 +84,7 @@ class Demo:
     request: DemoRequest
     scenario: Scenario
     policy: PolicyCheckpoint | None
+    bank: DemonstrationBank | None
 
     @property
     def stem(self) -> Path:
@@ -113,7 +115,8 @@ def prepare_demo(request: DemoRequest) -> Demo:
     scenario = make_site(SPLITS[_SPLIT].start + request.seed * MAX_SITES, task.name).scenario(layout_seed, fault)
     needs_policy = request.arm not in (BOTH_EXPERTS, *EXPERTS)
     policy = load_policy(request.checkpoint, task.name) if needs_policy else None
-    return Demo(request, scenario, policy)
+    bank = None if policy is None else load_bank([request.arm], request.checkpoint, policy)
+    return Demo(request, scenario, policy, bank)
 
 
 def film_demo(demo: Demo, console: TextIO) -> Path:
@@ -166,7 +169,7 @@ class _Shooting:
     def __init__(self, demo: Demo, studio: Studio, video: Video) -> None:
         self._demo, self._studio, self._video = demo, studio, video
         horizon = 1 if demo.policy is None else demo.policy.flow.horizon  # experts have no chunks
-        self._settings = default_arm_settings(checkpoint_path(demo.request.checkpoint), horizon)
+        self._settings = default_arm_settings(horizon, bank=demo.bank)
         self._memory: FailureMemory | None = None
         if demo.policy is not None and demo.request.arm in MEMORY_ARMS:
             self._memory = new_memory(self._settings, demo.policy)

@@ -14,8 +14,8 @@ from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.actors import (
     EXPERTS,
-    checkpoint_path,
     default_arm_settings,
+    load_bank,
     load_policy,
     make_expert,
     make_policy_agent,
@@ -95,11 +95,11 @@ def _evaluate(request: EvaluationRequest, vision: VisionEncoder | None, console:
     episodes = planned_episodes(request.task, request.split, request.seed, request.num_envs, fault)
     scenarios = [episode.scenario for episode in episodes]
     policy = chunks = settings = None
-    path = checkpoint_path(request.checkpoint)
     if request.arm not in EXPERTS:
         device = resolve_device(request.device)
         policy = load_policy(request.checkpoint, scenarios[0].task, device, request.ode_steps)
-        settings = default_arm_settings(path, policy.flow.horizon, request.execute)
+        bank = load_bank([request.arm], request.checkpoint, policy, device)
+        settings = default_arm_settings(policy.flow.horizon, request.execute, bank)
         chunks = _other_runtime(request, policy, console)
     env = make_fleet(
         request.task,

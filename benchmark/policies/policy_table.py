@@ -126,7 +126,7 @@ def _success(
     env: ManipulationEnv, policy: PolicyCheckpoint, row: Variant, request: TableRequest, episodes: list[PlannedEpisode]
 ) -> dict[str, Any]:
     policy = policy.with_steps(row.evaluations)
-    settings = default_arm_settings(request.networks[row.network], policy.flow.horizon, row.executed)
+    settings = default_arm_settings(policy.flow.horizon, row.executed)
     agent = make_policy_agent("flow_only", env, policy, settings)
     wave = run_wave(env, agent, Unit("flow_only", 0, len(episodes), tuple(episodes)), episodes, 0.0)
     return outcome(wave.records)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, MEMORY_ARMS, build_agent, new_memory
+from flow_rag_vla.agents.arms import MEMORY_ARMS, build_agent, new_memory
 from flow_rag_vla.agents.corrections.corrections import CANDIDATES
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
-from flow_rag_vla.benchmark.episodes.actors import arm_settings, load_policy
+from flow_rag_vla.benchmark.episodes.actors import arm_settings, load_bank, load_policy
 from flow_rag_vla.benchmark.episodes.agent_settings import AgentSettings
 from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.rollout import ChunkExecutor
@@ -121,7 +121,7 @@ def _agent(
     if arm in RAW_ARMS:
         return ExpertAgent(env.num_envs, device)
     policy = load_policy("default", env.task.name, device, settings.ode_steps)
-    how = arm_settings(settings, DEFAULT_CHECKPOINT, policy.flow.horizon)
+    how = arm_settings(settings, policy.flow.horizon, load_bank([arm], "default", policy, device))
     memory = None
     if arm in MEMORY_ARMS:
         memory = new_memory(how, policy)

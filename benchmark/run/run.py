@@ -8,7 +8,6 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,25 +18,23 @@ from flow_rag_vla.agents.arms import (
     ArmSettings,
     new_memory,
 )
-from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.benchmark.certification.certificate import load_certificate, uncertified
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.command.progress import Progress
-from flow_rag_vla.benchmark.episodes.actors import arm_settings, checkpoint_path, open_vision, vision_encoder
+from flow_rag_vla.benchmark.episodes.actors import arm_settings, opened
 from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
 from flow_rag_vla.benchmark.episodes.latency import LatencyProfile, parse_latency
 from flow_rag_vla.benchmark.episodes.plan import Plan, Unit
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings
+from flow_rag_vla.benchmark.run.networks import Networks, load_networks
 from flow_rag_vla.benchmark.run.probe import REPETITIONS, WARM_UP, probe_arms
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.run_plan import (
     CPU_SCALE,
     plan_run,
-    policy_of,
     resolve_settings,
     scenario_file_of,
-    weights_sha256,
     with_policys_own,
 )
 from flow_rag_vla.benchmark.run.units import MEMORY_FILE, UnitContext, run_unit
@@ -49,7 +46,6 @@ from flow_rag_vla.tasks.physics.quiet import quiet_console
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
     from flow_rag_vla.tasks.contract import Observation
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
 
@@ -78,9 +74,8 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
         ValueError: likewise.
     """
     settings = resolve_settings(settings)
-    policy = policy_of(settings)
-    settings = with_policys_own(settings, policy)
-    weights = weights_sha256(settings, policy)
+    networks = load_networks(settings)
+    settings = with_policys_own(settings, networks.policy)
     scenario_file = scenario_file_of(settings)
     plan = plan_run(settings, scenario_file)
     parse_latency(settings.latency, settings.arms, {})
@@ -89,7 +84,7 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
     try:
         extra: dict[str, object] = {
             "physics": settings.physics,
-            **weights,
+            **networks.sha256,
             "uncertified_faults": uncertified(plan.scenarios, load_certificate(settings.task)),
         }
         if settings.vision_async:
@@ -103,7 +98,7 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
     except BaseException:
         directory.discard()
         raise
-    return _run(directory, settings, plan, policy, reporter)
+    return _run(directory, settings, plan, networks, reporter)
 
 
 def resume_benchmark(path: str, reporter: Reporter) -> bool:
@@ -114,21 +109,21 @@ def resume_benchmark(path: str, reporter: Reporter) -> bool:
     """
     directory = RunDirectory.open(path)
     settings = directory.settings()
-    policy = policy_of(settings)
+    networks = load_networks(settings)
     manifest = directory.manifest()
-    for name, sha in weights_sha256(settings, policy).items():
+    for name, sha in networks.sha256.items():
         if manifest.get(name, sha) != sha:
             raise UsageError(f"--resume {path!r}: the run was started with another {name.removesuffix('_sha256')}")
     plan = plan_run(settings, scenario_file_of(settings))
     directory.check_plan(plan)
-    return _run(directory, settings, plan, policy, reporter)
+    return _run(directory, settings, plan, networks, reporter)
 
 
 def _run(
     directory: RunDirectory,
     settings: BenchmarkSettings,
     plan: Plan,
-    policy: PolicyCheckpoint,
+    networks: Networks,
     reporter: Reporter,
 ) -> bool:
     """Run what is left of the plan, then merge and report; False where something broke on the way."""
@@ -137,7 +132,7 @@ def _run(
     with quiet_console(directory.path / "log.txt") as console:
         _say(console, _headline(settings, plan, directory))
         try:
-            timings = _run_units(directory, settings, plan, policy, console)
+            timings = _run_units(directory, settings, plan, networks, console)
             _pictures(directory, console)
             _conclude(directory, settings, plan, timings, time.monotonic() - start)
             report = reporter.build(directory.path)
@@ -157,7 +152,7 @@ def _run_units(
     directory: RunDirectory,
     settings: BenchmarkSettings,
     plan: Plan,
-    policy: PolicyCheckpoint,
+    networks: Networks,
     console: TextIO,
 ) -> dict[str, ArmTiming]:
     """Run the units that are not done; returns the latency probe's timings."""
@@ -172,25 +167,23 @@ def _run_units(
         max_steps=settings.max_steps,
         camera=settings.obs == "rgb",
     )
-    probe = _Probe(settings, policy, plan, directory, env)
+    probe = _Probe(settings, networks, plan, directory, env)
     total = sum(len(unit.episodes) for unit in waiting)
     finished = 0
-    with Progress(total, "episodes", console) as progress, _open_vision(settings) as vision:
+    with (
+        Progress(total, "episodes", console) as progress,
+        opened(networks.vision, asynchronous=settings.vision_async) as vision,
+    ):
         for unit in waiting:
             latency = _latency(directory, settings, unit, probe, console)
-            arm_settings = _arm_settings(settings, policy, latency)
-            context = UnitContext(directory, plan, env, policy, arm_settings, latency, vision)
+            arm_settings = _arm_settings(settings, networks, latency)
+            context = UnitContext(directory, plan, env, networks.policy, arm_settings, latency, vision)
             note = f"{unit.arm} round {unit.round}"
             run_unit(context, unit, lambda n, d=finished, t=note: progress.update(d + n, t))
             finished += len(unit.episodes)
     timings = probe.timings(console)
     env.close()
     return timings
-
-
-def _open_vision(settings: BenchmarkSettings) -> AbstractContextManager[VisionEncoder | None]:
-    """What the agents of a benchmark run see with; errors as in ``vision_encoder``."""
-    return open_vision(settings.obs, settings.vision, settings.device, asynchronous=settings.vision_async)
 
 
 def _latency(
@@ -228,13 +221,12 @@ def _doubt(directory: RunDirectory) -> str:
     return timing + (f"\nnot certified (scripts/certify_scenarios.py): {', '.join(names)}" if names else "")
 
 
-def _arm_settings(settings: BenchmarkSettings, policy: PolicyCheckpoint, latency: LatencyProfile) -> ArmSettings:
+def _arm_settings(settings: BenchmarkSettings, networks: Networks, latency: LatencyProfile) -> ArmSettings:
     return dataclasses.replace(
-        arm_settings(settings.agent, checkpoint_path(settings.checkpoint), policy.flow.horizon),
+        arm_settings(settings.agent, networks.policy.flow.horizon, networks.bank, networks.detector),
         seed=settings.seed,
         flow_ms=latency.flow_ms,
         retrieval_ms=latency.retrieval_ms,
-        detector=settings.detector,
     )
 
 
@@ -244,37 +236,36 @@ class _Probe:
     def __init__(
         self,
         settings: BenchmarkSettings,
-        policy: PolicyCheckpoint,
+        networks: Networks,
         plan: Plan,
         directory: RunDirectory,
         env: ManipulationEnv,
     ) -> None:
-        self._settings, self._policy, self._plan = settings, policy, plan
+        self._settings, self._networks, self._plan = settings, networks, plan
         self._directory, self._env = directory, env
         self._timings: dict[str, ArmTiming] | None = None
 
     def timings(self, console: TextIO) -> dict[str, ArmTiming]:
         """Measured once."""
         if self._timings is None:
-            settings = _arm_settings(self._settings, self._policy, LatencyProfile({}))
+            settings = _arm_settings(self._settings, self._networks, LatencyProfile({}))
             e1 = self._directory.unit(self._plan.units[0]) / "memory" / MEMORY_FILE
             memories = {
-                arm: new_memory(settings, self._policy, e1).frozen()
+                arm: new_memory(settings, self._networks.policy, e1).frozen()
                 for arm in self._settings.arms
                 if arm in MEMORY_ARMS
             }
             steps = WARM_UP + REPETITIONS
             # In step, also where the run's pictures come late: arms that take turns would else wait for each other's.
-            vision = vision_encoder(self._settings.obs, self._settings.vision, self._settings.device)
             with Progress(steps, "timed decisions", console) as progress:
                 self._timings = probe_arms(
                     self._settings.arms,
-                    self._policy,
+                    self._networks.policy,
                     memories,
                     settings,
                     self._observations(),
                     lambda done: progress.update(done, "latency probe"),
-                    vision,
+                    self._networks.vision,
                 )
         return self._timings
 

@@ -10,14 +10,8 @@ import os
 
 import torch
 
-from flow_rag_vla.agents.arms import bank_of
-from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
-from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
-from flow_rag_vla.agents.policy.demonstration_bank import DemonstrationBank
-from flow_rag_vla.agents.vision.checkpoint import load_vision
 from flow_rag_vla.benchmark.command.errors import UsageError
-from flow_rag_vla.benchmark.episodes.actors import checkpoint_path, load_policy, vision_path
 from flow_rag_vla.benchmark.episodes.plan import Plan, make_plan, plan_scenarios
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings
@@ -81,38 +75,6 @@ def scenario_file_of(settings: BenchmarkSettings) -> ScenarioFile | None:
         ValueError: as ``read_scenario_file``.
     """
     return read_scenario_file(settings.scenario_file, settings.task) if settings.scenario_file else None
-
-
-def policy_of(settings: BenchmarkSettings) -> PolicyCheckpoint:
-    """The policy that ``settings`` name, with their solver steps.
-
-    Raises:
-        UsageError: its demonstrations have chunks of another length.
-        ValueError: the checkpoint or its demonstrations cannot be read, or it was not trained on the task.
-    """
-    policy = load_policy(settings.checkpoint, settings.task, settings.device, settings.agent.ode_steps)
-    if "rag_only" in settings.arms:
-        path = checkpoint_path(settings.checkpoint)
-        bank = DemonstrationBank.load(bank_of(path), policy.encoder.instructions)
-        if bank.horizon != policy.flow.horizon:
-            raise UsageError(f"{bank_of(path)} has chunks of {bank.horizon} actions, {path} of {policy.flow.horizon}")
-    return policy
-
-
-def weights_sha256(settings: BenchmarkSettings, policy: PolicyCheckpoint) -> dict[str, str]:
-    """The hash of every checkpoint and bank that decides in the run, for its manifest.
-
-    Raises:
-        ValueError: a checkpoint is not readable.
-    """
-    hashes = {"policy_sha256": policy.sha256}
-    if settings.obs == "rgb":
-        hashes["vision_sha256"] = load_vision(vision_path(settings.vision)).sha256
-    if settings.detector == "learned":
-        hashes["detector_sha256"] = load_detector(DEFAULT_DETECTOR).sha256
-    if "rag_only" in settings.arms:
-        hashes["bank_sha256"] = file_sha256(bank_of(checkpoint_path(settings.checkpoint)))
-    return hashes
 
 
 def with_policys_own(settings: BenchmarkSettings, policy: PolicyCheckpoint) -> BenchmarkSettings:

@@ -28,7 +28,7 @@ def test_a_recorded_wave_is_the_wave_that_runs_unwatched(fleet):
     require_split([s.layout_seed for s in scenarios], "train")
     episodes = planned(scenarios)
     policy = load_checkpoint(DEFAULT_CHECKPOINT)
-    settings = default_arm_settings(DEFAULT_CHECKPOINT, policy.flow.horizon)
+    settings = default_arm_settings(policy.flow.horizon)
     agent = make_policy_agent("flow_only", fleet, policy, settings)
     unit = Unit("flow_only", 0, fleet.num_envs, tuple(episodes))
     plain = run_wave(fleet, agent, unit, episodes, 0.0).records
@@ -55,12 +55,12 @@ def test_a_recorded_wave_is_the_wave_that_runs_unwatched(fleet):
 def test_the_detector_at_work_alarms_where_the_recorded_episodes_say(fleet):
     episodes = planned(failure_scenarios("pick_place", "train", 498, fleet.num_envs))
     policy = load_checkpoint(DEFAULT_CHECKPOINT)
-    settings = dataclasses.replace(default_arm_settings(DEFAULT_CHECKPOINT, policy.flow.horizon), detector="learned")
+    detector = load_detector(DEFAULT_DETECTOR)
+    settings = dataclasses.replace(default_arm_settings(policy.flow.horizon), detector=detector)
     agent = make_policy_agent("flow_only", fleet, policy, settings, remembers=True)
     recorder = RecordingAgent(agent, fleet.num_envs, fleet.max_episode_length, "cpu", None)
     recorded = record_wave(fleet, recorder, Unit("flow_only", 0, fleet.num_envs, tuple(episodes)), episodes)
     assert recorded.num_episodes == fleet.num_envs
-    detector = load_detector(DEFAULT_DETECTOR)
     expected = first_alarms(scorer_scores(detector.scorer, recorded), detector.limits, recorded)
     notes = agent.notes()
     # Recorded windows are rounded to float16: a score next to its threshold may fall on the other side.

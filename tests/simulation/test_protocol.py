@@ -11,7 +11,7 @@ import pytest
 
 from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, ArmSettings, build_agent, new_memory
 from flow_rag_vla.agents.policy.checkpoint import load_checkpoint
-from flow_rag_vla.benchmark.episodes.actors import default_arm_settings
+from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, load_bank
 from flow_rag_vla.benchmark.episodes.latency import LatencyProfile
 from flow_rag_vla.benchmark.episodes.plan import Plan, make_plan
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
@@ -39,7 +39,7 @@ def policy() -> PolicyCheckpoint:
 @pytest.fixture(scope="module")
 def settings(policy: PolicyCheckpoint) -> ArmSettings:
     """The benchmark's defaults."""
-    return default_arm_settings(DEFAULT_CHECKPOINT, policy.flow.horizon)
+    return default_arm_settings(policy.flow.horizon, bank=load_bank(ARMS, "default", policy))
 
 
 @pytest.fixture(scope="module")

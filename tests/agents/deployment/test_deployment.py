@@ -26,7 +26,7 @@ from flow_rag_vla.agents.policy.instructions import InstructionTable
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 
 TEXT = "pick up the cube"  # the hand-made observations' own
-SETTINGS = ArmSettings(4, 5, 0.9, 0.8, 100, bank=None)  # pyright: ignore[reportArgumentType] (flow_only reads no bank)
+SETTINGS = ArmSettings(4, 5, 0.9, 0.8, 100)
 
 
 CLOSE = 2e-5

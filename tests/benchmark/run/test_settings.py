@@ -19,7 +19,8 @@ from flow_rag_vla.benchmark.episodes.actors import default_arm_settings
 from flow_rag_vla.benchmark.episodes.latency import parse_latency
 from flow_rag_vla.benchmark.run.cli import main
 from flow_rag_vla.benchmark.run.config import compose_settings
-from flow_rag_vla.benchmark.run.run_plan import weights_sha256, with_policys_own
+from flow_rag_vla.benchmark.run.networks import load_networks
+from flow_rag_vla.benchmark.run.run_plan import with_policys_own
 
 
 def test_overrides_reach_nested_settings():
@@ -35,8 +36,8 @@ def test_steps_and_chunk_are_the_policys_own_unless_given():
     for settings, expected in ((compose_settings([]), (3, 4)), (given, (7, 2))):
         agent = with_policys_own(settings, policy).agent
         assert (agent.ode_steps, agent.execute) == expected
-    assert default_arm_settings(DEFAULT_CHECKPOINT, 4).execute == 4
-    assert default_arm_settings(DEFAULT_CHECKPOINT, 16).execute == 8
+    assert default_arm_settings(4).execute == 4
+    assert default_arm_settings(16).execute == 8
     with pytest.raises(ValueError, match="execute is 5, expected at most the policy's horizon of 4"):
         with_policys_own(compose_settings(["agent.execute=5"]), policy)
 
@@ -51,8 +52,8 @@ def test_steps_and_chunk_are_the_policys_own_unless_given():
     ],
 )
 def test_a_runs_record_names_every_network_that_decides(overrides, files):
-    hashes = weights_sha256(compose_settings(overrides), load_checkpoint(DEFAULT_CHECKPOINT))
-    assert hashes == {name: file_sha256(path) for name, path in files.items()}
+    networks = load_networks(compose_settings([*overrides, "device=cpu"]))
+    assert networks.sha256 == {name: file_sha256(path) for name, path in files.items()}
 
 
 def test_the_rules_notice_failures_unless_told_otherwise():
