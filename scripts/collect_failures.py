@@ -32,11 +32,11 @@ def main(argv: list[str]) -> int:
     from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
     refuse_unwritable(parser, out=arguments.out, log=arguments.log)
+    from flow_rag_vla.agents.arms.registry import experts, reference_arm
     from flow_rag_vla.benchmark.detectors.collect_failures import CollectionRequest, collect_failures
-    from flow_rag_vla.benchmark.episodes.actors import EXPERTS
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 
-    actors = ("flow_only", *EXPERTS)
+    actors = (reference_arm().name, *(arm.name for arm in experts()))
     if arguments.actor not in actors:
         parser.error(f"--actor is {arguments.actor!r}; available: {', '.join(actors)}")
     fields = CollectionRequest.__dataclass_fields__

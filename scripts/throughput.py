@@ -35,15 +35,16 @@ def main(argv: list[str]) -> int:
     from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
     refuse_unwritable(parser, json=arguments.json, log=arguments.log)
-    from flow_rag_vla.agents.arms import MODEL_ARMS
+    from flow_rag_vla.agents.arms.registry import policy_arms
     from flow_rag_vla.benchmark.episodes.agent_settings import AgentSettings
     from flow_rag_vla.benchmark.policies.throughput import RAW_ARMS, measure
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 
     arms = arguments.arms.split(",")
+    known = (*RAW_ARMS, *(arm.name for arm in policy_arms()))
     for arm in arms:
-        if arm not in (*RAW_ARMS, *MODEL_ARMS):
-            parser.error(f"unknown arm {arm!r}; available: {', '.join((*RAW_ARMS, *MODEL_ARMS))}")
+        if arm not in known:
+            parser.error(f"unknown arm {arm!r}; available: {', '.join(known)}")
     try:
         sizes = [int(n) for n in arguments.num_envs.split(",")]
     except ValueError:

@@ -26,6 +26,9 @@ from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingC
 from flow_rag_vla.agents.policy.instructions import InstructionTable
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 
+DEFAULT_CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "franka.safetensors"
+"""The policy that ships with the project."""
+
 HEADER = "policy"
 FORMAT = "flow-rag-vla-policy"
 FORMAT_VERSION = 2

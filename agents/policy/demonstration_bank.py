@@ -1,4 +1,4 @@
-"""Nearest-neighbour retrieval of demonstrated chunks: the policy of the ``rag_only`` arm."""
+"""Nearest-neighbour retrieval of demonstrated chunks: the policy of arms that act on demonstrations."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.policy.demonstration_set import DemonstrationSet
     from flow_rag_vla.agents.policy.instructions import InstructionTable
     from flow_rag_vla.tasks.contract import Observation
+
+
+def bank_path(checkpoint: Path) -> Path:
+    """The demonstration bank that ``scripts/train.py`` wrote beside ``checkpoint``."""
+    return checkpoint.with_name(f"{checkpoint.stem}_bank.safetensors")
 
 
 def save_bank(path: Path, data: DemonstrationSet, horizon: int, size: int, seed: int = 0) -> None:

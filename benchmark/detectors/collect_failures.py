@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_rag_vla.agents.arms.arm import Expert
+from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.command.provenance import code_state
 from flow_rag_vla.benchmark.detectors.failure_plan import failure_scenarios, planned
 from flow_rag_vla.benchmark.detectors.failure_recording import ChunkProbe, RecordingAgent, record_wave
 from flow_rag_vla.benchmark.detectors.failure_set import FailureSet
 from flow_rag_vla.benchmark.episodes.actors import (
-    EXPERTS,
     default_arm_settings,
     load_policy,
     make_policy_agent,
@@ -36,7 +37,7 @@ class CollectionRequest:
 
     task: str
     actor: str
-    """An arm that needs a policy, or one of ``EXPERTS``."""
+    """Name of the arm that acts."""
     checkpoint: str
     split: str
     seed: int
@@ -55,19 +56,20 @@ def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> 
     """
     scenarios = failure_scenarios(request.task, request.split, request.seed, request.num_episodes)
     policy = None
-    if request.actor not in EXPERTS:
+    arm = get_arm(request.actor)
+    if arm.has_policy:
         task = get_task(request.task).name
         policy = load_policy(request.checkpoint, task, resolve_device(request.device))
     env = make_fleet(
         request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS
     )
     device = str(env.device)
-    expert = ExpertAgent(env.num_envs, device, informed=request.actor == "expert")
+    expert = ExpertAgent(env.num_envs, device, informed=arm.expert is Expert.INFORMED)
     agent: Agent = expert
     probe = None
     if policy is not None:
         settings = default_arm_settings(policy.flow.horizon)
-        agent = make_policy_agent(request.actor, env, policy, settings)
+        agent = make_policy_agent(arm, env, policy, settings)
         probe = ChunkProbe(policy, settings.execute, SPLITS[request.split].start + request.seed, device)
     recorder = RecordingAgent(agent, env.num_envs, env.max_episode_length, device, probe)
     sets = []

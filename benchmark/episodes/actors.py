@@ -1,22 +1,17 @@
-"""Whoever acts in a fleet, by arm name: the scripted experts and the arms that need a trained policy."""
+"""Whoever acts in a fleet, by arm: the scripted experts and the arms that need a trained policy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.agents.arms import (
-    DEFAULT_CHECKPOINT,
-    DEMONSTRATION_ARMS,
-    MODEL_ARMS,
-    ArmSettings,
-    bank_of,
-    build_agent,
-)
-from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint, load_checkpoint
-from flow_rag_vla.agents.policy.demonstration_bank import DemonstrationBank
+from flow_rag_vla.agents.arms.arm import Arm, ChunkSource, Expert
+from flow_rag_vla.agents.arms.settings import ArmSettings
+from flow_rag_vla.agents.fleet_agent import FleetAgent
+from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT, PolicyCheckpoint, load_checkpoint
+from flow_rag_vla.agents.policy.demonstration_bank import DemonstrationBank, bank_path
 from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
 from flow_rag_vla.agents.vision.asynchronous_percept import make_percept
 from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION, load_vision
@@ -32,11 +27,6 @@ if TYPE_CHECKING:
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
     from flow_rag_vla.tasks.scenarios.scenario import Scenario
-
-EXPERTS: tuple[str, ...] = ("expert", "nominal_expert")
-"""The scripted expert, told every hazard or none."""
-
-ACTORS: tuple[str, ...] = (*EXPERTS, *MODEL_ARMS)
 
 
 def checkpoint_path(checkpoint: str) -> Path:
@@ -57,19 +47,19 @@ def load_policy(checkpoint: str, task: str, device: str = "cpu", ode_steps: int 
 
 
 def load_bank(
-    arms: Sequence[str], checkpoint: str, policy: PolicyCheckpoint, device: str = "cpu"
+    arms: Iterable[Arm], checkpoint: str, policy: PolicyCheckpoint, device: str = "cpu"
 ) -> DemonstrationBank | None:
     """The demonstrations beside the file that ``checkpoint`` names, for its ``policy``; None where no arm needs them.
 
     Raises:
         ValueError: the bank cannot be read, or its chunks have another length than the policy's.
     """
-    if not set(arms) & set(DEMONSTRATION_ARMS):
+    if all(arm.chunk_source is not ChunkSource.DEMONSTRATIONS for arm in arms):
         return None
     path = checkpoint_path(checkpoint)
-    bank = DemonstrationBank.load(bank_of(path), policy.encoder.instructions, device)
+    bank = DemonstrationBank.load(bank_path(path), policy.encoder.instructions, device)
     if bank.horizon != policy.flow.horizon:
-        raise ValueError(f"{bank_of(path)} has chunks of {bank.horizon} actions, {path} of {policy.flow.horizon}")
+        raise ValueError(f"{bank_path(path)} has chunks of {bank.horizon} actions, {path} of {policy.flow.horizon}")
     return bank
 
 
@@ -140,15 +130,15 @@ def opened(encoder: VisionEncoder | None, *, asynchronous: bool) -> Iterator[Vis
         yield worker
 
 
-def make_expert(arm: str, env: ManipulationEnv, scenarios: Sequence[Scenario]) -> ExpertAgent:
+def make_expert(arm: Arm, env: ManipulationEnv, scenarios: Sequence[Scenario]) -> ExpertAgent:
     """The expert ``arm`` for one wave of ``scenarios``."""
-    expert = ExpertAgent(env.num_envs, str(env.device), informed=arm == "expert")
+    expert = ExpertAgent(env.num_envs, str(env.device), informed=arm.expert is Expert.INFORMED)
     expert.tell(scenarios, env.num_envs)
     return expert
 
 
 def make_policy_agent(
-    arm: str,
+    arm: Arm,
     env: ManipulationEnv,
     policy: PolicyCheckpoint,
     settings: ArmSettings,
@@ -160,9 +150,9 @@ def make_policy_agent(
 ) -> Agent:
     """``arm`` for ``env``, seeing through ``vision``; it consults ``memory`` as it is now, and writes nothing to it.
 
-    ``chunk_policy`` makes the chunks of ``flow_only`` instead of ``policy``; errors as in ``build_model``.
+    ``chunk_policy`` makes the chunks instead of ``policy``; errors as in ``FlowRAGVLA.for_arm``.
     """
-    agent = build_agent(
+    agent = FleetAgent.for_arm(
         arm,
         policy,
         None if memory is None else memory.frozen(),

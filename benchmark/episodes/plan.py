@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flow_rag_vla.agents.arms.registry import reference_arm
 from flow_rag_vla.benchmark.episodes.seeds import seed_block
 from flow_rag_vla.tasks.contract import FaultClass
 
@@ -125,7 +126,7 @@ def e2_episodes(scenarios: Sequence[Scenario], round_index: int) -> tuple[Planne
 def make_plan(scenarios: Sequence[Scenario], arms: Sequence[str], num_envs: int, rounds: int) -> Plan:
     """E1, then ``rounds`` rounds of E2 for every arm."""
     first = tuple(PlannedEpisode(E1, s, s.id, 0) for s in scenarios)
-    units = [Unit("flow_only", 0, num_envs, first)]
+    units = [Unit(reference_arm().name, 0, num_envs, first)]
     for round_index in range(1, rounds + 1):
         episodes = e2_episodes(scenarios, round_index)
         units += [Unit(arm, round_index, num_envs, episodes) for arm in arms]

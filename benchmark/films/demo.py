@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.agents.arms import MEMORY_ARMS, new_memory
+from flow_rag_vla.agents.arms.arm import Arm, Expert
+from flow_rag_vla.agents.arms.registry import all_arms, experts, get_arm
+from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.actors import (
-    ACTORS,
-    EXPERTS,
     default_arm_settings,
     load_bank,
     load_policy,
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 BOTH_EXPERTS = "experts"
 """The nominal expert, which meets the fault blindly, then the one that was told of it."""
 
-ARMS: tuple[str, ...] = (BOTH_EXPERTS, *ACTORS)
+CHOICES: tuple[str, ...] = (BOTH_EXPERTS, *(arm.name for arm in all_arms()))
+"""What ``--arm`` may say."""
 
 _EXACT = "exact"
 _SPLIT = "development"
@@ -50,12 +51,6 @@ _SPLIT = "development"
 
 _PIXEL_BLOCK = 64
 """Widths are multiples of this, so that three quarters of them are whole macro blocks, too."""
-
-_WHO = {
-    "nominal_expert": "expert, not told of the fault",
-    "expert": "expert, told of the fault",
-    "flow_only": "flow policy, no memory",
-}
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,7 @@ def prepare_demo(request: DemoRequest) -> Demo:
     """
     task = get_task(request.task)
     fault = None if request.fault == "none" else get_fault(request.fault)
-    for what, name, known in (("arm", request.arm, ARMS), ("format", request.format, FORMATS)):
+    for what, name, known in (("arm", request.arm, CHOICES), ("format", request.format, FORMATS)):
         if name not in known:
             raise ValueError(f"unknown {what} {name!r}; available: {', '.join(known)}")
     for what, number in (("attempts", request.attempts), ("max_steps", request.max_steps)):
@@ -113,9 +108,9 @@ def prepare_demo(request: DemoRequest) -> Demo:
         raise ValueError(f"width is {request.width}, expected a multiple of {_PIXEL_BLOCK}")
     layout_seed = seed_block(_SPLIT, request.seed, 1)[0]
     scenario = make_site(SPLITS[_SPLIT].start + request.seed * MAX_SITES, task.name).scenario(layout_seed, fault)
-    needs_policy = request.arm not in (BOTH_EXPERTS, *EXPERTS)
-    policy = load_policy(request.checkpoint, task.name) if needs_policy else None
-    bank = None if policy is None else load_bank([request.arm], request.checkpoint, policy)
+    arms = _arms(request)
+    policy = load_policy(request.checkpoint, task.name) if any(arm.has_policy for arm in arms) else None
+    bank = None if policy is None else load_bank(arms, request.checkpoint, policy)
     return Demo(request, scenario, policy, bank)
 
 
@@ -139,16 +134,18 @@ def film_demo(demo: Demo, console: TextIO) -> Path:
             before = i * request.max_steps
             outcome = shooting.episode(arm, i, lambda step, before=before: progress.update(before + step))
             console.write(f"{outcome}\n")
-            if outcome.succeeded and arm not in EXPERTS:
+            if outcome.succeeded and arm.has_policy:
                 break
     return path
 
 
-def _arms(request: DemoRequest) -> list[str]:
+def _arms(request: DemoRequest) -> list[Arm]:
     """The arm of each episode to come, at most."""
     if request.arm == BOTH_EXPERTS:
-        return ["nominal_expert"] if request.fault == "none" else ["nominal_expert", "expert"]
-    return [request.arm] * (1 if request.arm in EXPERTS else request.attempts)
+        nominal_first = sorted(experts(), key=lambda arm: arm.expert is Expert.INFORMED)
+        return nominal_first[:1] if request.fault == "none" else nominal_first
+    arm = get_arm(request.arm)
+    return [arm] * (request.attempts if arm.has_policy else 1)
 
 
 @dataclass(frozen=True)
@@ -171,13 +168,13 @@ class _Shooting:
         horizon = 1 if demo.policy is None else demo.policy.flow.horizon  # experts have no chunks
         self._settings = default_arm_settings(horizon, bank=demo.bank)
         self._memory: FailureMemory | None = None
-        if demo.policy is not None and demo.request.arm in MEMORY_ARMS:
-            self._memory = new_memory(self._settings, demo.policy)
+        if demo.policy is not None and get_arm(demo.request.arm).consults_memory:
+            self._memory = new_memory(self._settings, demo.policy.flow.horizon)
 
-    def episode(self, arm: str, attempt: int, on_step: Callable[[int], None]) -> _Outcome:
+    def episode(self, arm: Arm, attempt: int, on_step: Callable[[int], None]) -> _Outcome:
         """Film one attempt of ``arm``; ``on_step`` is told how many control steps it has taken."""
         scenario, env, memory = self._demo.scenario, self._studio.env, self._memory
-        who = _WHO.get(arm, arm)
+        who = arm.description
         if memory is not None:
             who += f", {len(memory)} remembered failure{'' if len(memory) == 1 else 's'}"
         agent = self._agent(arm)
@@ -192,7 +189,7 @@ class _Shooting:
             on_step(int(env.truth.steps[0]))
 
         planned = PlannedEpisode(E1 if attempt == 0 else _EXACT, scenario, scenario.id, attempt)
-        wave = run_wave(env, agent, Unit(arm, attempt, 1, (planned,)), [planned], 0.0, after_step)
+        wave = run_wave(env, agent, Unit(arm.name, attempt, 1, (planned,)), [planned], 0.0, after_step)
         if memory is not None:
             if wave.uses:
                 memory.record_outcomes(*zip(*wave.uses, strict=True))
@@ -200,7 +197,7 @@ class _Shooting:
         record = wave.records[0]
         return _Outcome(who, attempt, film.event, record.steps, record.succeeded)
 
-    def _agent(self, arm: str) -> Agent:
+    def _agent(self, arm: Arm) -> Agent:
         env, policy, memory = self._studio.env, self._demo.policy, self._memory
         if policy is None:
             return make_expert(arm, env, [self._demo.scenario])

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from flow_rag_vla.agents.arms import bank_of
 from flow_rag_vla.agents.deployment.onnx_policy import OnnxPolicy
 from flow_rag_vla.agents.deployment.optimize import optimize_flow_module
 from flow_rag_vla.agents.deployment.policy_module import PolicyModule
 from flow_rag_vla.agents.deployment.quantization import float_layers, int8_layers
 from flow_rag_vla.agents.deployment.runtimes import OnnxFiles
 from flow_rag_vla.agents.policy.checkpoint import load_checkpoint
+from flow_rag_vla.agents.policy.demonstration_bank import bank_path
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.actors import checkpoint_path
 from flow_rag_vla.benchmark.policies.runtimes import (
@@ -112,7 +112,7 @@ def _load(request: DeploymentRequest) -> tuple[PolicyCheckpoint, PolicyInputs]:
         request.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"cannot write to {request.out}: {error.strerror}") from None
-    return policy, demonstrated_inputs(policy, bank_of(path), request.fleet)
+    return policy, demonstrated_inputs(policy, bank_path(path), request.fleet)
 
 
 def _provenance(request: DeploymentRequest, policy: PolicyCheckpoint) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.actors import (
-    EXPERTS,
     default_arm_settings,
     load_bank,
     load_policy,
@@ -81,7 +81,8 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
             ``execute``, an expert that is to see pictures, or pictures with another runtime than torch.
         KeyError: an unknown task or fault.
     """
-    if request.obs == "rgb" and request.arm in EXPERTS:
+    arm = get_arm(request.arm)
+    if request.obs == "rgb" and not arm.has_policy:
         raise ValueError(f"arm {request.arm!r} is told the state and looks at no pictures; use --obs state")
     if request.obs == "rgb" and request.runtime != "torch":
         raise ValueError(f"runtime {request.runtime!r} was not made for --obs rgb; expected torch")
@@ -95,10 +96,11 @@ def _evaluate(request: EvaluationRequest, vision: VisionEncoder | None, console:
     episodes = planned_episodes(request.task, request.split, request.seed, request.num_envs, fault)
     scenarios = [episode.scenario for episode in episodes]
     policy = chunks = settings = None
-    if request.arm not in EXPERTS:
+    arm = get_arm(request.arm)
+    if arm.has_policy:
         device = resolve_device(request.device)
         policy = load_policy(request.checkpoint, scenarios[0].task, device, request.ode_steps)
-        bank = load_bank([request.arm], request.checkpoint, policy, device)
+        bank = load_bank([arm], request.checkpoint, policy, device)
         settings = default_arm_settings(policy.flow.horizon, request.execute, bank)
         chunks = _other_runtime(request, policy, console)
     env = make_fleet(
@@ -110,9 +112,9 @@ def _evaluate(request: EvaluationRequest, vision: VisionEncoder | None, console:
         camera=vision is not None,
     )
     if policy is None or settings is None:
-        agent = make_expert(request.arm, env, scenarios)
+        agent = make_expert(arm, env, scenarios)
     else:
-        agent = make_policy_agent(request.arm, env, policy, settings, chunk_policy=chunks, vision=vision)
+        agent = make_policy_agent(arm, env, policy, settings, chunk_policy=chunks, vision=vision)
         if request.wording != "own":
             agent = RewordedAgent(agent, spoken_instead(request.task, request.wording), request.num_envs)
     result = _run(env, agent, request, episodes, console)

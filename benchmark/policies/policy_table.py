@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 
+from flow_rag_vla.agents.arms.registry import reference_arm
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint, load_checkpoint
 from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
@@ -126,9 +127,10 @@ def _success(
     env: ManipulationEnv, policy: PolicyCheckpoint, row: Variant, request: TableRequest, episodes: list[PlannedEpisode]
 ) -> dict[str, Any]:
     policy = policy.with_steps(row.evaluations)
+    arm = reference_arm()
     settings = default_arm_settings(policy.flow.horizon, row.executed)
-    agent = make_policy_agent("flow_only", env, policy, settings)
-    wave = run_wave(env, agent, Unit("flow_only", 0, len(episodes), tuple(episodes)), episodes, 0.0)
+    agent = make_policy_agent(arm, env, policy, settings)
+    wave = run_wave(env, agent, Unit(arm.name, 0, len(episodes), tuple(episodes)), episodes, 0.0)
     return outcome(wave.records)
 
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flow_rag_vla.agents.arms import MEMORY_ARMS, build_agent, new_memory
+from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.agents.corrections.corrections import CANDIDATES
+from flow_rag_vla.agents.fleet_agent import FleetAgent
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
+from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.benchmark.episodes.actors import arm_settings, load_bank, load_policy
 from flow_rag_vla.benchmark.episodes.agent_settings import AgentSettings
 from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
@@ -90,7 +92,8 @@ def measure(
             agent.tell(scenarios, num_envs)
         agent.reset([s.noise_key for s in scenarios], [0] * num_envs)
         rate = _rate(env, agent, observation, num_steps)
-        row = ThroughputRow(physics, num_envs, arm, rate, memory_entries if arm in MEMORY_ARMS else 0)
+        searched = memory_entries if arm not in RAW_ARMS and get_arm(arm).consults_memory else 0
+        row = ThroughputRow(physics, num_envs, arm, rate, searched)
         on_row(row)
         rows.append(asdict(row))
     env.close()
@@ -120,13 +123,16 @@ def _agent(
     device = str(env.device)
     if arm in RAW_ARMS:
         return ExpertAgent(env.num_envs, device)
+    measured = get_arm(arm)
     policy = load_policy("default", env.task.name, device, settings.ode_steps)
-    how = arm_settings(settings, policy.flow.horizon, load_bank([arm], "default", policy, device))
+    how = arm_settings(settings, policy.flow.horizon, load_bank([measured], "default", policy, device))
     memory = None
-    if arm in MEMORY_ARMS:
-        memory = new_memory(how, policy)
+    if measured.consults_memory:
+        memory = new_memory(how, policy.flow.horizon)
         _fill(memory, RetrievalEncoder(device=device).encode(observation).cpu().numpy(), memory_entries)
-    return build_agent(arm, policy, memory, how, num_envs=env.num_envs, max_steps=env.max_episode_length, device=device)
+    return FleetAgent.for_arm(
+        measured, policy, memory, how, num_envs=env.num_envs, max_steps=env.max_episode_length, device=device
+    )
 
 
 def _fill(memory: FailureMemory, keys: np.ndarray, entries: int) -> None:

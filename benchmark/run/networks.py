@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.agents.arms import bank_of
+from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
 from flow_rag_vla.agents.files.file_hash import file_sha256
+from flow_rag_vla.agents.policy.demonstration_bank import bank_path
 from flow_rag_vla.agents.vision.checkpoint import load_vision
 from flow_rag_vla.benchmark.episodes.actors import checkpoint_path, load_bank, load_policy, vision_path
 
@@ -41,7 +42,7 @@ def load_networks(settings: BenchmarkSettings) -> Networks:
     device = settings.device
     policy = load_policy(settings.checkpoint, settings.task, device, settings.agent.ode_steps)
     hashes = {"policy_sha256": policy.sha256}
-    bank = load_bank(settings.arms, settings.checkpoint, policy, device)
+    bank = load_bank([get_arm(name) for name in settings.arms], settings.checkpoint, policy, device)
     vision = detector = None
     if settings.obs == "rgb":
         checkpoint = load_vision(vision_path(settings.vision), device)
@@ -51,5 +52,5 @@ def load_networks(settings: BenchmarkSettings) -> Networks:
         detector = load_detector(DEFAULT_DETECTOR, device)
         hashes["detector_sha256"] = detector.sha256
     if bank is not None:
-        hashes["bank_sha256"] = file_sha256(bank_of(checkpoint_path(settings.checkpoint)))
+        hashes["bank_sha256"] = file_sha256(bank_path(checkpoint_path(settings.checkpoint)))
     return Networks(policy, vision, bank, detector, hashes)

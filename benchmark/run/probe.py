@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 import torch
 
-from flow_rag_vla.agents.arms import MEMORY_ARMS, MODEL_ARMS, build_model
+from flow_rag_vla.agents.arms.registry import get_arm, reference_arm
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.dual_pathway import RealClock
@@ -22,7 +22,7 @@ from flow_rag_vla.benchmark.scoring.results import ArmTiming, LatencyEquivalence
 from flow_rag_vla.benchmark.scoring.statistics import tost_paired
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.arms import ArmSettings
+    from flow_rag_vla.agents.arms.settings import ArmSettings
     from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
     from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
     from flow_rag_vla.memory.failure_memory import FailureMemory
@@ -58,10 +58,10 @@ def probe_arms(
     faiss.omp_set_num_threads(1)
     models: dict[str, FlowRAGVLA] = {}
     try:
-        for arm in arms:
-            if arm in MODEL_ARMS:
-                parallel = arm not in ("sequential", "rag_only") and arm in MEMORY_ARMS
-                models[arm] = build_model(arm, policy, memories.get(arm), settings, clock=RealClock(threaded=parallel))
+        for arm in (get_arm(name) for name in arms):
+            if arm.has_policy:
+                clock = RealClock(threaded=arm.retrieves_beside_flow)
+                models[arm.name] = FlowRAGVLA.for_arm(arm, policy, memories.get(arm.name), settings, clock=clock)
         taken: dict[str, list[float]] = {arm: [] for arm in models}
         rng = torch.Generator().manual_seed(0)
         percept = None if vision is None else VisualPercept(vision, 1, str(observations[0].object_pos_b.device))
@@ -88,8 +88,9 @@ def _timing(arm: str, model: FlowRAGVLA, taken: dict[str, list[float]]) -> ArmTi
     p50, p95, p99 = (float(p) for p in np.percentile(ms, [50, 95, 99]))
     statistics = model.processor.get_statistics()
     equivalence = None
-    if arm != "flow_only" and "flow_only" in taken:
-        test = tost_paired(taken[arm], taken["flow_only"], MARGIN_MS)
+    reference, remembers = reference_arm().name, get_arm(arm).consults_memory
+    if arm != reference and reference in taken:
+        test = tost_paired(taken[arm], taken[reference], MARGIN_MS)
         if test is not None:
             equivalence = LatencyEquivalence(
                 test.n, test.mean_difference, test.margin, test.p, test.ci90, test.equivalent
@@ -99,8 +100,8 @@ def _timing(arm: str, model: FlowRAGVLA, taken: dict[str, list[float]]) -> ArmTi
         decision_latency_ms=Percentiles(p50, p95, p99),
         deadline_miss_rate=float(np.mean(ms > BUDGET_MS)),
         avg_frequency_hz=1000.0 / float(ms.mean()),
-        correction_rate=statistics.correction_rate if arm in MEMORY_ARMS else None,
-        rag_timeout_rate=statistics.rag_timeout_rate if arm in MEMORY_ARMS else None,
+        correction_rate=statistics.correction_rate if remembers else None,
+        rag_timeout_rate=statistics.rag_timeout_rate if remembers else None,
         model_bytes=parameters,
         latency_equivalence=equivalence,
     )

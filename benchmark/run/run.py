@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from flow_rag_vla.agents.arms import (
-    MEMORY_ARMS,
-    ArmSettings,
-    new_memory,
-)
+from flow_rag_vla.agents.arms.registry import get_arm
+from flow_rag_vla.agents.arms.settings import ArmSettings
+from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.benchmark.certification.certificate import load_certificate, uncertified
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
@@ -251,9 +249,9 @@ class _Probe:
             settings = _arm_settings(self._settings, self._networks, LatencyProfile({}))
             e1 = self._directory.unit(self._plan.units[0]) / "memory" / MEMORY_FILE
             memories = {
-                arm: new_memory(settings, self._networks.policy, e1).frozen()
+                arm: new_memory(settings, self._networks.policy.flow.horizon, e1).frozen()
                 for arm in self._settings.arms
-                if arm in MEMORY_ARMS
+                if get_arm(arm).consults_memory
             }
             steps = WARM_UP + REPETITIONS
             # In step, also where the run's pictures come late: arms that take turns would else wait for each other's.
@@ -297,7 +295,8 @@ def _conclude(
     write_episodes_parquet(merged / "episodes.parquet", records)
     last = {unit.arm: unit for unit in plan.units}
     entries = {
-        arm: directory.measured(unit)["memory_entries"] if arm in MEMORY_ARMS else None for arm, unit in last.items()
+        arm: directory.measured(unit)["memory_entries"] if get_arm(arm).consults_memory else None
+        for arm, unit in last.items()
     }
     summarise(records, task=settings.task, physics=settings.physics, memory_entries=entries, seed=settings.seed).write(
         directory.path

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flow_rag_vla.agents.arms import MEMORY_ARMS, new_memory
+from flow_rag_vla.agents.arms.arm import Expert
+from flow_rag_vla.agents.arms.registry import get_arm, reference_arm
+from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
 from flow_rag_vla.agents.vision.sighted_agent import SightedAgent
 from flow_rag_vla.benchmark.episodes.actors import make_policy_agent
@@ -18,7 +20,7 @@ from flow_rag_vla.benchmark.episodes.rollout import Wave, run_wave
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
-    from flow_rag_vla.agents.arms import ArmSettings
+    from flow_rag_vla.agents.arms.settings import ArmSettings
     from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
     from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
     from flow_rag_vla.benchmark.episodes.latency import LatencyProfile
@@ -47,9 +49,9 @@ class UnitContext:
 
 def memory_before(directory: RunDirectory, plan: Plan, unit: Unit) -> Path | None:
     """The memory file that ``unit`` starts from: its arm's previous round, or E1; None in E1 and without memory."""
-    if unit.round == 0 or unit.arm not in MEMORY_ARMS:
+    if unit.round == 0 or not get_arm(unit.arm).consults_memory:
         return None
-    arm = "flow_only" if unit.round == 1 else unit.arm
+    arm = reference_arm().name if unit.round == 1 else unit.arm
     before = next(u for u in plan.units if u.round == unit.round - 1 and u.arm == arm)
     return directory.unit(before) / "memory" / MEMORY_FILE
 
@@ -68,8 +70,8 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
     folder = context.directory.begin(unit)
     source = memory_before(context.directory, context.plan, unit)
     memory = None
-    if unit.arm in MEMORY_ARMS and source is not None:
-        memory = new_memory(context.arm_settings, context.policy, source)
+    if source is not None:
+        memory = new_memory(context.arm_settings, context.policy.flow.horizon, source)
     agent = _agent(context, unit, memory)
     waves = []
     started, steps = time.perf_counter(), 0
@@ -99,16 +101,16 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
 
 
 def _agent(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Agent:
-    env = context.env
-    if unit.arm == "expert":
-        return ExpertAgent(env.num_envs, str(env.device))
+    env, arm = context.env, get_arm(unit.arm)
+    if arm.expert is not None:
+        return ExpertAgent(env.num_envs, str(env.device), informed=arm.expert is Expert.INFORMED)
     return make_policy_agent(
-        unit.arm,
+        arm,
         env,
         context.policy,
         context.arm_settings,
         memory,
-        remembers=unit.round == 0 or unit.arm in MEMORY_ARMS,
+        remembers=unit.round == 0 or arm.consults_memory,
         vision=context.vision,
     )
 
@@ -119,7 +121,7 @@ def _merge(
     """The barrier: record outcomes in plan order, add failures in scenario-id order, save; returns the case count."""
     if unit.round > 0 and memory is None:
         return None
-    after = new_memory(context.arm_settings, context.policy) if memory is None else memory
+    after = new_memory(context.arm_settings, context.policy.flow.horizon) if memory is None else memory
     uses = [use for wave in waves for use in wave.uses]
     if uses:
         cases, candidates, helped = zip(*uses, strict=True)

@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 import torch
 
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT
+from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY
 from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
 from flow_rag_vla.agents.detection.window import SCORE_EVERY
-from flow_rag_vla.agents.policy.checkpoint import load_checkpoint
+from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from flow_rag_vla.benchmark.detectors.failure_plan import failure_scenarios, planned
 from flow_rag_vla.benchmark.detectors.failure_recording import ChunkProbe, RecordingAgent, record_wave
 from flow_rag_vla.benchmark.detectors.fit import scorer_scores
@@ -29,7 +29,7 @@ def test_a_recorded_wave_is_the_wave_that_runs_unwatched(fleet):
     episodes = planned(scenarios)
     policy = load_checkpoint(DEFAULT_CHECKPOINT)
     settings = default_arm_settings(policy.flow.horizon)
-    agent = make_policy_agent("flow_only", fleet, policy, settings)
+    agent = make_policy_agent(FLOW_ONLY, fleet, policy, settings)
     unit = Unit("flow_only", 0, fleet.num_envs, tuple(episodes))
     plain = run_wave(fleet, agent, unit, episodes, 0.0).records
     probe = ChunkProbe(policy, settings.execute, 0, "cpu")
@@ -57,7 +57,7 @@ def test_the_detector_at_work_alarms_where_the_recorded_episodes_say(fleet):
     policy = load_checkpoint(DEFAULT_CHECKPOINT)
     detector = load_detector(DEFAULT_DETECTOR)
     settings = dataclasses.replace(default_arm_settings(policy.flow.horizon), detector=detector)
-    agent = make_policy_agent("flow_only", fleet, policy, settings, remembers=True)
+    agent = make_policy_agent(FLOW_ONLY, fleet, policy, settings, remembers=True)
     recorder = RecordingAgent(agent, fleet.num_envs, fleet.max_episode_length, "cpu", None)
     recorded = record_wave(fleet, recorder, Unit("flow_only", 0, fleet.num_envs, tuple(episodes)), episodes)
     assert recorded.num_episodes == fleet.num_envs

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, ArmSettings, build_agent, new_memory
-from flow_rag_vla.agents.policy.checkpoint import load_checkpoint
+from flow_rag_vla.agents.arms.registry import get_arm
+from flow_rag_vla.agents.arms.settings import ArmSettings
+from flow_rag_vla.agents.fleet_agent import FleetAgent
+from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, load_bank
 from flow_rag_vla.benchmark.episodes.latency import LatencyProfile
 from flow_rag_vla.benchmark.episodes.plan import Plan, make_plan
@@ -39,7 +42,9 @@ def policy() -> PolicyCheckpoint:
 @pytest.fixture(scope="module")
 def settings(policy: PolicyCheckpoint) -> ArmSettings:
     """The benchmark's defaults."""
-    return default_arm_settings(policy.flow.horizon, bank=load_bank(ARMS, "default", policy))
+    return default_arm_settings(
+        policy.flow.horizon, bank=load_bank([get_arm(name) for name in ARMS], "default", policy)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +108,10 @@ def test_the_memory_steers_something(run, plan):
 def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit(fleet: ManipulationEnv, policy, settings, plan):
     first = plan.units[0]
     rows = []
-    for arm, memory in (("flow_only", None), ("parallel", new_memory(settings, policy).frozen())):
-        agent = build_agent(arm, policy, memory, settings, num_envs=fleet.num_envs, max_steps=fleet.max_episode_length)
+    for arm, memory in (("flow_only", None), ("parallel", new_memory(settings, policy.flow.horizon).frozen())):
+        agent = FleetAgent.for_arm(
+            get_arm(arm), policy, memory, settings, num_envs=fleet.num_envs, max_steps=fleet.max_episode_length
+        )
         rows.append(run_wave(fleet, agent, first, first.episodes, 0.0).records)
     assert rows[0] == rows[1]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import flow_rag_vla.tasks
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT
 from flow_rag_vla.agents.files.file_hash import file_sha256
+from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT
 from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.run import run

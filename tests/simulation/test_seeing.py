@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT
-from flow_rag_vla.agents.policy.checkpoint import load_checkpoint
+from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY
+from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
 from flow_rag_vla.agents.vision.checkpoint import VisionCheckpoint, save_vision
 from flow_rag_vla.agents.vision.networks.dinov2 import DinoV2Encoder, DinoV2EncoderCfg
@@ -61,7 +61,7 @@ def vision(tmp_path: Path, save_tiny_dinov2, monkeypatch: pytest.MonkeyPatch) ->
 def run(env: ManipulationEnv, vision: VisionEncoder | None) -> Wave:
     policy = load_checkpoint(DEFAULT_CHECKPOINT)
     settings = default_arm_settings(policy.flow.horizon)
-    agent = make_policy_agent("flow_only", env, policy, settings, vision=vision)
+    agent = make_policy_agent(FLOW_ONLY, env, policy, settings, vision=vision)
     episodes = planned_episodes(TASK, "development", 0, NUM_ENVS)
     unit = Unit("flow_only", 0, NUM_ENVS, tuple(episodes))
     return run_wave(env, agent, unit, episodes, 0.0, images=vision is not None)

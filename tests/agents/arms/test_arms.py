@@ -82,10 +82,15 @@ def test_only_a_memory_asked_beside_the_flow_has_a_latency_of_its_own(policy):
     assert waits == {"flow_only": 0.0, "sequential": 0.0, "parallel": 100.0}
 
 
-def test_the_cautious_habit_changes_what_the_flow_does(policy, observe):
-    noise = torch.zeros(1, HORIZON, 7)
+def test_the_cautious_habit_changes_what_the_flow_does(policy, carry):
+    rng = torch.Generator().manual_seed(5)
+    with torch.no_grad():  # an untrained flow answers every state alike; random weights do not
+        for weight in policy.flow.parameters():
+            weight.copy_(0.3 * torch.randn(weight.shape, generator=rng))
+    noise = torch.randn(1, HORIZON, 7, generator=rng)
+    held = carry((0.5, 0.0, 0.1))
     plain, cautious = (FlowRAGVLA.for_arm(arm, policy, None, SETTINGS) for arm in (FLOW_ONLY, ALWAYS_CAUTIOUS))
-    assert not torch.equal(plain(observe(), noise=noise), cautious(observe(), noise=noise))
+    assert not torch.equal(plain(held, noise=noise), cautious(held, noise=noise))
 
 
 def test_the_suites_hold_the_guides_arms_and_their_controls():

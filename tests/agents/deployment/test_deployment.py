@@ -9,7 +9,8 @@ import onnx
 import pytest
 import torch
 
-from flow_rag_vla.agents.arms import ArmSettings, build_model
+from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY, PARALLEL
+from flow_rag_vla.agents.arms.settings import ArmSettings
 from flow_rag_vla.agents.deployment import compiled, optimize
 from flow_rag_vla.agents.deployment.onnx_export import check_onnx, export_onnx
 from flow_rag_vla.agents.deployment.onnx_policy import OnnxPolicy
@@ -18,6 +19,7 @@ from flow_rag_vla.agents.deployment.policy_module import INPUTS, PolicyModule
 from flow_rag_vla.agents.deployment.quantization import float_layers, int8_layers, quantize_rag_module
 from flow_rag_vla.agents.deployment.runtimes import OnnxFiles, build_runtime, chunk_policy
 from flow_rag_vla.agents.deployment.tensorrt_engine import MISSING, half_precision
+from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
@@ -203,11 +205,12 @@ def test_an_unknown_runtime_gives_the_list(policy, files):
 
 def test_the_whole_agent_decides_alike_by_another_runtime(policy, files, observe):
     observation, noise = observe(3), torch.randn(3, 4, 7, generator=torch.Generator().manual_seed(0))
-    own = build_model("flow_only", policy, None, SETTINGS)
-    other = build_model("flow_only", policy, None, SETTINGS, chunk_policy=chunk_policy(policy, OnnxPolicy(files.full)))
+    own = FlowRAGVLA.for_arm(FLOW_ONLY, policy, None, SETTINGS)
+    onnx = chunk_policy(policy, OnnxPolicy(files.full))
+    other = FlowRAGVLA.for_arm(FLOW_ONLY, policy, None, SETTINGS, chunk_policy=onnx)
     torch.testing.assert_close(other(observation, noise=noise), own(observation, noise=noise), rtol=0, atol=CLOSE)
 
 
 def test_arms_that_steer_the_flow_take_no_other_runtime(policy, files):
-    with pytest.raises(ValueError, match="flow_only alone, got arm 'parallel'"):
-        build_model("parallel", policy, None, SETTINGS, chunk_policy=chunk_policy(policy, OnnxPolicy(files.full)))
+    with pytest.raises(ValueError, match="the flow alone, got arm 'parallel'"):
+        FlowRAGVLA.for_arm(PARALLEL, policy, None, SETTINGS, chunk_policy=chunk_policy(policy, OnnxPolicy(files.full)))

@@ -8,11 +8,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT
 from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
 from flow_rag_vla.agents.detection.monitor import LearnedDetector
 from flow_rag_vla.agents.detection.window import SCORE_EVERY
 from flow_rag_vla.agents.files.file_hash import file_sha256
+from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT
 from flow_rag_vla.tasks.contract import PHASES
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flow_rag_vla.agents.arms import CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT, bank_of
-from flow_rag_vla.agents.policy.checkpoint import load_checkpoint
-from flow_rag_vla.agents.policy.demonstration_bank import DemonstrationBank
+from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from flow_rag_vla.agents.policy.demonstration_bank import DemonstrationBank, bank_path
 from flow_rag_vla.agents.policy.instruction_encoder import packaged_weights, shared_instruction_encoder
 from flow_rag_vla.tasks.catalogue.registry import all_tasks, task_names
 
@@ -26,14 +25,14 @@ def test_it_knows_every_task_in_every_wording_but_those_held_out(policy):
     assert all(known.task_of(text) == task.name for task in all_tasks() for text in task.instructions)
 
 
-@pytest.mark.parametrize("path", [DEFAULT_CHECKPOINT, bank_of(DEFAULT_CHECKPOINT)], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [DEFAULT_CHECKPOINT, bank_path(DEFAULT_CHECKPOINT)], ids=lambda path: path.name)
 def test_its_files_stay_small(path):
     assert path.stat().st_size < MAX_BYTES
 
 
 def test_nothing_else_ships_beside_it():
     weights = {"franka.safetensors", "franka_bank.safetensors", "detector.safetensors", "vision_cnn.safetensors"}
-    assert {path.name for path in CHECKPOINT_FOLDER.iterdir()} == weights | {"README.md", "VISION.md"}
+    assert {path.name for path in DEFAULT_CHECKPOINT.parent.iterdir()} == weights | {"README.md", "VISION.md"}
 
 
 def test_it_decides_by_two_solver_steps_of_its_own_on_sixteen_actions(policy):
@@ -41,7 +40,7 @@ def test_it_decides_by_two_solver_steps_of_its_own_on_sixteen_actions(policy):
 
 
 def test_its_bank_answers_for_every_task_with_chunks_of_its_horizon(policy, observe):
-    bank = DemonstrationBank.load(bank_of(DEFAULT_CHECKPOINT), policy.encoder.instructions)
+    bank = DemonstrationBank.load(bank_path(DEFAULT_CHECKPOINT), policy.encoder.instructions)
     assert bank.horizon == policy.flow.horizon
     for text in policy.encoder.instructions.texts:
         _, chunk = bank(observe(1, instruction=(text,)), torch.zeros(0))

@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from flow_rag_vla.agents.arms import bank_of
 from flow_rag_vla.agents.deployment.runtimes import RUNTIMES, OnnxFiles
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint, save_checkpoint
+from flow_rag_vla.agents.policy.demonstration_bank import bank_path
 from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder
 from flow_rag_vla.agents.policy.features import NUM_POLICY_FEATURES
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
@@ -47,7 +47,7 @@ def saved(tmp_path):
         "chunks": torch.zeros(3, 4, 7).half(),
         "task": task,
     }
-    save_file(rows, bank_of(path), metadata={"tasks": json.dumps(["PickPlace", "Stack"])})
+    save_file(rows, bank_path(path), metadata={"tasks": json.dumps(["PickPlace", "Stack"])})
     return path, policy
 
 
@@ -61,7 +61,7 @@ def test_the_difference_is_the_worst_one_in_each_unit():
 
 def test_demonstrated_inputs_pair_states_with_texts_of_their_task(saved):
     path, policy = saved
-    features, instruction, noise = demonstrated_inputs(policy, bank_of(path), 20)
+    features, instruction, noise = demonstrated_inputs(policy, bank_path(path), 20)
     assert noise.shape == (20, 4, 7)
     assert set(features[:, 0].tolist()) == {1.0, 2.0}
     assert torch.equal(instruction.argmax(dim=1), features[:, 0].long() - 1)
@@ -69,7 +69,7 @@ def test_demonstrated_inputs_pair_states_with_texts_of_their_task(saved):
 
 def test_torch_beside_itself_differs_by_nothing(saved, tmp_path):
     path, policy = saved
-    inputs = demonstrated_inputs(policy, bank_of(path), 3)
+    inputs = demonstrated_inputs(policy, bank_path(path), 3)
     steps = []
     prepared = prepare_runtime("torch", policy, OnnxFiles(policy, tmp_path), 3)
     rows = compare_runtimes(policy, [prepared], inputs, steps.append)

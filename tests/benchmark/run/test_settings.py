@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flow_rag_vla.agents.arms import DEFAULT_CHECKPOINT, bank_of
 from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR
 from flow_rag_vla.agents.files.file_hash import file_sha256
-from flow_rag_vla.agents.policy.checkpoint import load_checkpoint
+from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from flow_rag_vla.agents.policy.demonstration_bank import bank_path
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION
@@ -47,7 +47,7 @@ def test_steps_and_chunk_are_the_policys_own_unless_given():
     [
         ([], {"policy_sha256": DEFAULT_CHECKPOINT}),
         (["obs=rgb"], {"policy_sha256": DEFAULT_CHECKPOINT, "vision_sha256": DEFAULT_VISION}),
-        (["ablation=rag_only"], {"policy_sha256": DEFAULT_CHECKPOINT, "bank_sha256": bank_of(DEFAULT_CHECKPOINT)}),
+        (["ablation=rag_only"], {"policy_sha256": DEFAULT_CHECKPOINT, "bank_sha256": bank_path(DEFAULT_CHECKPOINT)}),
         (["detector=learned"], {"policy_sha256": DEFAULT_CHECKPOINT, "detector_sha256": DEFAULT_DETECTOR}),
     ],
 )
