@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -49,11 +49,39 @@ class EpisodeNotes:
         return cls(*(column(v) for v in (none, none, none, zero, zero, none, none, none, zero)))
 
 
+@dataclass(frozen=True)
+class Capabilities:
+    """What an agent needs of whoever runs it, and what can be had from it."""
+
+    needs_images: bool = False
+    """Decides on pictures: observations for ``decide`` must hold them, those for ``watch`` need not."""
+    told_truth: bool = False
+    """Is no agent but a bound: ``tell`` reveals the scenarios to it before each ``reset``."""
+    remembers: bool = False
+    """``failures`` are kept, for a memory."""
+
+
 class Agent(Protocol):
     """Acts in all environments at once and keeps notes private to each."""
 
     execute: int
     """Actions of a chunk that run before the next decision."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Needs and abilities; they never change."""
+        ...
+
+    def tell(self, scenarios: Sequence[Any]) -> None:
+        """Reveal the scenarios, one per environment, of the episodes that ``reset`` will start.
+
+        Args:
+            scenarios: The simulation's own, which no other agent knows of; missing ones repeat the first.
+
+        Raises:
+            ValueError: the agent's capabilities say that it is not told the truth.
+        """
+        ...
 
     def reset(self, noise_keys: Sequence[str], attempts: Sequence[int]) -> None:
         """Start one episode per environment; keys and attempts name the policy's noise streams."""
@@ -91,6 +119,15 @@ class WrappedAgent:
         """Wrap ``agent``."""
         self._agent = agent
         self.execute = agent.execute
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the agent."""
+        return self._agent.capabilities
+
+    def tell(self, scenarios: Sequence[Any]) -> None:
+        """Pass the truth on; errors are those of the agent."""
+        self._agent.tell(scenarios)
 
     def reset(self, noise_keys: Sequence[str], attempts: Sequence[int]) -> None:
         """Start one episode per environment."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
-from flow_rag_vla.agents.agent import EpisodeNotes
+from flow_rag_vla.agents.agent import Capabilities, EpisodeNotes
 from flow_rag_vla.agents.detection.monitor import LearnedDetector
 from flow_rag_vla.agents.detection.rules import GOAL_TOLERANCE_M, RuleDetector
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
@@ -69,6 +69,7 @@ class FleetAgent:
         if not 1 <= execute <= model.flow.horizon:
             raise ValueError(f"execute is {execute}, expected 1 to the policy's horizon of {model.flow.horizon}")
         self.model, self.execute = model, execute
+        self.capabilities = Capabilities(remembers=remembers)
         self._keys, self._remembers = key_encoder, remembers
         self._num_envs, self._device = num_envs, device
         self._noise = NoiseTable(num_envs, -(-max_steps // execute), model.flow.horizon, device)
@@ -114,6 +115,10 @@ class FleetAgent:
         self._decisions, self._retrievals, self._late = zeros(), zeros(), zeros()
         self._placed = torch.zeros(self._num_envs, dtype=torch.bool, device=self._device)
         self._snapshot: DecisionSnapshot | None = None
+
+    def tell(self, scenarios: Sequence[Any]) -> None:
+        """Refuse: what hides in a scenario is for the agent to find out.  Raises ``ValueError``."""
+        raise ValueError(f"an agent that acts on what it senses is not told the truth, got {len(scenarios)} scenarios")
 
     def reset(self, noise_keys: Sequence[str], attempts: Sequence[int]) -> None:
         """Start one episode per environment."""

@@ -176,6 +176,29 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class TruthWords:
+    """What the simulator knows of one episode so far, in words; None where there is nothing to say."""
+
+    success: bool
+    invalid: bool
+    invalid_reason: str | None
+    """One of ``INVALID_REASONS``."""
+    fault_fired: bool
+    failure_type: str | None
+    """Of the first causal event, also where the episode recovered from it: one of ``FAILURE_TYPES``."""
+    failure_phase: str | None
+    """One of ``PHASES``."""
+    failure_step: int | None
+    failure_pos_b: tuple[float, float, float]
+    """Object position at that event, m; the origin where none has happened."""
+    steps: int
+    """Control steps until the episode ended."""
+    peak_obstacle_force_n: float
+    """NaN or infinite, like the other force, where the physics broke."""
+    peak_grip_force_n: float
+
+
+@dataclass(frozen=True)
 class EpisodeTruth:
     """What the simulator knows of each episode so far; for metrics only, never shown to an agent.
 
@@ -207,3 +230,24 @@ class EpisodeTruth:
     """largest force between the obstacle and robot or carried object over all substeps."""
     peak_grip_force_n: torch.Tensor
     """largest finger force on the object over all substeps."""
+
+    def row(self, env_id: int) -> TruthWords:
+        """The episode of environment ``env_id``."""
+        step, (x, y, z) = int(self.failure_step[env_id]), self.failure_pos_b[env_id].tolist()
+        return TruthWords(
+            success=bool(self.success[env_id]),
+            invalid=bool(self.invalid[env_id]),
+            invalid_reason=_word(INVALID_REASONS, self.invalid_reason[env_id]),
+            fault_fired=bool(self.fault_fired[env_id]),
+            failure_type=_word(FAILURE_TYPES, self.failure_type[env_id]),
+            failure_phase=_word(PHASES, self.failure_phase[env_id]),
+            failure_step=None if step == NOTHING else step,
+            failure_pos_b=(x, y, z),
+            steps=int(self.steps[env_id]),
+            peak_obstacle_force_n=float(self.peak_obstacle_force_n[env_id]),
+            peak_grip_force_n=float(self.peak_grip_force_n[env_id]),
+        )
+
+
+def _word(words: tuple[str, ...], index: torch.Tensor) -> str | None:
+    return None if int(index) == NOTHING else str(words[int(index)])

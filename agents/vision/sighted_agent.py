@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from flow_rag_vla.agents.agent import WrappedAgent
 if TYPE_CHECKING:
     import torch
 
-    from flow_rag_vla.agents.agent import Agent
+    from flow_rag_vla.agents.agent import Agent, Capabilities
     from flow_rag_vla.agents.vision.percept import VisualPercept
     from flow_rag_vla.tasks.contract import Observation
 
@@ -28,6 +29,11 @@ class SightedAgent(WrappedAgent):
         super().__init__(agent)
         self._percept = percept
         self._seconds = 0.0
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the agent, and that it needs pictures."""
+        return dataclasses.replace(super().capabilities, needs_images=True)
 
     def reset(self, noise_keys: Sequence[str], attempts: Sequence[int]) -> None:
         """Start one episode per environment."""

@@ -20,6 +20,7 @@ from flow_rag_vla.benchmark.certification.dose_response import dose_response
 from flow_rag_vla.benchmark.episodes.seeds import DEVELOPMENT, seed_block
 from flow_rag_vla.benchmark.scoring.statistics import proportion
 from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.env.batches import batches
 from flow_rag_vla.tasks.expert.expert_rollout import run_expert
 from flow_rag_vla.tasks.expert.scripted_expert import DETOUR_M, FIRM_GRIP, SOFT_GRIP, ExpertPlan, informed_plan
 from flow_rag_vla.tasks.faults.registry import all_faults
@@ -28,7 +29,7 @@ from flow_rag_vla.tasks.scenarios.sites import make_site
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.catalogue.task import Task
     from flow_rag_vla.tasks.contract import EpisodeTruth
-    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.env.fleet import Fleet
     from flow_rag_vla.tasks.faults.definition.fault import Fault
     from flow_rag_vla.tasks.scenarios.scenario import Scenario
     from flow_rag_vla.tasks.scenarios.sites import Site
@@ -133,19 +134,18 @@ def strategy_plan(strategies: Sequence[Strategy], task: Task, device: str = "cpu
 
 
 def run_trials(
-    env: ManipulationEnv, trials: Sequence[Trial], on_trials: Callable[[int], None]
+    env: Fleet, trials: Sequence[Trial], on_trials: Callable[[int], None]
 ) -> Iterator[tuple[Trial, bool, bool]]:
     """Yields each trial with whether its physics held, and whether it then succeeded."""
-    for first in range(0, len(trials), env.num_envs):
-        wave = list(trials[first : first + env.num_envs])
-        truth = _run_wave(env, wave + [wave[0]] * (env.num_envs - len(wave)))
-        for i, trial in enumerate(wave):
+    for batch in batches(trials, env.num_envs):
+        truth = _run_wave(env, batch.rows)
+        for i, trial in enumerate(batch.entries):
             valid = not bool(truth.invalid[i])
             yield trial, valid, valid and bool(truth.success[i])
-        on_trials(first + len(wave))
+        on_trials(batch.end)
 
 
-def _run_wave(env: ManipulationEnv, wave: Sequence[Trial]) -> EpisodeTruth:
+def _run_wave(env: Fleet, wave: Sequence[Trial]) -> EpisodeTruth:
     device = str(env.device)
     strategies = [t.actor if isinstance(t.actor, Strategy) else NOMINAL for t in wave]
     plan = strategy_plan(strategies, env.task, device)
@@ -157,7 +157,7 @@ def _run_wave(env: ManipulationEnv, wave: Sequence[Trial]) -> EpisodeTruth:
 
 
 def certify(
-    env: ManipulationEnv,
+    env: Fleet,
     physics: str,
     trials: Sequence[Trial],
     sizes: Mapping[str, int],

@@ -13,12 +13,13 @@ import torch
 from flow_rag_vla.benchmark.certification.constructed_episodes import INVALID, NONE, Family
 from flow_rag_vla.benchmark.certification.scripted_mishaps import Situation
 from flow_rag_vla.benchmark.episodes.seeds import BLOCK_SIZE, DEVELOPMENT, require_split
-from flow_rag_vla.tasks.contract import FAILURE_TYPES, INVALID_REASONS, MAX_STEPS, PHASES, InvalidReason
+from flow_rag_vla.tasks.contract import FAILURE_TYPES, MAX_STEPS, InvalidReason
 from flow_rag_vla.tasks.env.make import make_fleet
+from flow_rag_vla.tasks.env.play import play
 from flow_rag_vla.tasks.expert.scripted_expert import ScriptedExpert
 
 if TYPE_CHECKING:
-    from flow_rag_vla.tasks.contract import EpisodeTruth
+    from flow_rag_vla.tasks.contract import Observation, TruthWords
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
     from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
@@ -142,26 +143,25 @@ def _run(env: ManipulationEnv, families: Sequence[Family], first_layout: int) ->
         made = [family.scenario(i, DEVELOPMENT.start, first_layout + n) for i, n in enumerate(env_ids.tolist())]
         expert.reset(env_ids, family.plan_for(made, device))
         scenarios += made
-    observation = env.load(scenarios, [0] * num_envs)
-    rest_height_m = observation.object_pos_b[:, 2].clone()
+    rest_height_m = env.load(scenarios, [0] * num_envs).object_pos_b[:, 2].clone()
     furthest, restarts = torch.zeros_like(expert.stage), torch.zeros_like(expert.stage)
-    for step in range(MAX_STEPS):
+
+    def act(observation: Observation, step: int, running: torch.Tensor) -> torch.Tensor:
         stage = expert.stage.clone()
-        furthest = torch.maximum(furthest, stage)
+        torch.maximum(furthest, stage, out=furthest)
         action = expert.act(observation)
-        restarts += expert.stage < stage
+        restarts.add_(expert.stage < stage)
         for family, env_ids in groups:
             if family.script is not None:
                 rows = (column[env_ids] for column in (action, stage, furthest, restarts, rest_height_m))
                 action[env_ids] = family.script(Situation(step, observation.select(env_ids), *rows))
             if family.breaks is not None and step == BREAK_STEP:
                 break_physics(env, env_ids, family.breaks)
-        env.step(action)
-        observation = env.observe()
-        if bool(env.done.all()):
-            break
+        return action
+
+    play(env, act)
     truth = env.truth
-    return [_audited(family, truth, i) for family, env_ids in groups for i in env_ids.tolist()]
+    return [_audited(family, truth.row(i)) for family, env_ids in groups for i in env_ids.tolist()]
 
 
 def _numbered(families: Sequence[Family]) -> list[tuple[Family, torch.Tensor]]:
@@ -192,18 +192,14 @@ def break_physics(env: ManipulationEnv, env_ids: torch.Tensor, how: InvalidReaso
     body.write_root_velocity_to_sim_index(root_velocity=velocity, env_ids=ids)
 
 
-def _audited(family: Family, truth: EpisodeTruth, i: int) -> AuditedEpisode:
-    kind, phase, reason = (int(column[i]) for column in (truth.failure_type, truth.failure_phase, truth.invalid_reason))
-    invalid = bool(truth.invalid[i])
-    observed = INVALID if invalid else NONE if kind < 0 else FAILURE_TYPES[kind]
-    where = INVALID_REASONS[reason] if invalid else None if kind < 0 else PHASES[phase]
+def _audited(family: Family, words: TruthWords) -> AuditedEpisode:
     return AuditedEpisode(
         family=family.name,
         task=family.task,
         expected=str(family.label),
-        observed=observed,
+        observed=INVALID if words.invalid else words.failure_type or NONE,
         expected_phase=family.breaks or family.phase,
-        observed_phase=where,
+        observed_phase=words.invalid_reason if words.invalid else words.failure_phase,
         expected_success=family.succeeds,
-        observed_success=bool(truth.success[i]),
+        observed_success=words.success,
     )

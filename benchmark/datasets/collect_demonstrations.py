@@ -20,12 +20,13 @@ from flow_rag_vla.tasks.datasets.demonstrations import (
     demonstration_scenarios,
     record_demonstrations,
 )
+from flow_rag_vla.tasks.env.batches import batches
 from flow_rag_vla.tasks.env.make import make_fleet
 
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.env.fleet import Fleet
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,7 @@ def collect_task(request: DemonstrationRequest, console: TextIO) -> tuple[int, i
         env.close()
 
 
-def collect(
-    env: ManipulationEnv, task: str, num_demonstrations: int, seed: int, out: Path, console: TextIO
-) -> tuple[int, int]:
+def collect(env: Fleet, task: str, num_demonstrations: int, seed: int, out: Path, console: TextIO) -> tuple[int, int]:
     """Record ``num_demonstrations`` on the training seeds of run seed ``seed`` into ``out/*.safetensors``.
 
     Failed demonstrations are left out of the files.
@@ -76,15 +75,13 @@ def collect(
         old.unlink()
     kept = recorded = 0
     with Progress(num_demonstrations, f"demonstrations of {get_task(task).slug}", console) as progress:
-        for wave, first in enumerate(range(0, num_demonstrations, env.num_envs)):
-            block = seeds[first : first + env.num_envs]
-            padded = block + [block[0]] * (env.num_envs - len(block))
-            scenarios = demonstration_scenarios(task, padded)
-            episodes = record_demonstrations(env, scenarios, demonstration_plan(task, padded, str(env.device)))
-            good = episodes.success & (torch.arange(env.num_envs, device=env.device) < len(block))
-            _save(episodes, good, scenarios[0].task, padded, out / f"wave-{wave:03d}.safetensors")
+        for wave, batch in enumerate(batches(seeds, env.num_envs)):
+            scenarios = demonstration_scenarios(task, batch.rows)
+            episodes = record_demonstrations(env, scenarios, demonstration_plan(task, batch.rows, str(env.device)))
+            good = episodes.success & (torch.arange(env.num_envs, device=env.device) < len(batch.entries))
+            _save(episodes, good, scenarios[0].task, batch.rows, out / f"wave-{wave:03d}.safetensors")
             kept += int(good.sum())
-            recorded += len(block)
+            recorded = batch.end
             progress.update(recorded)
     return recorded, kept
 

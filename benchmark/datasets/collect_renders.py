@@ -12,6 +12,7 @@ from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.seeds import require_split, seed_block
 from flow_rag_vla.tasks.assets.appearance import random_appearance
 from flow_rag_vla.tasks.datasets.demonstrations import demonstration_plan, demonstration_scenarios
+from flow_rag_vla.tasks.env.play import play
 from flow_rag_vla.tasks.expert.scripted_expert import ScriptedExpert
 from flow_rag_vla.tasks.facts.randomness import keyed_generator
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from flow_rag_vla.tasks.contract import Observation
-    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.env.fleet import Fleet
 
 EVERY_STEPS = 11
 """Control steps between two pictures of an episode; the first is taken before the robot moves."""
@@ -34,12 +35,12 @@ FIELDS: tuple[str, ...] = (
 
 
 def collect_renders(
-    env: ManipulationEnv, task: str, num_pictures: int, seed: int, split: str, out: Path, console: TextIO
+    fleet: Fleet, task: str, num_pictures: int, seed: int, split: str, out: Path, console: TextIO
 ) -> int:
     """Write at least ``num_pictures`` randomised pictures of ``task`` to ``out/*.safetensors``; returns how many.
 
     Args:
-        env: A fleet with a camera.
+        fleet: A fleet with a camera.
         task: Short name, part of the files' names.
         num_pictures: How many are wanted.
         seed: Names the block of layouts.
@@ -57,39 +58,38 @@ def collect_renders(
     taken, first = 0, 0
     with Progress(num_pictures, "pictures", console) as progress:
         while taken < num_pictures:
-            layouts = list(seed_block(split, seed, first + env.num_envs))[first:]
-            rows = _one_wave(env, task, layouts)
+            layouts = list(seed_block(split, seed, first + fleet.num_envs))[first:]
+            rows = _one_wave(fleet, task, layouts)
             save_file(rows, out / f"{task}-{first:06d}.safetensors")
-            first += env.num_envs
+            first += fleet.num_envs
             taken += len(rows["rgb"])
             progress.update(min(taken, num_pictures))
     return taken
 
 
-def _one_wave(env: ManipulationEnv, task: str, layout_seeds: list[int]) -> dict[str, torch.Tensor]:
-    device = str(env.device)
-    observation = env.load(demonstration_scenarios(task, layout_seeds), [0] * env.num_envs)
-    expert = ScriptedExpert(env.num_envs, device)
-    expert.reset(torch.arange(env.num_envs, device=device), demonstration_plan(task, layout_seeds, device))
+def _one_wave(fleet: Fleet, task: str, layout_seeds: list[int]) -> dict[str, torch.Tensor]:
+    device = str(fleet.device)
+    fleet.load(demonstration_scenarios(task, layout_seeds), [0] * fleet.num_envs)
+    expert = ScriptedExpert(fleet.num_envs, device)
+    expert.reset(torch.arange(fleet.num_envs, device=device), demonstration_plan(task, layout_seeds, device))
     rng = keyed_generator("appearance", layout_seeds[0])
     seeds = torch.tensor(layout_seeds, device=device)
     looks: list[dict[str, torch.Tensor]] = []
-    for step in range(env.max_episode_length):
-        running = ~env.done
-        if not bool(running.any()):
-            break
+
+    def act(observation: Observation, step: int, running: torch.Tensor) -> torch.Tensor:
         if step % EVERY_STEPS == 0:
-            looks.append(_look(env, rng, running, seeds))
-        env.step(expert.act(observation))
-        observation = env.observe()
+            looks.append(_look(fleet, rng, running, seeds))
+        return expert.act(observation)
+
+    play(fleet, act)
     return {name: torch.cat([look[name] for look in looks]).cpu().contiguous() for name in looks[0]}
 
 
 def _look(
-    env: ManipulationEnv, rng: np.random.Generator, rows: torch.Tensor, layout_seeds: torch.Tensor
+    fleet: Fleet, rng: np.random.Generator, rows: torch.Tensor, layout_seeds: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    appearance = random_appearance(rng, env.observe().object_rgb)
-    seen: Observation = env.observe(images=True, appearance=appearance)
+    appearance = random_appearance(rng, fleet.observe().object_rgb)
+    seen: Observation = fleet.observe(images=True, appearance=appearance)
     if seen.rgb is None:
         raise RuntimeError("no pictures were taken")
     values = {name: getattr(seen, name) for name in FIELDS}
@@ -98,5 +98,5 @@ def _look(
     values["object_rgb"] = appearance.object_rgb
     values["rgb"] = seen.rgb
     values["layout_seed"] = layout_seeds
-    values["goal_shown"] = torch.full_like(rows, not env.task.area.goal_above_object)
+    values["goal_shown"] = torch.full_like(rows, not fleet.task.area.goal_above_object)
     return {name: value[rows].clone() for name, value in values.items()}

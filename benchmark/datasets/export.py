@@ -13,6 +13,7 @@ from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, require_split, seed_block
 from flow_rag_vla.tasks.datasets.lerobot_export import LeRobotWriter
 from flow_rag_vla.tasks.datasets.recording import record_trajectories
+from flow_rag_vla.tasks.env.batches import batches
 from flow_rag_vla.tasks.faults.registry import get_fault
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
@@ -90,17 +91,16 @@ def export(
     agent = ExpertAgent(env.num_envs, str(env.device), informed=expert == "informed")
     succeeded = failed = invalid = 0
     with Progress(len(scenarios), "episodes", console) as progress:
-        for first in range(0, len(scenarios), env.num_envs):
-            block = scenarios[first : first + env.num_envs]
-            agent.tell(block, env.num_envs)
+        for batch in batches(scenarios, env.num_envs):
+            agent.tell(batch.entries)
             agent.reset([], [])
-            for trajectory in record_trajectories(env, block, lambda seen: agent.decide(seen, ~env.done)[:, 0]):
+            for trajectory in record_trajectories(env, batch.entries, lambda seen: agent.decide(seen, ~env.done)[:, 0]):
                 if trajectory is None:
                     invalid += 1
                     continue
                 writer.write(trajectory)
                 succeeded += trajectory.labels.success
                 failed += not trajectory.labels.success
-            progress.update(first + len(block))
+            progress.update(batch.end)
     writer.close()
     return ExportCounts(succeeded, failed, invalid)

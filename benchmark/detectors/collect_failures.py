@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.agents.arms.arm import Expert
 from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.command.provenance import code_state
@@ -16,13 +15,14 @@ from flow_rag_vla.benchmark.detectors.failure_set import FailureSet
 from flow_rag_vla.benchmark.episodes.actors import (
     default_arm_settings,
     load_policy,
+    make_expert,
     make_policy_agent,
 )
-from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.plan import Unit
 from flow_rag_vla.benchmark.episodes.seeds import SPLITS
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import MAX_STEPS
+from flow_rag_vla.tasks.env.batches import batches
 from flow_rag_vla.tasks.env.make import make_fleet, resolve_device
 
 if TYPE_CHECKING:
@@ -64,22 +64,21 @@ def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> 
         request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS
     )
     device = str(env.device)
-    expert = ExpertAgent(env.num_envs, device, informed=arm.expert is Expert.INFORMED)
-    agent: Agent = expert
+    agent: Agent
     probe = None
-    if policy is not None:
+    if policy is None:
+        agent = make_expert(arm, env)
+    else:
         settings = default_arm_settings(policy.flow.horizon)
         agent = make_policy_agent(arm, env, policy, settings)
         probe = ChunkProbe(policy, settings.execute, SPLITS[request.split].start + request.seed, device)
     recorder = RecordingAgent(agent, env.num_envs, env.max_episode_length, device, probe)
     sets = []
     with Progress(len(scenarios), "episodes", console) as progress:
-        for first in range(0, len(scenarios), env.num_envs):
-            block = scenarios[first : first + env.num_envs]
-            expert.tell(block, env.num_envs)
-            episodes = planned(block)
+        for batch in batches(scenarios, env.num_envs):
+            episodes = planned(batch.entries)
             unit = Unit(request.actor, 0, env.num_envs, tuple(episodes))
-            sets.append(record_wave(env, recorder, unit, episodes, lambda n, d=first: progress.update(d + n)))
+            sets.append(record_wave(env, recorder, unit, episodes, lambda n, d=batch.first: progress.update(d + n)))
     env.close()
     recorded = FailureSet.concatenate(sets)
     origin = {"policy_sha256": None if policy is None else policy.sha256, "code": code_state()}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
     from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode
     from flow_rag_vla.tasks.contract import Observation
-    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.env.fleet import Fleet
 
 CHUNK_SAMPLES = 8
 """Chunks sampled at each decision for the energy distance, the one that acts included."""
@@ -117,7 +117,7 @@ class RecordingAgent(WrappedAgent):
 
 
 def record_wave(
-    env: ManipulationEnv,
+    env: Fleet,
     agent: RecordingAgent,
     unit: Unit,
     episodes: Sequence[PlannedEpisode],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.policy.chunk_policy import ChunkPolicy
     from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
     from flow_rag_vla.memory.failure_memory import FailureMemory
-    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
-    from flow_rag_vla.tasks.scenarios.scenario import Scenario
+    from flow_rag_vla.tasks.env.fleet import Fleet
 
 
 def checkpoint_path(checkpoint: str) -> Path:
@@ -130,16 +129,14 @@ def opened(encoder: VisionEncoder | None, *, asynchronous: bool) -> Iterator[Vis
         yield worker
 
 
-def make_expert(arm: Arm, env: ManipulationEnv, scenarios: Sequence[Scenario]) -> ExpertAgent:
-    """The expert ``arm`` for one wave of ``scenarios``."""
-    expert = ExpertAgent(env.num_envs, str(env.device), informed=arm.expert is Expert.INFORMED)
-    expert.tell(scenarios, env.num_envs)
-    return expert
+def make_expert(arm: Arm, env: Fleet) -> ExpertAgent:
+    """The expert ``arm`` for ``env``."""
+    return ExpertAgent(env.num_envs, str(env.device), informed=arm.expert is Expert.INFORMED)
 
 
 def make_policy_agent(
     arm: Arm,
-    env: ManipulationEnv,
+    env: Fleet,
     policy: PolicyCheckpoint,
     settings: ArmSettings,
     memory: FailureMemory | None = None,

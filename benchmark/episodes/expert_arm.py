@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from flow_rag_vla.agents.agent import EpisodeNotes
+from flow_rag_vla.agents.agent import Capabilities, EpisodeNotes
 from flow_rag_vla.tasks.catalogue.registry import get_task
+from flow_rag_vla.tasks.env.batches import padded
 from flow_rag_vla.tasks.expert.scripted_expert import ExpertPlan, ScriptedExpert, informed_plan
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class ExpertAgent:
     """Decides every control step (chunks of one action)."""
 
     execute = 1
+    capabilities = Capabilities(told_truth=True)
 
     def __init__(self, num_envs: int, device: str, informed: bool = True) -> None:
         """An expert that has not been told anything yet; without ``informed`` it never acts on what it is told."""
@@ -31,9 +33,9 @@ class ExpertAgent:
         self._scenarios: list[Scenario] = []
         self._seconds, self._decisions = 0.0, 0
 
-    def tell(self, scenarios: Sequence[Scenario], num_envs: int) -> None:
-        """Reveal the next wave's scenarios; the padding repeats the first."""
-        self._scenarios = list(scenarios) + [scenarios[0]] * (num_envs - len(scenarios))
+    def tell(self, scenarios: Sequence[Scenario]) -> None:
+        """Reveal the next scenarios; missing ones repeat the first."""
+        self._scenarios = padded(scenarios, self._num_envs)
 
     def reset(self, noise_keys: Sequence[str], attempts: Sequence[int]) -> None:
         """Plan for the hazards that were told."""

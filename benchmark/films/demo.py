@@ -200,5 +200,5 @@ class _Shooting:
     def _agent(self, arm: Arm) -> Agent:
         env, policy, memory = self._studio.env, self._demo.policy, self._memory
         if policy is None:
-            return make_expert(arm, env, [self._demo.scenario])
+            return make_expert(arm, env)
         return make_policy_agent(arm, env, policy, self._settings, memory, remembers=memory is not None)

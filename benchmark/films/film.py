@@ -9,7 +9,7 @@ import imageio.v3 as iio
 
 from flow_rag_vla.agents.corrections.corrections import CANDIDATES
 from flow_rag_vla.benchmark.films.captions import Caption, Tone, add_caption
-from flow_rag_vla.tasks.contract import CONTROL_HZ, FAILURE_TYPES, NOTHING, PHASES
+from flow_rag_vla.tasks.contract import CONTROL_HZ, NOTHING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,14 +33,14 @@ _EVENT_HOLD_FRAMES, _END_HOLD_FRAMES = 12, 24
 
 def event_of(truth: EpisodeTruth) -> tuple[str, Tone]:
     """What has happened in the first environment so far, in words, and what it means; empty while nothing has."""
-    if bool(truth.invalid[0]):
+    words = truth.row(0)
+    if words.invalid:
         return "invalid physics", Tone.FAILURE
-    if bool(truth.success[0]):
+    if words.success:
         return "success", Tone.SUCCESS
-    if int(truth.failure_step[0]) != NOTHING:
-        kind, phase = FAILURE_TYPES[int(truth.failure_type[0])], PHASES[int(truth.failure_phase[0])]
-        return f"{kind.replace('_', ' ')} ({phase})", Tone.FAILURE
-    return ("the hazard acts", Tone.HAZARD) if bool(truth.fault_fired[0]) else ("", Tone.HAZARD)
+    if words.failure_type is not None:
+        return f"{words.failure_type.replace('_', ' ')} ({words.failure_phase})", Tone.FAILURE
+    return ("the hazard acts", Tone.HAZARD) if words.fault_fired else ("", Tone.HAZARD)
 
 
 class EpisodeFilm:

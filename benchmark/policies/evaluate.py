@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from flow_rag_vla.agents.arms.registry import get_arm
-from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.actors import (
     default_arm_settings,
@@ -94,12 +93,11 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
 def _evaluate(request: EvaluationRequest, vision: VisionEncoder | None, console: TextIO) -> dict[str, Any]:
     fault = None if request.fault == "none" else get_fault(request.fault)
     episodes = planned_episodes(request.task, request.split, request.seed, request.num_envs, fault)
-    scenarios = [episode.scenario for episode in episodes]
     policy = chunks = settings = None
     arm = get_arm(request.arm)
     if arm.has_policy:
         device = resolve_device(request.device)
-        policy = load_policy(request.checkpoint, scenarios[0].task, device, request.ode_steps)
+        policy = load_policy(request.checkpoint, get_task(request.task).name, device, request.ode_steps)
         bank = load_bank([arm], request.checkpoint, policy, device)
         settings = default_arm_settings(policy.flow.horizon, request.execute, bank)
         chunks = _other_runtime(request, policy, console)
@@ -112,14 +110,14 @@ def _evaluate(request: EvaluationRequest, vision: VisionEncoder | None, console:
         camera=vision is not None,
     )
     if policy is None or settings is None:
-        agent = make_expert(arm, env, scenarios)
+        agent = make_expert(arm, env)
     else:
         agent = make_policy_agent(arm, env, policy, settings, chunk_policy=chunks, vision=vision)
         if request.wording != "own":
             agent = RewordedAgent(agent, spoken_instead(request.task, request.wording), request.num_envs)
     result = _run(env, agent, request, episodes, console)
-    # Only where it says something: synchronous pictures are always of their own decision.
-    return result | ({"picture_age": vision.take_ages()} if isinstance(vision, AsynchronousEncoder) else {})
+    ages = None if vision is None else vision.take_ages()
+    return result if ages is None else result | {"picture_age": ages}
 
 
 def spoken_instead(task: str, wording: str) -> tuple[str, ...]:
@@ -172,7 +170,7 @@ def _run(
 ) -> dict[str, Any]:
     unit = Unit(request.arm, 0, request.num_envs, tuple(episodes))
     with Progress(request.num_envs, "episodes", console) as progress:
-        wave = run_wave(env, agent, unit, episodes, 0.0, progress.update, images=request.obs == "rgb")
+        wave = run_wave(env, agent, unit, episodes, 0.0, progress.update)
     env.close()
     return {
         "task": get_task(request.task).name,

@@ -16,8 +16,8 @@ from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.benchmark.episodes.actors import arm_settings, load_bank, load_policy
 from flow_rag_vla.benchmark.episodes.agent_settings import AgentSettings
+from flow_rag_vla.benchmark.episodes.chunk_executor import play_agent
 from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
-from flow_rag_vla.benchmark.episodes.rollout import ChunkExecutor
 from flow_rag_vla.benchmark.episodes.seeds import seed_block
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.tasks.contract import MAX_STEPS
@@ -26,12 +26,14 @@ from flow_rag_vla.tasks.faults.registry import all_faults
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from flow_rag_vla.agents.agent import Agent
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.tasks.contract import Observation
-    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.env.fleet import Fleet
+    from flow_rag_vla.tasks.env.play import PlayedStep
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
 RAW, RAW_FAULTS = "raw", "raw_faults"
 RAW_ARMS: tuple[str, ...] = (RAW, RAW_FAULTS)
@@ -88,10 +90,7 @@ def measure(
         scenarios = faulty if arm == RAW_FAULTS else clean
         observation = env.load(scenarios, [0] * num_envs)
         agent = _agent(arm, env, observation, memory_entries, settings)
-        if isinstance(agent, ExpertAgent):
-            agent.tell(scenarios, num_envs)
-        agent.reset([s.noise_key for s in scenarios], [0] * num_envs)
-        rate = _rate(env, agent, observation, num_steps)
+        rate = _rate(env, agent, scenarios, num_steps)
         searched = memory_entries if arm not in RAW_ARMS and get_arm(arm).consults_memory else 0
         row = ThroughputRow(physics, num_envs, arm, rate, searched)
         on_row(row)
@@ -100,26 +99,21 @@ def measure(
     return rows
 
 
-def _rate(env: ManipulationEnv, agent: Agent, observation: Observation, num_steps: int) -> float:
-    executor = ChunkExecutor(env.num_envs, 0.0, str(env.device))
-    watches = not isinstance(agent, ExpertAgent)
+def _rate(fleet: Fleet, agent: Agent, scenarios: Sequence[Scenario], num_steps: int) -> float:
+    """Environment steps a second once warm, whichever of the loaded episodes end on the way."""
     start = time.perf_counter()
-    for step in range(WARM_UP_STEPS + num_steps):
-        if step == WARM_UP_STEPS:
+
+    def start_when_warm(played: PlayedStep) -> None:
+        nonlocal start
+        if played.index == WARM_UP_STEPS - 1:
             start = time.perf_counter()
-        running = ~env.done
-        if step % agent.execute == 0:
-            executor.submit(agent.decide(observation, running))
-        env.step(executor.next_action())
-        observation = env.observe()
-        if watches:
-            agent.watch(observation, running)
-    return num_steps * env.num_envs / (time.perf_counter() - start)
+
+    attempts = [0] * fleet.num_envs
+    play_agent(fleet, agent, scenarios, attempts, after_step=start_when_warm, num_steps=WARM_UP_STEPS + num_steps)
+    return num_steps * fleet.num_envs / (time.perf_counter() - start)
 
 
-def _agent(
-    arm: str, env: ManipulationEnv, observation: Observation, memory_entries: int, settings: AgentSettings
-) -> Agent:
+def _agent(arm: str, env: Fleet, observation: Observation, memory_entries: int, settings: AgentSettings) -> Agent:
     device = str(env.device)
     if arm in RAW_ARMS:
         return ExpertAgent(env.num_envs, device)

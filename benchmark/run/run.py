@@ -38,6 +38,7 @@ from flow_rag_vla.benchmark.run.run_plan import (
 from flow_rag_vla.benchmark.run.units import MEMORY_FILE, UnitContext, run_unit
 from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.results import ArmTiming, Timing
+from flow_rag_vla.tasks.env.batches import padded
 from flow_rag_vla.tasks.env.make import make_fleet
 from flow_rag_vla.tasks.physics.quiet import quiet_console
 
@@ -274,8 +275,7 @@ class _Probe:
 
     def _observations(self) -> list[Observation]:
         scenarios = [e.scenario for e in self._plan.units[0].episodes][: self._env.num_envs]
-        padded = scenarios + [scenarios[0]] * (self._env.num_envs - len(scenarios))
-        self._env.load(padded, [0] * self._env.num_envs)
+        self._env.load(padded(scenarios, self._env.num_envs), [0] * self._env.num_envs)
         observation = self._env.observe(images=self._settings.obs == "rgb")
         count = min(PROBE_OBSERVATIONS, self._env.num_envs)
         return [observation.select(torch.tensor([i], device=self._env.device)) for i in range(count)]

@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flow_rag_vla.agents.arms.arm import Expert
 from flow_rag_vla.agents.arms.registry import get_arm, reference_arm
 from flow_rag_vla.agents.recall.new_memory import new_memory
-from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
-from flow_rag_vla.agents.vision.sighted_agent import SightedAgent
-from flow_rag_vla.benchmark.episodes.actors import make_policy_agent
-from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
+from flow_rag_vla.benchmark.episodes.actors import make_expert, make_policy_agent
 from flow_rag_vla.benchmark.episodes.rollout import Wave, run_wave
+from flow_rag_vla.tasks.env.batches import batches
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
@@ -75,26 +72,23 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
     agent = _agent(context, unit, memory)
     waves = []
     started, steps = time.perf_counter(), 0
-    for first in range(0, len(unit.episodes), unit.num_envs):
-        episodes = unit.episodes[first : first + unit.num_envs]
-        if isinstance(agent, ExpertAgent):
-            agent.tell([e.scenario for e in episodes], unit.num_envs)
-        done_before = first
+    for batch in batches(unit.episodes, unit.num_envs):
 
-        def on_step(ended: int, before: int = done_before) -> None:
+        def on_step(ended: int, before: int = batch.first) -> None:
             nonlocal steps
             steps += 1
             on_progress(before + ended)
 
-        images = isinstance(agent, SightedAgent)
-        wave = run_wave(context.env, agent, unit, episodes, context.latency.of(unit.arm), on_step, images=images)
+        wave = run_wave(context.env, agent, unit, batch.entries, context.latency.of(unit.arm), on_step)
         context.directory.append(unit, wave.records)
         waves.append(wave)
     elapsed = time.perf_counter() - started
     entries = _merge(context, unit, memory, waves, folder / "memory" / MEMORY_FILE)
     measured = _measured(elapsed, steps, unit, agent, entries, memory)
-    if isinstance(context.vision, AsynchronousEncoder):
-        measured["picture_age"] = context.vision.take_ages()
+    if context.vision is not None:
+        ages = context.vision.take_ages()
+        if ages is not None:
+            measured["picture_age"] = ages
         # A picture still under way is nobody's any more, and would take time from what is timed next.
         context.vision.reset()
     context.directory.finish(unit, measured)
@@ -103,7 +97,7 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
 def _agent(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Agent:
     env, arm = context.env, get_arm(unit.arm)
     if arm.expert is not None:
-        return ExpertAgent(env.num_envs, str(env.device), informed=arm.expert is Expert.INFORMED)
+        return make_expert(arm, env)
     return make_policy_agent(
         arm,
         env,

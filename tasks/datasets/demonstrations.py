@@ -18,6 +18,7 @@ import torch
 
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import NOMINAL_GRIP
+from flow_rag_vla.tasks.env.play import play
 from flow_rag_vla.tasks.expert.scripted_expert import DETOUR_M, ExpertPlan, ScriptedExpert
 from flow_rag_vla.tasks.facts.colours import PALETTE
 from flow_rag_vla.tasks.facts.layout import LANE_CENTRES_X_M, sample_layout
@@ -27,7 +28,7 @@ from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.contract import Observation
-    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.env.fleet import Fleet
 
 NOMINAL_SHARE = 0.75
 """Share of demonstrations that use the nominal grip, and, independently, the nominal height."""
@@ -118,37 +119,33 @@ def demonstration_plan(task: str, layout_seeds: Sequence[int], device: str) -> E
     return dataclasses.replace(plan, grip=grips, clearance_m=clearances, detour_m=detours)
 
 
-def record_demonstrations(env: ManipulationEnv, scenarios: Sequence[Scenario], plan: ExpertPlan) -> Episodes:
-    """Let the expert act in ``env`` until every episode has ended; one scenario per environment."""
-    num_envs, device = env.num_envs, str(env.device)
-    observation = env.load(scenarios, [0] * num_envs)
+def record_demonstrations(fleet: Fleet, scenarios: Sequence[Scenario], plan: ExpertPlan) -> Episodes:
+    """Let the expert act in ``fleet`` until every episode has ended; one scenario per environment."""
+    num_envs, device = fleet.num_envs, str(fleet.device)
+    fleet.load(scenarios, [0] * num_envs)
     expert = ScriptedExpert(num_envs, device)
     expert.reset(torch.arange(num_envs, device=device), plan)
-    disturbance = _Disturbance([s.layout_seed for s in scenarios], env.max_episode_length, device)
+    disturbance = _Disturbance([s.layout_seed for s in scenarios], fleet.max_episode_length, device)
     seen: dict[str, list[torch.Tensor]] = {name: [] for name in OBSERVATION_FIELDS}
-    actions = []
-    for step in range(env.max_episode_length):
+    actions: list[torch.Tensor] = []
+
+    def act(observation: Observation, step: int, running: torch.Tensor) -> torch.Tensor:
         action = expert.act(observation)
-        _append(seen, observation)
+        for name, values in seen.items():
+            values.append(getattr(observation, name).clone())
         actions.append(action)
-        env.step(disturbance.disturb(action, step))
-        observation = env.observe()
-        if bool(env.truth.done.all()):
-            break
-    truth = env.truth
+        return disturbance.disturb(action, step)
+
+    play(fleet, act)
+    truth = fleet.truth
     return Episodes(
         observations={name: torch.stack(values, dim=1) for name, values in seen.items()},
         actions=torch.stack(actions, dim=1),
         disturbed=disturbance.is_active(len(actions)),
         length=truth.steps,
         success=truth.success,
-        instructions=observation.instruction,
+        instructions=fleet.observe().instruction,
     )
-
-
-def _append(seen: dict[str, list[torch.Tensor]], observation: Observation) -> None:
-    for name, values in seen.items():
-        values.append(getattr(observation, name).clone())
 
 
 class _Disturbance:

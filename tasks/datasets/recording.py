@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES, Observation
+from flow_rag_vla.tasks import contract
+from flow_rag_vla.tasks.contract import Observation
 from flow_rag_vla.tasks.datasets.trajectory import NOTHING, EpisodeLabels, Trajectory
+from flow_rag_vla.tasks.env.batches import padded
+from flow_rag_vla.tasks.env.play import PlayedStep, play
 
 if TYPE_CHECKING:
-    from flow_rag_vla.tasks.contract import EpisodeTruth
+    from flow_rag_vla.tasks.contract import TruthWords
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
     from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
@@ -39,34 +42,33 @@ def record_trajectories(
     Raises:
         ValueError: no scenario, or more than environments.
     """
-    if not 0 < len(scenarios) <= env.num_envs:
-        raise ValueError(f"expected 1 to {env.num_envs} scenarios, got {len(scenarios)}")
-    padded = [*scenarios, *[scenarios[0]] * (env.num_envs - len(scenarios))]
-    observation = env.load(padded, [0] * env.num_envs)
-    instructions = observation.instruction
+    instructions = env.load(padded(scenarios, env.num_envs), [0] * env.num_envs).instruction
     initial = scene_state(env)
     seen: list[dict[str, torch.Tensor]] = []
     actions: list[torch.Tensor] = []
     states: list[dict[str, torch.Tensor]] = []
-    for _ in range(env.max_episode_length):
+
+    def act_recorded(observation: Observation, step: int, running: torch.Tensor) -> torch.Tensor:
         action = act(observation)
         seen.append({name: getattr(observation, name).clone() for name in SENSED_FIELDS})
         actions.append(action.clone())
-        env.step(action)
-        observation = env.observe()
+        return action
+
+    def keep_state(played: PlayedStep) -> None:
         states.append(scene_state(env))
-        if bool(env.done.all()):
-            break
+
+    play(env, act_recorded, after_step=keep_state)
     truth = env.truth
     observations, after = _stacked(seen), _stacked(states)
     commanded = torch.stack(actions, dim=1).float().cpu().numpy()
     start = {name: value.unsqueeze(1).float().cpu().numpy() for name, value in initial.items()}
     trajectories: list[Trajectory | None] = []
     for i, scenario in enumerate(scenarios):
-        if bool(truth.invalid[i]):
+        words = truth.row(i)
+        if words.invalid:
             trajectories.append(None)
             continue
-        steps = int(truth.steps[i])
+        steps = words.steps
         trajectories.append(
             Trajectory(
                 observations={name: value[i, :steps] for name, value in observations.items()},
@@ -74,7 +76,7 @@ def record_trajectories(
                 initial_state={name: value[i] for name, value in start.items()},
                 states={name: value[i, :steps] for name, value in after.items()},
                 instruction=instructions[i],
-                labels=episode_labels(scenario, truth, i),
+                labels=episode_labels(scenario, words),
             )
         )
     return trajectories
@@ -85,9 +87,8 @@ def scene_state(env: ManipulationEnv) -> dict[str, torch.Tensor]:
     return dict(_leaves(env.scene.get_state(is_relative=True)))
 
 
-def episode_labels(scenario: Scenario, truth: EpisodeTruth, env_id: int) -> EpisodeLabels:
-    """What the simulator knows of the episode in environment ``env_id``."""
-    failure_type, phase = int(truth.failure_type[env_id]), int(truth.failure_phase[env_id])
+def episode_labels(scenario: Scenario, words: TruthWords) -> EpisodeLabels:
+    """What the simulator knows of the episode that met ``scenario``, as files keep it."""
     return EpisodeLabels(
         scenario_id=scenario.id,
         task=scenario.task,
@@ -96,11 +97,11 @@ def episode_labels(scenario: Scenario, truth: EpisodeTruth, env_id: int) -> Epis
         fault=scenario.fault,
         fault_class=str(scenario.fault_class),
         severity=float(scenario.severity),
-        success=bool(truth.success[env_id]),
-        fault_fired=bool(truth.fault_fired[env_id]),
-        failure_type=FAILURE_TYPES[failure_type] if failure_type >= 0 else NOTHING,
-        failure_phase=PHASES[phase] if phase >= 0 else NOTHING,
-        failure_step=int(truth.failure_step[env_id]),
+        success=words.success,
+        fault_fired=words.fault_fired,
+        failure_type=words.failure_type or NOTHING,
+        failure_phase=words.failure_phase or NOTHING,
+        failure_step=contract.NOTHING if words.failure_step is None else words.failure_step,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import torch
 
+from flow_rag_vla.tasks.env.play import play
 from flow_rag_vla.tasks.expert.scripted_expert import ExpertPlan, ScriptedExpert
 from flow_rag_vla.tasks.facts.layout import Layout
 from flow_rag_vla.tasks.faults.registry import get_fault
@@ -45,12 +46,10 @@ def take_stills(folder: Path) -> list[Path]:
             severity=fault.default_severity,
             parameters=fault.parameters(fault.default_severity),
         )
-        observation = env.load([scenario], [0])
+        env.load([scenario], [0])
         expert = ScriptedExpert(1)
         expert.reset(torch.arange(1), ExpertPlan.nominal(1))
-        for _ in range(when):
-            env.step(expert.act(observation))
-            observation = env.observe()
+        play(env, lambda observation, step, running, expert=expert: expert.act(observation), num_steps=when)
         path = folder / f"scene-{name}.png"
         iio.imwrite(path, studio.frame())
         paths.append(path)

@@ -46,9 +46,7 @@ def records(fleet: ManipulationEnv) -> list[EpisodeRecord]:
     """Six clean scenarios, of which three break."""
     site = make_site(3, "pick_place")
     unit = make_plan([site.scenario(10_000_200 + i) for i in range(6)], ("flow_only",), fleet.num_envs, 1).units[0]
-    agent = SaboteurAgent(fleet)
-    agent.tell([episode.scenario for episode in unit.episodes], fleet.num_envs)
-    return run_wave(fleet, agent, unit, unit.episodes, 0.0).records
+    return run_wave(fleet, SaboteurAgent(fleet), unit, unit.episodes, 0.0).records
 
 
 def test_broken_physics_is_recorded_as_invalid_with_the_setting_to_change(records):

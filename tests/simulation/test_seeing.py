@@ -64,7 +64,7 @@ def run(env: ManipulationEnv, vision: VisionEncoder | None) -> Wave:
     agent = make_policy_agent(FLOW_ONLY, env, policy, settings, vision=vision)
     episodes = planned_episodes(TASK, "development", 0, NUM_ENVS)
     unit = Unit("flow_only", 0, NUM_ENVS, tuple(episodes))
-    return run_wave(env, agent, unit, episodes, 0.0, images=vision is not None)
+    return run_wave(env, agent, unit, episodes, 0.0)
 
 
 def test_a_policy_acts_on_what_dinov2_sees(fleet: ManipulationEnv, vision: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +38,17 @@ class VisionEncoder(Protocol):
         Raises:
             ValueError: the observation holds no pictures.
         """
+        ...
+
+    def take_ages(self) -> dict[str, Any] | None:
+        """How old results were when they were used, since this was last asked; JSON-able.
+
+        None of an encoder that answers each observation with what that observation shows.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Forget pictures that are still under way; raises what went wrong with them."""
         ...
 
 

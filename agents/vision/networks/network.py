@@ -126,6 +126,12 @@ class VisionNetwork(nn.Module, ABC):
         outputs = torch.cat([self.outputs(look) for look in looks])
         return sighting(outputs), torch.cat([look.embedding for look in looks])
 
+    def take_ages(self) -> None:
+        """Nothing: every result is of the observation it was asked for."""
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
     def _image(self, observation: Observation) -> torch.Tensor:
         rgb = pictures(observation)
         self.require_size(rgb)

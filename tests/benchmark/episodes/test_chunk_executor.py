@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flow_rag_vla.benchmark.episodes.rollout import ChunkExecutor
+from flow_rag_vla.benchmark.episodes.chunk_executor import ChunkExecutor
 
 
 def _chunk(first: float, horizon: int = 4) -> torch.Tensor:
