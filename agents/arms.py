@@ -20,7 +20,7 @@ from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.recall.advice import Advisor, ShuffledAdvisor
 from flow_rag_vla.agents.recall.dual_pathway import Clock, VirtualClock
 from flow_rag_vla.memory.failure_memory import FailureMemory
-from flow_rag_vla.tasks.contract import CONTROL_HZ
+from flow_rag_vla.tasks.contract import CONTROL_HZ, UnknownNameError
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
@@ -96,11 +96,11 @@ def build_model(
         chunk_policy: Makes the chunks of ``flow_only`` instead of ``policy``: the same policy in another runtime.
 
     Raises:
-        KeyError: an unknown arm.
+        UnknownNameError: an unknown arm.
         ValueError: a ``chunk_policy`` for an arm that steers the flow, or has chunks of its own.
     """
     if arm not in MODEL_ARMS:
-        raise KeyError(f"unknown arm {arm!r}; available: {', '.join(MODEL_ARMS)}")
+        raise UnknownNameError(f"unknown arm {arm!r}; available: {', '.join(MODEL_ARMS)}")
     if chunk_policy is not None and arm != "flow_only":
         raise ValueError(f"another runtime can make the chunks of flow_only alone, got arm {arm!r}")
     advisor = None

@@ -79,7 +79,7 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     Raises:
         ValueError: an unknown preset, checkpoint or runtime, a checkpoint for other tasks or with chunks shorter than
             ``execute``, an expert that is to see pictures, or pictures with another runtime than torch.
-        KeyError: an unknown task or fault.
+        UnknownNameError: an unknown task or fault.
     """
     if request.obs == "rgb" and request.arm in EXPERTS:
         raise ValueError(f"arm {request.arm!r} is told the state and looks at no pictures; use --obs state")
@@ -124,7 +124,7 @@ def spoken_instead(task: str, wording: str) -> tuple[str, ...]:
     """Texts that replace the episodes' own.
 
     Raises:
-        KeyError: an unknown task.
+        UnknownNameError: an unknown task.
         ValueError: ``wording`` is not one that replaces.
     """
     spec = get_task(task)
