@@ -54,10 +54,11 @@ def _override(key: str, value: str | bool) -> str:
 def _train(arguments: argparse.Namespace, keys: Mapping[str, str], scripts: Path) -> ExitCode:
     overrides = [_override(key, given) for flag, key in keys.items() if (given := getattr(arguments, flag)) is not None]
     overrides += arguments.overrides
-    if arguments.resume is not None and (overrides or arguments.overwrite):
+    folder: Path | None = arguments.resume
+    if folder is not None and (overrides or arguments.overwrite):
         raise UsageError("--resume takes the run's own settings; give no others")
     with usage_errors():
-        settings = compose_training(overrides) if arguments.resume is None else None
+        settings = None if folder is not None else compose_training(overrides)
     # After the settings, whose typos are answered sooner.
     from flow_rag_vla.agents.training.trainer import TrainingDivergedError
     from flow_rag_vla.benchmark.training.run import TrainingRun
