@@ -7,33 +7,39 @@ Prints the confusion matrix and every disagreement; the exit code is 1 where les
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.command.arguments import CommandParser, add_json_and_log, add_physics_and_device
+from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError
+from flow_rag_vla.benchmark.command.main import run_command
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 REQUIRED_AGREEMENT = 0.98
 
 
-def main(argv: list[str]) -> int:
-    """Parse, run, print; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _parser() -> CommandParser:
+    parser = CommandParser(__doc__)
     parser.add_argument("--seeds", default="3", help="comma list of blocks of development layouts (default 3)")
-    parser.add_argument("--physics", default="auto", help="physics preset (default: the one for the device)")
-    parser.add_argument("--device", default="auto")
+    add_physics_and_device(parser)
     parser.add_argument("--docs", action="store_true", help="write the matrix into tasks/env/LABELS.md")
-    parser.add_argument("--json", type=Path, help="write every episode and the shares here")
-    parser.add_argument("--log", type=Path, default=Path("outputs/audit_labels.log"))
-    arguments = parser.parse_args(argv)
+    add_json_and_log(parser, "outputs/audit_labels.log")
+    return parser
+
+
+def _check(arguments: Namespace) -> None:
     try:
-        seeds = [int(seed) for seed in arguments.seeds.split(",")]
+        arguments.seeds = [int(seed) for seed in arguments.seeds.split(",")]
     except ValueError:
-        parser.error(f"--seeds: expected whole numbers such as 3,4,5, got {arguments.seeds!r}")
+        raise UsageError(f"--seeds: expected whole numbers such as 3,4,5, got {arguments.seeds!r}") from None
 
-    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
-    refuse_unwritable(parser, json=arguments.json, log=arguments.log)
+def _audit(arguments: Namespace) -> ExitCode:
     import flow_rag_vla.tasks.env
     from flow_rag_vla.benchmark.certification.confusion_table import (
         confusion_markdown,
@@ -43,22 +49,19 @@ def main(argv: list[str]) -> int:
     )
     from flow_rag_vla.benchmark.certification.constructed_episodes import FAMILIES
     from flow_rag_vla.benchmark.certification.label_audit import pooled, run_audit
-    from flow_rag_vla.tasks.physics.quiet import quiet_console
+    from flow_rag_vla.benchmark.command.quiet_run import quiet_run
 
-    try:
-        with quiet_console(arguments.log) as console:
-            audit = pooled(
-                run_audit(
-                    FAMILIES,
-                    seed,
-                    arguments.physics,
-                    arguments.device,
-                    lambda task, n, seed=seed: print(f"seed {seed}, {task}: {n} episodes", file=console, flush=True),
-                )
-                for seed in seeds
+    with quiet_run(arguments.log) as console:
+        audit = pooled(
+            run_audit(
+                FAMILIES,
+                seed,
+                arguments.physics,
+                arguments.device,
+                lambda task, n, seed=seed: print(f"seed {seed}, {task}: {n} episodes", file=console, flush=True),
             )
-    except ValueError as error:
-        parser.error(str(error))
+            for seed in arguments.seeds
+        )
     table = f"{confusion_markdown(audit)}\n\n{summary_line(audit)}"
     print("\n".join([table, *disagreements(audit)]))
     if arguments.docs:
@@ -67,7 +70,12 @@ def main(argv: list[str]) -> int:
         shares = {name: getattr(audit, name) for name in ("agreement", "phase_agreement", "success_agreement")}
         rows = [dataclasses.asdict(episode) for episode in audit.episodes]
         arguments.json.write_text(json.dumps({**shares, "counts": audit.counts(), "episodes": rows}, indent=1) + "\n")
-    return 0 if (audit.agreement or 0.0) >= REQUIRED_AGREEMENT else 1
+    return ExitCode.DONE if (audit.agreement or 0.0) >= REQUIRED_AGREEMENT else ExitCode.GATE_FAILED
+
+
+def main(argv: list[str]) -> int:
+    """Parse, audit, print; returns the exit code."""
+    return run_command(_parser(), _audit, argv, check=_check, files=("json", "log"))
 
 
 if __name__ == "__main__":

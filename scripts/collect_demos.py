@@ -5,39 +5,41 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.command.arguments import CommandParser, add_physics_and_device
+from flow_rag_vla.benchmark.command.errors import ExitCode, usage_errors
+from flow_rag_vla.benchmark.command.main import run_command
+from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
-def main(argv: list[str]) -> int:
-    """Parse, record, report; returns the exit code."""
-    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _parser() -> CommandParser:
+    parser = CommandParser(__doc__)
     parser.add_argument("--task", default="all", help="a task, or all")
     parser.add_argument("--num_demonstrations", type=int, default=5120, help="of each task")
     parser.add_argument("--num_envs", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=0, help="names a block of training layouts")
     parser.add_argument("--out", type=Path, default=Path("demonstrations"), help="gets a folder for each task")
-    parser.add_argument("--physics", default="auto")
-    parser.add_argument("--device", default="auto")
-    arguments = parser.parse_args(argv)
-    refuse_below_one(parser, arguments, "num_envs", "num_demonstrations")
+    add_physics_and_device(parser)
+    return parser
 
-    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
+
+def _record(arguments: Namespace) -> ExitCode:
+    from flow_rag_vla.benchmark.command.quiet_run import quiet_run
     from flow_rag_vla.benchmark.datasets.collect_demonstrations import DemonstrationRequest, collect_task
     from flow_rag_vla.benchmark.episodes.seeds import seed_block
     from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
-    from flow_rag_vla.tasks.physics.quiet import quiet_console
 
-    try:
+    with usage_errors():
         seed_block("train", arguments.seed, arguments.num_demonstrations)
         tasks = all_tasks() if arguments.task == "all" else (get_task(arguments.task),)
-    except (ValueError, KeyError) as error:
-        parser.error(str(error.args[0]))
-    refuse_unwritable_folder(parser, out=arguments.out)
-    with quiet_console(arguments.out / "log.txt") as console:
+    refuse_unwritable_folder(out=arguments.out)
+    with quiet_run(arguments.out / "log.txt") as console:
         console.write("starting the simulation (a first start compiles kernels for about a minute)\n")
         for task in tasks:
             request = DemonstrationRequest(
@@ -49,13 +51,14 @@ def main(argv: list[str]) -> int:
                 physics=arguments.physics,
                 device=arguments.device,
             )
-            try:
-                recorded, kept = collect_task(request, console)
-            except ValueError as error:
-                console.write(f"error: {error}\n")
-                return 2
+            recorded, kept = collect_task(request, console)
             console.write(f"kept {kept} of {recorded} demonstrations in {request.out}\n")
-    return 0
+    return ExitCode.DONE
+
+
+def main(argv: list[str]) -> int:
+    """Parse, record, report; returns the exit code."""
+    return run_command(_parser(), _record, argv, at_least_one=("num_envs", "num_demonstrations"))
 
 
 if __name__ == "__main__":

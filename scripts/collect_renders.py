@@ -5,59 +5,62 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.command.arguments import CommandParser, add_physics_and_device
+from flow_rag_vla.benchmark.command.errors import ExitCode, usage_errors
+from flow_rag_vla.benchmark.command.main import run_command
+from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
-def main(argv: list[str]) -> int:
-    """Parse, render, report; returns the exit code."""
-    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _parser() -> CommandParser:
+    parser = CommandParser(__doc__)
     parser.add_argument("--task", default="pick_place")
     parser.add_argument("--num_pictures", type=int, default=20_000)
     parser.add_argument("--num_envs", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0, help="names a block of layouts")
     parser.add_argument("--split", default="train", choices=("train", "development"))
     parser.add_argument("--out", type=Path, default=Path("outputs/renders"))
-    parser.add_argument("--physics", default="auto")
-    parser.add_argument("--device", default="auto")
-    arguments = parser.parse_args(argv)
-    refuse_below_one(parser, arguments, "num_envs", "num_pictures")
+    add_physics_and_device(parser)
+    return parser
 
-    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
+
+def _render(arguments: Namespace) -> ExitCode:
+    from flow_rag_vla.benchmark.command.quiet_run import quiet_run
     from flow_rag_vla.benchmark.datasets.collect_renders import collect_renders
     from flow_rag_vla.tasks.catalogue.registry import get_task
     from flow_rag_vla.tasks.contract import MAX_STEPS
     from flow_rag_vla.tasks.env.make import make_fleet
-    from flow_rag_vla.tasks.physics.quiet import quiet_console
 
-    try:
+    with usage_errors():
         task = get_task(arguments.task).slug
-    except KeyError as error:
-        parser.error(str(error.args[0]))
-    refuse_unwritable_folder(parser, out=arguments.out)
-    with quiet_console(arguments.out / f"log-{task}.txt") as console:
+    refuse_unwritable_folder(out=arguments.out)
+    with quiet_run(arguments.out / f"log-{task}.txt") as console:
         console.write("starting the simulation (a first start compiles kernels for about a minute)\n")
-        try:
-            env = make_fleet(
-                task,
-                arguments.num_envs,
-                physics=arguments.physics,
-                device=arguments.device,
-                max_steps=MAX_STEPS,
-                camera=True,
-            )
-            taken = collect_renders(
-                env, task, arguments.num_pictures, arguments.seed, arguments.split, arguments.out, console
-            )
-        except ValueError as error:
-            console.write(f"error: {error}\n")
-            return 2
+        env = make_fleet(
+            task,
+            arguments.num_envs,
+            physics=arguments.physics,
+            device=arguments.device,
+            max_steps=MAX_STEPS,
+            camera=True,
+        )
+        taken = collect_renders(
+            env, task, arguments.num_pictures, arguments.seed, arguments.split, arguments.out, console
+        )
         console.write(f"{taken} pictures in {arguments.out}\n")
         env.close()
-    return 0
+    return ExitCode.DONE
+
+
+def main(argv: list[str]) -> int:
+    """Parse, render, report; returns the exit code."""
+    return run_command(_parser(), _render, argv, at_least_one=("num_envs", "num_pictures"))
 
 
 if __name__ == "__main__":

@@ -6,14 +6,21 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.command.arguments import CommandParser
+from flow_rag_vla.benchmark.command.errors import ExitCode, usage_errors
+from flow_rag_vla.benchmark.command.main import run_command
+from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
-def main(argv: list[str]) -> int:
-    """Parse, film, print the video's path; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _parser() -> CommandParser:
+    parser = CommandParser(__doc__)
     parser.add_argument("--task", default="pick_place", help="short name or gym id")
     parser.add_argument("--fault", default="post", help="a fault of tasks/README.md at its default severity, or none")
     parser.add_argument(
@@ -27,23 +34,25 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--format", default="mp4", help="mp4 or gif")
     parser.add_argument("--width", type=int, default=640, help="pixels, a multiple of 64")
     parser.add_argument("--checkpoint", default="default")
-    arguments = parser.parse_args(argv)
+    return parser
 
-    # Imported late, so that --help answers at once.
-    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
+
+def _film(arguments: Namespace) -> ExitCode:
+    from flow_rag_vla.benchmark.command.quiet_run import quiet_run
     from flow_rag_vla.benchmark.films.demo import DemoRequest, film_demo, prepare_demo
-    from flow_rag_vla.tasks.physics.quiet import quiet_console
 
-    try:
+    with usage_errors():
         demo = prepare_demo(DemoRequest(**vars(arguments)))
-        refuse_unwritable_folder(parser, out=arguments.out)
-        with quiet_console(arguments.out / "demo.log") as console:
-            video = film_demo(demo, console)
-    except (ValueError, KeyError) as error:
-        print(f"demo.py: error: {error.args[0]}", file=sys.stderr)
-        return 2
+    refuse_unwritable_folder(out=arguments.out)
+    with quiet_run(arguments.out / "demo.log") as console:
+        video = film_demo(demo, console)
     print(video)
-    return 0
+    return ExitCode.DONE
+
+
+def main(argv: list[str]) -> int:
+    """Parse, film, print the video's path; returns the exit code."""
+    return run_command(_parser(), _film, argv)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,26 @@ The JSON of one task is an object, that of --task all a list of them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from pathlib import Path
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.command.arguments import (
+    CommandParser,
+    add_json_and_log,
+    add_physics_and_device,
+    fields_of,
+)
+from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError
+from flow_rag_vla.benchmark.command.main import run_command
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
-def main(argv: list[str]) -> int:
-    """Parse, evaluate, print; returns the exit code."""
-    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _parser() -> CommandParser:
+    parser = CommandParser(__doc__)
     parser.add_argument("--checkpoint", default="default")
     parser.add_argument("--task", default="FlowRAG-PickPlace-Franka", help="a task, or all")
     parser.add_argument("--num_envs", type=int, default=1024)
@@ -44,57 +53,42 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--runtime", default="torch", choices=("torch", "compile", "onnx", "int8"), help="what runs the policy"
     )
-    parser.add_argument("--physics", default="auto")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--log", type=Path, default=Path("outputs/evaluate.log"))
-    arguments = parser.parse_args(argv)
-    refuse_below_one(parser, arguments, "num_envs", "ode_steps", "execute")
+    add_physics_and_device(parser)
+    add_json_and_log(parser, "outputs/evaluate.log")
+    return parser
+
+
+def _check(arguments: Namespace) -> None:
     if arguments.runtime != "torch" and arguments.arm != "flow_only":
-        parser.error(f"--runtime {arguments.runtime} runs the policy of flow_only, got --arm {arguments.arm}")
+        raise UsageError(f"--runtime {arguments.runtime} runs the policy of flow_only, got --arm {arguments.arm}")
     if arguments.vision_async and arguments.obs != "rgb":
-        parser.error(f"--vision_async looks at pictures, got --obs {arguments.obs}; expected --obs rgb")
+        raise UsageError(f"--vision_async looks at pictures, got --obs {arguments.obs}; expected --obs rgb")
     if arguments.split == "evaluation" and arguments.fault != "none":
-        parser.error("evaluation layouts with faults are the benchmark's; use --split development")
+        raise UsageError("evaluation layouts with faults are the benchmark's; use --split development")
 
-    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
-    refuse_unwritable(parser, json=arguments.json, log=arguments.log)
+def _evaluate(arguments: Namespace) -> ExitCode:
+    from flow_rag_vla.benchmark.command.quiet_run import quiet_run
     from flow_rag_vla.benchmark.policies.evaluate import EvaluationRequest, evaluate
     from flow_rag_vla.tasks.catalogue.registry import task_names
-    from flow_rag_vla.tasks.physics.quiet import quiet_console
 
     tasks = task_names() if arguments.task == "all" else (arguments.task,)
+    request = fields_of(EvaluationRequest, arguments)
     results = []
-    try:
-        with quiet_console(arguments.log) as console:
-            for task in tasks:
-                request = EvaluationRequest(
-                    task=task,
-                    checkpoint=arguments.checkpoint,
-                    num_envs=arguments.num_envs,
-                    seed=arguments.seed,
-                    split=arguments.split,
-                    arm=arguments.arm,
-                    fault=arguments.fault,
-                    ode_steps=arguments.ode_steps,
-                    execute=arguments.execute,
-                    physics=arguments.physics,
-                    device=arguments.device,
-                    wording=arguments.wording,
-                    runtime=arguments.runtime,
-                    obs=arguments.obs,
-                    vision=arguments.vision,
-                    vision_async=arguments.vision_async,
-                )
-                results.append(evaluate(request, console))
-                console.write(json.dumps(results[-1], sort_keys=True) + "\n")
-    except (ValueError, KeyError) as error:
-        parser.error(str(error.args[0]))
+    with quiet_run(arguments.log) as console:
+        for task in tasks:
+            results.append(evaluate(replace(request, task=task), console))
+            console.write(json.dumps(results[-1], sort_keys=True) + "\n")
     if arguments.json is not None:
         line = json.dumps(results if arguments.task == "all" else results[0], sort_keys=True)
         arguments.json.write_text(line + "\n")
-    return 0
+    return ExitCode.DONE
+
+
+def main(argv: list[str]) -> int:
+    """Parse, evaluate, print; returns the exit code."""
+    numbers = ("num_envs", "ode_steps", "execute")
+    return run_command(_parser(), _evaluate, argv, at_least_one=numbers, check=_check, files=("json", "log"))
 
 
 if __name__ == "__main__":

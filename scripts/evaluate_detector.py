@@ -5,32 +5,34 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import BooleanOptionalAction
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.command.arguments import CommandParser
+from flow_rag_vla.benchmark.command.errors import ExitCode, usage_errors
+from flow_rag_vla.benchmark.command.main import run_command
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
-def main(argv: list[str]) -> int:
-    """Parse, measure, print; returns the exit code."""
-    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _parser() -> CommandParser:
+    parser = CommandParser(__doc__)
     parser.add_argument("--failures", type=Path, default=Path("failures"), help="what collect_failures.py recorded")
     parser.add_argument("--checkpoint", default="default", help="of scripts/train_detector.py")
     parser.add_argument("--role", default="test", choices=("test", "choose"), help="which recorded episodes")
-    parser.add_argument("--held_out", default=True, action=argparse.BooleanOptionalAction,
+    parser.add_argument("--held_out", default=True, action=BooleanOptionalAction,
                         help="also fit without each task and without groups of faults")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figures", type=Path, help="folder for ROC curves and delays as SVG")
-    arguments = parser.parse_args(argv)
-    refuse_below_one(parser, arguments, "threads")
+    return parser
 
-    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable, refuse_unwritable_folder
 
-    refuse_unwritable(parser, json=arguments.json)
-    refuse_unwritable_folder(parser, figures=arguments.figures)
+def _measure(arguments: Namespace) -> ExitCode:
     import torch
 
     from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
@@ -40,7 +42,7 @@ def main(argv: list[str]) -> int:
 
     torch.set_num_threads(arguments.threads)
     path = DEFAULT_DETECTOR if arguments.checkpoint == "default" else Path(arguments.checkpoint)
-    try:
+    with usage_errors():
         report = detector_report(
             arguments.failures,
             load_detector(path),
@@ -49,14 +51,17 @@ def main(argv: list[str]) -> int:
             arguments.seed,
             lambda note: print(note, file=sys.stderr, flush=True),
         )
-    except ValueError as error:
-        parser.error(str(error))
     if arguments.json is not None:
         write_json_atomic(arguments.json, report.values)
     if arguments.figures is not None:
         draw_figures(report, arguments.figures)
     print(report_tables(report.values), end="")
-    return 0
+    return ExitCode.DONE
+
+
+def main(argv: list[str]) -> int:
+    """Parse, measure, print; returns the exit code."""
+    return run_command(_parser(), _measure, argv, at_least_one=("threads",), files=("json",), folders=("figures",))
 
 
 if __name__ == "__main__":

@@ -5,22 +5,29 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.command.arguments import CommandParser, add_json_and_log
+from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError
+from flow_rag_vla.benchmark.command.main import run_command
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
 def _network(text: str) -> tuple[str, Path]:
     name, found, path = text.partition("=")
     if not found or not name or not path:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=FILE")
+        raise ArgumentTypeError(f"{text!r}: expected NAME=FILE")
     return name, Path(path)
 
 
-def main(argv: list[str]) -> int:
-    """Parse, measure, print the two tables; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _parser() -> CommandParser:
+    parser = CommandParser(__doc__)
     parser.add_argument("--networks", type=_network, nargs="+", required=True, metavar="NAME=FILE")
     parser.add_argument("--task", default="all", help="a task, or all")
     parser.add_argument("--evaluations", type=int, nargs="+", default=[2, 1, 5], help="the first goes with --executed")
@@ -29,15 +36,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=7, help="names a block of development layouts")
     parser.add_argument("--batch", type=int, default=1024, help="rows of the large timed batch")
     parser.add_argument("--threads", type=int, default=2, help="torch threads of the large batch")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--log", type=Path, default=Path("outputs/policy_table.log"))
-    arguments = parser.parse_args(argv)
+    add_json_and_log(parser, "outputs/policy_table.log")
+    return parser
+
+
+def _check(arguments: Namespace) -> None:
     if min(*arguments.evaluations, *arguments.executed, arguments.num_envs, arguments.batch, arguments.threads) < 1:
-        parser.error("every number but the seed: expected at least 1")
+        raise UsageError("every number but the seed: expected at least 1")
 
-    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
-    refuse_unwritable(parser, json=arguments.json, log=arguments.log)
+def _measure(arguments: Namespace) -> ExitCode:
+    from flow_rag_vla.benchmark.command.quiet_run import quiet_run
     from flow_rag_vla.benchmark.policies.policy_table import (
         TableRequest,
         measure_table,
@@ -45,7 +54,6 @@ def main(argv: list[str]) -> int:
         timing_markdown,
     )
     from flow_rag_vla.tasks.catalogue.registry import task_names
-    from flow_rag_vla.tasks.physics.quiet import quiet_console
 
     request = TableRequest(
         networks=dict(arguments.networks),
@@ -57,15 +65,17 @@ def main(argv: list[str]) -> int:
         batch=arguments.batch,
         threads=arguments.threads,
     )
-    try:
-        with quiet_console(arguments.log) as console:
-            table = measure_table(request, console)
-    except (ValueError, KeyError) as error:
-        parser.error(str(error.args[0]))
+    with quiet_run(arguments.log) as console:
+        table = measure_table(request, console)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(table, sort_keys=True) + "\n")
     print(success_markdown(table), timing_markdown(table), sep="\n\n")
-    return 0
+    return ExitCode.DONE
+
+
+def main(argv: list[str]) -> int:
+    """Parse, measure, print the two tables; returns the exit code."""
+    return run_command(_parser(), _measure, argv, check=_check, files=("json", "log"))
 
 
 if __name__ == "__main__":

@@ -5,42 +5,47 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.command.arguments import CommandParser
+from flow_rag_vla.benchmark.command.errors import ExitCode, usage_errors
+from flow_rag_vla.benchmark.command.main import run_command
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
-def main(argv: list[str]) -> int:
-    """Parse, quantise, print; returns the exit code."""
-    from flow_rag_vla.benchmark.command.arguments import refuse_below_one
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _parser() -> CommandParser:
+    parser = CommandParser(__doc__)
     parser.add_argument("--checkpoint", default="default")
     parser.add_argument("--out", type=Path, default=Path("outputs/deployment"), help="folder for the files")
     parser.add_argument("--ode_steps", type=int, help="solver steps (default: the checkpoint's)")
     parser.add_argument("--fleet", type=int, default=1024, help="rows of the large batch")
     parser.add_argument("--threads", type=int, default=2, help="of the large batch; single rows have one")
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args(argv)
-    refuse_below_one(parser, arguments, "threads")
+    return parser
 
-    from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
 
-    refuse_unwritable(parser, json=arguments.json)
+def _quantize(arguments: Namespace) -> ExitCode:
     import torch
 
     from flow_rag_vla.benchmark.policies.deploy import DeploymentRequest, quantize
 
     torch.set_num_threads(arguments.threads)
     request = DeploymentRequest(arguments.checkpoint, arguments.out, arguments.ode_steps, arguments.fleet)
-    try:
+    with usage_errors():
         result = quantize(request, sys.stdout)
-    except ValueError as error:
-        parser.error(str(error))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-    return 0
+    return ExitCode.DONE
+
+
+def main(argv: list[str]) -> int:
+    """Parse, quantise, print; returns the exit code."""
+    return run_command(_parser(), _quantize, argv, at_least_one=("threads",), files=("json",))
 
 
 if __name__ == "__main__":

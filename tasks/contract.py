@@ -45,6 +45,14 @@ NOTHING = -1
 """In columns of indices: no failure, no phase, no case, no candidate."""
 
 
+class UnknownNameError(KeyError, ValueError):
+    """A name that somebody gave and nobody knows; the message, one line, says which names there are."""
+
+    def __str__(self) -> str:
+        """The message as it is; ``KeyError`` would quote it."""
+        return str(self.args[0])
+
+
 class FailureType(StrEnum):
     """The five failure types of the implementation guide, in its order."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flow_rag_vla.agents.arms.arm import Arm, Suite
 from flow_rag_vla.agents.arms.catalogue import ARMS
+from flow_rag_vla.tasks.contract import UnknownNameError
 
 _ARMS: dict[str, Arm] = {}
 
@@ -33,10 +34,10 @@ def get_arm(name: str) -> Arm:
     """The arm called ``name``.
 
     Raises:
-        KeyError: naming the arms that exist.
+        UnknownNameError: naming the arms that exist.
     """
     if name not in _ARMS:
-        raise KeyError(f"unknown arm {name!r}; available: {', '.join(_ARMS)}")
+        raise UnknownNameError(f"unknown arm {name!r}; available: {', '.join(_ARMS)}")
     return _ARMS[name]
 
 

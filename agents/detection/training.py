@@ -11,26 +11,7 @@ from torch import nn
 from flow_rag_vla.agents.detection.network import FailureDetector
 from flow_rag_vla.agents.detection.novelty import RandomNetworkDistillation
 from flow_rag_vla.agents.detection.scorer import FailureScorer
-
-
-@dataclass
-class DetectorTrainingCfg:
-    """How long and how fast; the defaults make the checkpoint that ships with the project."""
-
-    hidden_dim: int = 256
-    iterations: int = 1200
-    """Of the classifier, as are all sizes and rates that follow; the novelty's are those of its module."""
-    novelty_iterations: int = 3000
-    batch_size: int = 256
-    learning_rate: float = 1.0e-3
-    weight_decay: float = 1.0e-2
-    type_weight: float = 0.5
-    """Weight of the type's cross-entropy beside the failure's."""
-    input_noise: float = 0.1
-    """Standard deviation of noise on normalised inputs in training."""
-    no_action_share: float = 0.1
-    """Share of the rows that are shown without their action: ``forward`` may be asked without one."""
-    seed: int = 0
+from flow_rag_vla.agents.training.cfg import DetectorTrainingCfg
 
 
 @dataclass(frozen=True)

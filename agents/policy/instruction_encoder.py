@@ -11,11 +11,10 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from flow_rag_vla.agents.files.file_hash import file_sha256
 
 if TYPE_CHECKING:
+    import torch
     from sentence_transformers import SentenceTransformer
 
 INSTRUCTION_DIM = 384

@@ -15,6 +15,7 @@ from pathlib import Path
 from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.agents.policy.instruction_encoder import PACKAGE as MINILM_PACKAGE
 from flow_rag_vla.agents.policy.instruction_encoder import SHA256 as MINILM_SHA256
+from flow_rag_vla.tasks.contract import UnknownNameError
 
 LOCK_FILE = "sha256.lock.json"
 
@@ -50,11 +51,11 @@ def local_folder(model: str) -> Path:
     """The folder in which the files of ``model`` belong.
 
     Raises:
-        KeyError: an unknown model.
+        UnknownNameError: an unknown model.
         ValueError: it comes with a package, which is not installed.
     """
     if model not in MODELS:
-        raise KeyError(f"unknown model {model!r}; available: {', '.join(MODELS)}")
+        raise UnknownNameError(f"unknown model {model!r}; available: {', '.join(MODELS)}")
     package = MODELS[model].package
     if not package:
         return models_root() / model

@@ -130,3 +130,36 @@ class TrainingCfg:
                 raise ValueError(f"training.{name} is {value}, expected at least 0 and less than 1")
         if self.warmup >= self.iterations:
             raise ValueError(f"training.warmup is {self.warmup}, expected less than iterations ({self.iterations})")
+
+
+@dataclass
+class DetectorTrainingCfg:
+    """How the failure detector is trained; the defaults make the checkpoint that ships with the project."""
+
+    hidden_dim: int = 256
+    iterations: int = 1200
+    """Of the classifier, as are all sizes and rates that follow; the novelty's are those of its module."""
+    novelty_iterations: int = 3000
+    batch_size: int = 256
+    learning_rate: float = 1.0e-3
+    weight_decay: float = 1.0e-2
+    type_weight: float = 0.5
+    """Weight of the type's cross-entropy beside the failure's."""
+    input_noise: float = 0.1
+    """Standard deviation of noise on normalised inputs in training."""
+    no_action_share: float = 0.1
+    """Share of the rows that are shown without their action: ``forward`` may be asked without one."""
+    seed: int = 0
+
+
+@dataclass
+class VisionTrainingCfg:
+    """How a vision encoder is trained."""
+
+    epochs: int = 7
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    warm_up: int = 100
+    channels: int = 24
+    seed: int = 0

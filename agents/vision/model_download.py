@@ -14,6 +14,7 @@ from flow_rag_vla.agents.policy.model_files import (
     verify,
 )
 from flow_rag_vla.agents.vision.networks.image_encoder import DINOV2
+from flow_rag_vla.tasks.contract import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,13 +65,13 @@ def fetch(model: str, asked: Mapping[str, str] | None = None) -> str:
         asked: File to the sha256 that the configuration asks of it, beside what is known.
 
     Raises:
-        KeyError: an unknown model.
+        UnknownNameError: an unknown model.
         ValueError: a file is here, but is the wrong one.
         ModelMissingError: files are missing and the hub cannot be reached.
     """
     entry, folder = MODELS.get(model), local_folder(model)
     if entry is None:
-        raise KeyError(f"unknown model {model!r}; available: {', '.join(MODELS)}")
+        raise UnknownNameError(f"unknown model {model!r}; available: {', '.join(MODELS)}")
     if entry.package:
         verify(model)
         return f"{model}: {len(entry.needed)} files of package {entry.repo} have their pinned sha256 ({folder})"

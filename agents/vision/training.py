@@ -21,6 +21,7 @@ from flow_rag_vla.agents.policy.features import (
     observation_from_fields,
     rotation_matrix,
 )
+from flow_rag_vla.agents.training.cfg import VisionTrainingCfg
 from flow_rag_vla.agents.vision.networks.cnn import CnnEncoder, CnnEncoderCfg
 from flow_rag_vla.agents.vision.networks.network import GOAL, OBJECT, VisionNetwork, normalised
 from flow_rag_vla.agents.vision.networks.projection import Projection
@@ -68,19 +69,6 @@ _WEIGHT = {"object_pos": 2.0, "yaw_4": 0.5, "yaw_2": 0.5, "pitch": 0.2, "size": 
 
 _BETA = {"size": 2.0}
 """Where the smooth absolute error turns from square to linear: a median of sizes, which are far apart, says little."""
-
-
-@dataclass
-class VisionTrainingCfg:
-    """Settings of ``train_vision``."""
-
-    epochs: int = 7
-    batch_size: int = 64
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-3
-    warm_up: int = 100
-    channels: int = 24
-    seed: int = 0
 
 
 _FELT = ("ee_pos_b", "ee_quat_b", "gripper_width_m", "grip_force_n", "previous_action")

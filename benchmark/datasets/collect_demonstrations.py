@@ -48,7 +48,7 @@ def collect_task(request: DemonstrationRequest, console: TextIO) -> tuple[int, i
     """Build a fleet, record with it, close it; returns demonstrations recorded and, of these, kept.
 
     Raises:
-        KeyError: an unknown task.
+        UnknownNameError: an unknown task.
         ValueError: an unknown preset, or seeds outside the training split.
     """
     env = make_fleet(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, require_split, seed_block
@@ -43,16 +42,14 @@ def export_scenarios(task: str, fault: str, seed: int, num_episodes: int) -> lis
     """The first ``num_episodes`` training scenarios of run seed ``seed``, all with ``fault`` (or ``none``).
 
     Raises:
-        UsageError: an unknown task or fault, or a seed or number out of range.
+        UnknownNameError: an unknown task or fault.
+        ValueError: a seed or number out of range.
     """
-    try:
-        hazard = None if fault == "none" else get_fault(fault)
-        layout_seeds = seed_block("train", seed, num_episodes)
-        require_split(layout_seeds, "train")
-        site = make_site(SPLITS["train"].start + seed * MAX_SITES, task)
-        return [site.scenario(layout_seed, hazard) for layout_seed in layout_seeds]
-    except (KeyError, ValueError) as error:
-        raise UsageError(str(error.args[0])) from None
+    hazard = None if fault == "none" else get_fault(fault)
+    layout_seeds = seed_block("train", seed, num_episodes)
+    require_split(layout_seeds, "train")
+    site = make_site(SPLITS["train"].start + seed * MAX_SITES, task)
+    return [site.scenario(layout_seed, hazard) for layout_seed in layout_seeds]
 
 
 def make_writer(file_format: str, out: Path, task: str) -> TrajectoryWriter:

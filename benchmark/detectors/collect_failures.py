@@ -52,7 +52,7 @@ def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> 
 
     Raises:
         ValueError: an unknown split, preset or checkpoint, one for other tasks, or a block out of range.
-        KeyError: an unknown task.
+        UnknownNameError: an unknown task.
     """
     scenarios = failure_scenarios(request.task, request.split, request.seed, request.num_episodes)
     policy = None

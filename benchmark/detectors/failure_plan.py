@@ -25,7 +25,7 @@ def failure_scenarios(task: str, split: str, seed: int, num_episodes: int) -> li
     Every episode has its own site, so that no cue means the same in two of them.
 
     Raises:
-        KeyError: an unknown task.
+        UnknownNameError: an unknown task.
         ValueError: an unknown split, or a block out of range.
     """
     spec = get_task(task)

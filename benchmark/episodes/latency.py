@@ -51,16 +51,15 @@ def parse_latency(text: str, arms: Sequence[str], measured_ms: Mapping[str, floa
         flow = measured_ms.get(reference_arm().name, 0.0)
         retrieval = max(0.0, measured_ms.get(_one_after_the_other(), flow) - flow)
         return LatencyProfile(dict(measured_ms), flow, retrieval)
+    if "=" not in text:
+        return LatencyProfile({arm: _milliseconds(text, text) for arm in arms})
     try:
-        if "=" not in text:
-            return LatencyProfile({arm: _milliseconds(text) for arm in arms})
         pairs = dict(part.split("=", 1) for part in text.split(","))
-        unknown = sorted(set(pairs) - set(arms))
-        if unknown:
-            raise UsageError(f"--latency names arm {unknown[0]!r}; this run has {', '.join(arms)}")
-        return LatencyProfile({arm: _milliseconds(value) for arm, value in pairs.items()})
     except ValueError:
-        raise UsageError(f"--latency {text!r}: expected off, seed, measured, milliseconds, or ARM=ms,...") from None
+        raise _unreadable(text) from None
+    if unknown := sorted(set(pairs) - set(arms)):
+        raise UsageError(f"--latency names arm {unknown[0]!r}; this run has {', '.join(arms)}")
+    return LatencyProfile({arm: _milliseconds(value, text) for arm, value in pairs.items()})
 
 
 def _one_after_the_other() -> str:
@@ -72,8 +71,15 @@ def _one_after_the_other() -> str:
     )
 
 
-def _milliseconds(text: str) -> float:
-    value = float(text)
+def _milliseconds(number: str, text: str) -> float:
+    try:
+        value = float(number)
+    except ValueError:
+        raise _unreadable(text) from None
     if not 0.0 <= value <= 10_000.0:
-        raise UsageError(f"latency {text} ms is out of range, expected 0 to 10000")
+        raise UsageError(f"latency {number} ms is out of range, expected 0 to 10000")
     return value
+
+
+def _unreadable(text: str) -> UsageError:
+    return UsageError(f"--latency {text!r}: expected off, seed, measured, milliseconds, or ARM=ms,...")

@@ -94,7 +94,7 @@ def prepare_demo(request: DemoRequest) -> Demo:
     Raises:
         ValueError: an unknown arm or format, a number out of range, or a checkpoint that is unusable or does
             not know the task.
-        KeyError: an unknown task or fault.
+        UnknownNameError: an unknown task or fault.
     """
     task = get_task(request.task)
     fault = None if request.fault == "none" else get_fault(request.fault)

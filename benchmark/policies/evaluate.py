@@ -78,7 +78,7 @@ def evaluate(request: EvaluationRequest, console: TextIO) -> dict[str, Any]:
     Raises:
         ValueError: an unknown preset, checkpoint or runtime, a checkpoint for other tasks or with chunks shorter than
             ``execute``, an expert that is to see pictures, or pictures with another runtime than torch.
-        KeyError: an unknown task or fault.
+        UnknownNameError: an unknown task or fault.
     """
     arm = get_arm(request.arm)
     if request.obs == "rgb" and not arm.has_policy:
@@ -124,7 +124,7 @@ def spoken_instead(task: str, wording: str) -> tuple[str, ...]:
     """Texts that replace the episodes' own.
 
     Raises:
-        KeyError: an unknown task.
+        UnknownNameError: an unknown task.
         ValueError: ``wording`` is not one that replaces.
     """
     spec = get_task(task)

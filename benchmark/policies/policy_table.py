@@ -83,7 +83,7 @@ def measure_table(request: TableRequest, console: TextIO) -> dict[str, Any]:
     """Rows of the table and timings, JSON-able.
 
     Raises:
-        KeyError: an unknown task.
+        UnknownNameError: an unknown task.
         ValueError: a checkpoint that cannot be read or does not know a task.
     """
     policies = {name: load_checkpoint(path) for name, path in request.networks.items()}

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_rag_vla.benchmark.command.arguments import OverridesParser
+from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError, usage_errors
+from flow_rag_vla.benchmark.command.main import run_command
+
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.run.run import Reporter
 
-EXIT_DONE, EXIT_USAGE, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 0, 2, 3, 130
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> OverridesParser:
+    parser = OverridesParser(
+        "Does a policy that failed once fail the same way again? Runs E1 and E2 and writes a report.",
+        argparse.HelpFormatter,
         prog="scripts/benchmark.py",
-        description="Does a policy that failed once fail the same way again? Runs E1 and E2 and writes a report.",
         epilog="Any key=value of flow_rag_vla.benchmark.run.config.BenchmarkSettings overrides that setting, "
         "for example physics=newton_mjwarp or agent.execute=4.",
         allow_abbrev=False,
@@ -57,14 +59,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _overrides(arguments: argparse.Namespace) -> list[str]:
     """Flags that were given, as overrides; quoted, so that Hydra takes commas and equals signs literally."""
-    skipped = {"resume", "quick", "headless", "scenarios"}
+    skipped = {"resume", "quick", "headless", "scenarios", "overrides"}
     given = {k: v for k, v in vars(arguments).items() if k not in skipped and v is not None}
     for value in arguments.scenarios or ():
         key = "scenarios" if value.removeprefix("-").isdecimal() else "scenario_file"
         if not value or key in given:
-            raise ValueError(f"--scenarios got {value!r}, expected a number once and a YAML file once at most")
+            raise UsageError(f"--scenarios got {value!r}, expected a number once and a YAML file once at most")
         if key == "scenario_file" and not Path(value).exists():
-            raise ValueError(f"--scenarios {value!r}: no such file; expected a number or a YAML file")
+            raise UsageError(f"--scenarios {value!r}: no such file; expected a number or a YAML file")
         given[key] = value
     # Late, as Hydra takes a moment to import.
     from flow_rag_vla.benchmark.command.composition import quoted
@@ -73,30 +75,24 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
     return [*overrides, "quick=true"] if arguments.quick else overrides
 
 
-def main(argv: Sequence[str], reporter: Reporter) -> int:
-    """Run the benchmark; returns the exit code: 0 done, 2 bad usage, 3 incomplete, 130 interrupted."""
-    parser = _parser()
-    arguments, rest = parser.parse_known_args(argv)
-    unknown = [word for word in rest if word.startswith("-") or "=" not in word]
-    if unknown:
-        parser.error(f"unrecognized argument {unknown[0]!r}; expected a flag of --help or key=value")
-    # Imported late, so that --help and typos answer at once.
-    from flow_rag_vla.benchmark.command.errors import UsageError
+def _benchmark(arguments: argparse.Namespace, argv: Sequence[str], reporter: Reporter) -> ExitCode:
     from flow_rag_vla.benchmark.run.config import compose_settings
     from flow_rag_vla.benchmark.run.run import resume_benchmark, start_benchmark
 
+    overrides = [*_overrides(arguments), *arguments.overrides]
+    if arguments.resume is not None and overrides:
+        raise UsageError("--resume takes the run's own settings; give no others")
     try:
-        if arguments.resume is not None:
-            if _overrides(arguments) or rest:
-                raise UsageError("--resume takes the run's own settings; give no others")
-            finished = resume_benchmark(arguments.resume, reporter)
-        else:
-            finished = start_benchmark(compose_settings([*_overrides(arguments), *rest]), list(argv), reporter)
-    except (UsageError, ValueError) as error:
-        for line in str(error).splitlines():
-            print(f"benchmark.py: error: {line}", file=sys.stderr)
-        return EXIT_USAGE
+        with usage_errors():
+            if arguments.resume is not None:
+                finished = resume_benchmark(arguments.resume, reporter)
+            else:
+                finished = start_benchmark(compose_settings(overrides), list(argv), reporter)
     except KeyboardInterrupt:
-        print("benchmark.py: interrupted; finish it with --resume DIR", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    return EXIT_DONE if finished else EXIT_INCOMPLETE
+        raise KeyboardInterrupt("finish it with --resume DIR") from None
+    return ExitCode.DONE if finished else ExitCode.INCOMPLETE
+
+
+def main(argv: Sequence[str], reporter: Reporter) -> int:
+    """Run the benchmark; returns the exit code: 0 done, 3 incomplete, 130 interrupted; bad usage exits with 2."""
+    return run_command(_parser(), lambda arguments: _benchmark(arguments, argv, reporter), argv)

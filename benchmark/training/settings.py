@@ -137,11 +137,8 @@ def checked(settings: TrainSettings) -> TrainSettings:
     from flow_rag_vla.agents.policy.flow_matching import FlowMatching
     from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
 
-    try:
-        everything = [task.slug for task in all_tasks()]
-        slugs = [everything if name == ALL_TASKS else [get_task(name).slug] for name in settings.tasks]
-    except KeyError as error:
-        raise ValueError(error.args[0]) from None
+    everything = [task.slug for task in all_tasks()]
+    slugs = [everything if name == ALL_TASKS else [get_task(name).slug] for name in settings.tasks]
     settings.tasks = list(dict.fromkeys(itertools.chain.from_iterable(slugs)))
     if not settings.tasks:
         raise ValueError("tasks is empty, expected at least one task")

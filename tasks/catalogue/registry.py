@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flow_rag_vla.tasks.catalogue import bin_transport, lift, pick_place, stack
 from flow_rag_vla.tasks.catalogue.task import Task
+from flow_rag_vla.tasks.contract import UnknownNameError
 
 _TASKS: dict[str, Task] = {}
 
@@ -35,13 +36,13 @@ def get_task(name: str) -> Task:
     """The task whose gym id, short name or alias is ``name``.
 
     Raises:
-        KeyError: naming the tasks that exist.
+        UnknownNameError: naming the tasks that exist.
     """
     for task in _TASKS.values():
         if name in (task.name, task.slug, *task.aliases):
             return task
     known = ", ".join(f"{task.slug} ({task.name})" for task in all_tasks())
-    raise KeyError(f"unknown task {name!r}; available: {known}")
+    raise UnknownNameError(f"unknown task {name!r}; available: {known}")
 
 
 for _module in (pick_place, stack, lift, bin_transport):

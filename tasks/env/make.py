@@ -53,7 +53,7 @@ def make_fleet(
         camera: Give every robot the camera that ``observe(images=True)`` asks.
 
     Raises:
-        KeyError: an unknown task.
+        UnknownNameError: an unknown task.
         ValueError: an unknown preset, or no such device.
     """
     name = get_task(task).name

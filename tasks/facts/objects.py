@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from flow_rag_vla.tasks.contract import UnknownNameError
+
 
 class Shape(StrEnum):
     """Collision shape; cylinders stand upright."""
@@ -54,9 +56,9 @@ def get_object(name: str) -> ObjectModel:
     """The object called ``name``.
 
     Raises:
-        KeyError: naming the objects that exist.
+        UnknownNameError: naming the objects that exist.
     """
     try:
         return OBJECTS[name]
     except KeyError:
-        raise KeyError(f"unknown object {name!r}; available: {', '.join(OBJECTS)}") from None
+        raise UnknownNameError(f"unknown object {name!r}; available: {', '.join(OBJECTS)}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.contract import FaultClass, UnknownNameError
 from flow_rag_vla.tasks.faults import library
 from flow_rag_vla.tasks.faults.definition.fault import Fault
 
@@ -28,12 +28,12 @@ def get_fault(name: str) -> Fault:
     """The fault called ``name``.
 
     Raises:
-        KeyError: naming the faults that exist.
+        UnknownNameError: naming the faults that exist.
     """
     try:
         return _FAULTS[name]
     except KeyError:
-        raise KeyError(f"unknown fault {name!r}; available: {', '.join(sorted(_FAULTS))}") from None
+        raise UnknownNameError(f"unknown fault {name!r}; available: {', '.join(sorted(_FAULTS))}") from None
 
 
 def all_faults(task_slug: str | None = None, fault_class: FaultClass | None = None) -> tuple[Fault, ...]:

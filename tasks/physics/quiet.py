@@ -37,8 +37,10 @@ def quiet_console(log_path: str | os.PathLike[str]) -> Iterator[TextIO]:
     try:
         yield console
     finally:
-        console.close()
-        _flush()
-        for descriptor, old in enumerate(saved, start=1):
-            os.dup2(old, descriptor)
-            os.close(old)
+        try:
+            console.close()  # raises where it is a pipe that nobody reads any more
+            _flush()
+        finally:
+            for descriptor, old in enumerate(saved, start=1):
+                os.dup2(old, descriptor)
+                os.close(old)

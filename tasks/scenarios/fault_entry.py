@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.tasks.catalogue.registry import get_task
-from flow_rag_vla.tasks.contract import PHASES, FaultClass, Phase
+from flow_rag_vla.tasks.contract import PHASES, FaultClass, Phase, UnknownNameError
 from flow_rag_vla.tasks.facts.layout import LANE_CENTRES_X_M
 from flow_rag_vla.tasks.facts.objects import get_object
 from flow_rag_vla.tasks.faults.definition.fault import Fault, Trigger
@@ -73,8 +73,8 @@ def _wrong_words(entry: FaultEntry, known: Collection[str]) -> Iterable[str]:
         for i, name in enumerate(names):
             try:
                 get(name)
-            except KeyError as error:
-                yield f"{key}[{i}]: {error.args[0]}"
+            except UnknownNameError as error:
+                yield f"{key}[{i}]: {error}"
     for i, lane in enumerate(entry.lanes):
         if lane not in range(len(LANE_CENTRES_X_M)):
             yield f"lanes[{i}]: lane {lane} does not exist; there are lanes 0 to {len(LANE_CENTRES_X_M) - 1}"

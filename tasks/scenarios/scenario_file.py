@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from flow_rag_vla.tasks.catalogue.pick_place import TASK as DEFAULT_TASK
 from flow_rag_vla.tasks.catalogue.registry import get_task
+from flow_rag_vla.tasks.contract import UnknownNameError
 from flow_rag_vla.tasks.facts.colours import PALETTE
 from flow_rag_vla.tasks.facts.layout import LANE_CENTRES_X_M
 from flow_rag_vla.tasks.faults.registry import all_faults
@@ -97,8 +98,8 @@ def _parsed(data: Mapping, content: bytes, task_name: str | None, mistakes: list
 def _task(in_file: str | None, asked_for: str | None, mistakes: list[str]) -> Task | None:
     try:
         chosen = get_task(in_file or asked_for or DEFAULT_TASK.name)
-    except KeyError as error:
-        mistakes.append(f"task: {error.args[0]}")
+    except UnknownNameError as error:
+        mistakes.append(f"task: {error}")
         return None
     if asked_for is not None and get_task(asked_for) is not chosen:
         mistakes.append(f"task: the file is about {chosen.slug}, but {get_task(asked_for).slug} was asked for")

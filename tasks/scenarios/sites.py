@@ -113,7 +113,7 @@ def make_site(seed: int, task: str) -> Site:
     """The site that ``seed`` names for ``task`` (gym id or short name).
 
     Raises:
-        KeyError: an unknown task.
+        UnknownNameError: an unknown task.
     """
     spec = get_task(task)
     rng = keyed_generator("site", seed)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from flow_rag_vla.agents.policy.encoders import EMBEDDING_DIM
 from flow_rag_vla.agents.vision.networks.dinov2_backbone import Backbone
-from flow_rag_vla.agents.vision.networks.image_encoder import DINOV2
+from flow_rag_vla.agents.vision.networks.image_encoder import DINOV2, DINOV2_HEIGHT, DINOV2_WIDTH
 from flow_rag_vla.agents.vision.networks.network import GOAL, OBJECT, Look, VisionNetwork, expected_place
 from flow_rag_vla.agents.vision.networks.proprioception import NUM_PROPRIOCEPTION
 
@@ -30,8 +30,8 @@ class DinoV2EncoderCfg:
     5 cm on the table: as wide as the objects.
     """
 
-    height: int = 140
-    width: int = 224
+    height: int = DINOV2_HEIGHT
+    width: int = DINOV2_WIDTH
     embedding_dim: int = EMBEDDING_DIM
 
 

@@ -15,6 +15,9 @@ CNN, DINOV2 = "cnn", "dinov2"
 KINDS: tuple[str, ...] = (CNN, DINOV2)
 """What can be trained here and kept in a checkpoint."""
 
+DINOV2_HEIGHT, DINOV2_WIDTH = 140, 224
+"""Pixels that DINOv2 sees by default; here, since a command line's help need not wait for torch."""
+
 
 class VisionEncoder(Protocol):
     """A ``StateEncoder`` that reads ``Observation.rgb``, and says what it shows."""

@@ -101,7 +101,7 @@ class Fault:
         """Hazard parameters at ``at_severity``.
 
         Raises:
-            KeyError: an effect names no hazard parameter.
+            UnknownNameError: an effect names no hazard parameter.
             ValueError: a value is not finite.
         """
         values = {name: effect(at_severity) if callable(effect) else effect for name, effect in self.effect.items()}

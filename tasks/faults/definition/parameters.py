@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from flow_rag_vla.tasks.contract import UnknownNameError
+
 NEVER_N = 1.0e6
 """Stands for 'no force is enough' (an object that does not break); finite, so that it stays JSON-able."""
 
@@ -96,12 +98,12 @@ def check_parameters(values: Mapping[str, float]) -> dict[str, float]:
     """``values`` as plain finite floats for a scenario; what is not named keeps its default.
 
     Raises:
-        KeyError: a name is not a hazard parameter.
+        UnknownNameError: a name is not a hazard parameter.
         ValueError: a value is not finite.
     """
     for name, value in values.items():
         if name not in HAZARD_FIELDS:
-            raise KeyError(f"unknown hazard parameter {name!r}; available: {', '.join(HAZARD_FIELDS)}")
+            raise UnknownNameError(f"unknown hazard parameter {name!r}; available: {', '.join(HAZARD_FIELDS)}")
         if not math.isfinite(value):
             raise ValueError(f"hazard parameter {name} is {value}, expected a finite number")
     return {name: float(value) for name, value in values.items()}

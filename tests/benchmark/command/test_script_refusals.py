@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import runpy
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.command.output_path import refuse_unwritable, refuse_unwritable_folder
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
@@ -135,17 +135,17 @@ def test_a_learning_curve_is_drawn_into_a_folder(capsys, tmp_path):
 def test_a_writable_output_is_left_as_it_is(tmp_path):
     old, new = tmp_path / "old.json", tmp_path / "folder" / "new.json"
     old.write_text("{}")
-    refuse_unwritable(argparse.ArgumentParser(), json=old, log=new, out=None)
+    refuse_unwritable(json=old, log=new, out=None)
     assert old.read_text() == "{}"
     assert not new.exists()
-    with pytest.raises(SystemExit):
-        refuse_unwritable(argparse.ArgumentParser(), json=tmp_path)
+    with pytest.raises(UsageError, match="cannot be written: Is a directory"):
+        refuse_unwritable(json=tmp_path)
 
 
 def test_a_writable_folder_keeps_what_it_holds_and_gets_nothing(tmp_path):
     (tmp_path / "old.json").write_text("{}")
-    refuse_unwritable_folder(argparse.ArgumentParser(), out=tmp_path, figures=None)
-    refuse_unwritable_folder(argparse.ArgumentParser(), out=tmp_path / "new" / "folder")
+    refuse_unwritable_folder(out=tmp_path, figures=None)
+    refuse_unwritable_folder(out=tmp_path / "new" / "folder")
     assert (tmp_path / "old.json").read_text() == "{}"
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["folder", "new", "old.json"]
 

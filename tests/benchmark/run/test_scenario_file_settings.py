@@ -102,7 +102,9 @@ def test_three_mistakes_are_three_lines_and_exit_code_2(tmp_path, monkeypatch, c
         text = text.replace(right, wrong)
     (tmp_path / "mine.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["--scenarios", "mine.yaml"], NoReports()) == 2
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--scenarios", "mine.yaml"], NoReports())
+    assert stop.value.code == 2
     lines = capsys.readouterr().err.strip().splitlines()
     places = ["faults[0].default", "faults[1].effect", "sites[1].lanes.8"]
     assert [line.split(": ")[:4] for line in lines] == [["benchmark.py", "error", "mine.yaml", p] for p in places]
@@ -121,7 +123,9 @@ def test_three_mistakes_are_three_lines_and_exit_code_2(tmp_path, monkeypatch, c
 )
 def test_what_scenarios_cannot_be_is_one_line(arguments, complaint, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(arguments, NoReports()) == 2
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments, NoReports())
+    assert stop.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert complaint in line
     assert not list(tmp_path.iterdir())

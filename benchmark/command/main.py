@@ -1,0 +1,88 @@
+"""What every script does: parse, refuse what cannot work, run one function, say in one line what went wrong."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.command.arguments import refuse_below_one
+from flow_rag_vla.benchmark.command.errors import ExitCode, IncompleteError, UsageError
+from flow_rag_vla.benchmark.command.output_path import refuse_unwritable, refuse_unwritable_folder
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from flow_rag_vla.benchmark.command.arguments import CommandParser
+
+_STDOUT = 1
+
+
+def run_command(
+    parser: CommandParser,
+    body: Callable[[argparse.Namespace], ExitCode],
+    argv: Sequence[str],
+    *,
+    at_least_one: Sequence[str] = (),
+    check: Callable[[argparse.Namespace], None] | None = None,
+    files: Sequence[str] = (),
+    folders: Sequence[str] = (),
+) -> ExitCode:
+    """Run ``body`` with the arguments in ``argv``; returns its exit code, 3 where it broke off or 130.
+
+    Errors that none of this explains are ours and keep their traceback.  What takes long to import belongs into
+    ``body``, so that help and typos are answered at once.
+
+    Args:
+        parser: Of the command.
+        body: What the command does.  A ``KeyboardInterrupt`` that it raises may say how to go on.
+        argv: The command line.
+        at_least_one: Arguments that are numbers of at least 1.
+        check: Raises ``UsageError`` where arguments do not go together; called before any file is touched.
+        files: Arguments that name output files; refused, as are ``folders``, where they cannot be written.
+        folders: Arguments that name output folders.
+
+    Raises:
+        SystemExit: with 2 after bad usage, with 0 after help, as argparse does.
+    """
+    try:
+        arguments = parser.parse(argv)
+        refuse_below_one(arguments, *at_least_one)
+        if check is not None:
+            check(arguments)
+        refuse_unwritable(**{name: getattr(arguments, name) for name in files})
+        refuse_unwritable_folder(**{name: getattr(arguments, name) for name in folders})
+        code = body(arguments)
+        sys.stdout.flush()
+    except UsageError as error:
+        _say(parser, "error: ", str(error))
+        raise SystemExit(ExitCode.USAGE) from None
+    except IncompleteError as error:
+        _say(parser, "", str(error))
+        return ExitCode.INCOMPLETE
+    except KeyboardInterrupt as stop:
+        advice = f"; {stop}" if stop.args else ""
+        _say(parser, "", f"interrupted{advice}")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        # Or Python complains when it flushes stdout at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
+        return ExitCode.INCOMPLETE
+    return code
+
+
+def _say(parser: CommandParser, kind: str, text: str) -> None:
+    for line in text.splitlines():
+        print(f"{Path(parser.prog).name}: {kind}{line}", file=sys.stderr)
+
+
+def _nobody_reads() -> bool:
+    """Whether stdout is a pipe whose reader has left: other pipes that break are errors."""
+    poll = select.poll()
+    poll.register(_STDOUT, select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
