@@ -1,6 +1,125 @@
+"""Fixtures of several folders: a fleet without physics, and a small DINOv2."""
+
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from flow_rag_vla.tasks.catalogue.task import Task
+    from flow_rag_vla.tasks.contract import EpisodeTruth, Observation
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
+
+
+class FakeFleet:
+    """A ``Fleet`` without physics: each episode ends after a number of control steps that was fixed beforehand.
+
+    What it senses is the number of control steps taken, in every joint position.
+    """
+
+    device = "cpu"
+
+    def __init__(self, ends_after: torch.Tensor, max_episode_length: int) -> None:
+        from flow_rag_vla.tasks.catalogue.registry import get_task
+
+        self.num_envs, self.max_episode_length = len(ends_after), max_episode_length
+        self.task: Task = get_task("pick_place")
+        self._ends_after = ends_after
+        self._steps = ends_after.new_zeros(len(ends_after))
+        self._seen: Observation | None = None
+        self.loaded: list[Scenario] = []
+        self.attempts: list[int] = []
+        self.calls: list[str] = []
+        """``load``, ``step`` and ``render``, in order; others may add theirs."""
+        self.actions: list[torch.Tensor] = []
+        """(num_envs, 7) of each control step."""
+
+    def load(self, scenarios: Sequence[Scenario], attempts: Sequence[int]) -> Observation:
+        self.loaded, self.attempts = list(scenarios), list(attempts)
+        self._steps = self._steps * 0
+        self._seen = None
+        self.calls.append("load")
+        return self.observe()
+
+    def step(self, action: torch.Tensor, /) -> None:
+        self._steps = self._steps + (~self.done).long()
+        self._seen = None
+        self.actions.append(action.clone())
+        self.calls.append("step")
+
+    def observe(self, *, images: bool = False, appearance: object = None) -> Observation:
+        if self._seen is None:
+            self._seen = self._sense()
+        if not images:
+            return self._seen
+        self.calls.append("render")
+        return dataclasses.replace(self._seen, rgb=self._steps.new_zeros(self.num_envs, 2, 2, 3))
+
+    def _sense(self) -> Observation:
+        from flow_rag_vla.tasks.contract import Observation
+
+        widths = {"joint_pos": 7, "joint_vel": 7, "gripper_width_m": 1, "grip_force_n": 1, "previous_action": 7}
+        names = [f.name for f in dataclasses.fields(Observation) if f.name not in ("instruction", "rgb")]
+        columns = {name: self._steps.float().new_zeros(self.num_envs, widths.get(name, 3)) for name in names}
+        upright = self._steps.float().new_tensor([0.0, 0.0, 0.0, 1.0]).repeat(self.num_envs, 1)
+        quats = {name: upright.clone() for name in names if name.endswith("_quat_b")}
+        taken = len([call for call in self.calls if call == "step"])
+        columns["joint_pos"] += float(taken)
+        return Observation(**(columns | quats), instruction=("do it",) * self.num_envs)
+
+    @property
+    def done(self) -> torch.Tensor:
+        return (self._steps >= self._ends_after) | (self._steps >= self.max_episode_length)
+
+    @property
+    def truth(self) -> EpisodeTruth:
+        """Success for all that did not time out."""
+        from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES, EpisodeTruth
+
+        no, none = self.done & False, self._steps * 0 - 1
+        late = self._steps >= self.max_episode_length
+        forces = self._steps.float() * 0
+        return EpisodeTruth(
+            done=self.done,
+            success=self.done & ~late,
+            invalid=no,
+            invalid_reason=none,
+            fault_fired=no,
+            failure_type=none.masked_fill(late, FAILURE_TYPES.index("timeout")),
+            failure_phase=none.masked_fill(late, PHASES.index("carry")),
+            failure_step=none.masked_fill(late, self.max_episode_length),
+            failure_pos_b=forces.unsqueeze(1).repeat(1, 3),
+            steps=self._steps,
+            peak_obstacle_force_n=forces,
+            peak_grip_force_n=forces,
+        )
+
+    def initial_state_shas(self) -> list[str]:
+        return [f"{i:016d}" for i in range(self.num_envs)]
+
+    def explain_invalid(self) -> list[str | None]:
+        return [None] * self.num_envs
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+@pytest.fixture
+def fake_fleet() -> Callable[..., FakeFleet]:
+    """A maker of fleets without physics, from the control steps after which each environment's episode ends."""
+    import torch
+
+    def make(*ends_after: int, max_episode_length: int = 20) -> FakeFleet:
+        return FakeFleet(torch.tensor(ends_after), max_episode_length)
+
+    return make
 
 
 @pytest.fixture(scope="session")

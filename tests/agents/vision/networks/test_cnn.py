@@ -206,3 +206,10 @@ def test_augmentation_keeps_the_range_and_changes_every_picture():
     assert changed.abs().max() <= 0.5
     assert all(not torch.equal(a, b) for a, b in zip(changed, image, strict=True))
     assert torch.equal(changed, augmented(image, torch.Generator().manual_seed(0)))
+
+
+def test_an_encoder_that_waits_for_its_picture_has_no_ages_to_tell_and_nothing_to_forget(small, observe):
+    seen = small.look(with_pictures(observe()))[1]
+    small.reset()
+    assert small.take_ages() is None
+    assert torch.equal(small.look(with_pictures(observe()))[1], seen)
