@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -136,6 +137,62 @@ def test_every_linear_layer_is_quantised_to_int8_and_the_file_shrinks(policy, fi
     assert not float_layers(files.int8)
     assert not int8_layers(files.full)
     assert files.int8.stat().st_size < 0.6 * files.full.stat().st_size
+
+
+def int8_weights(path):
+    """The int8 weights (in, out) of every integer matrix product in a file."""
+    graph = onnx.load(path).graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    products = [node for node in graph.node if node.op_type == "MatMulInteger"]
+    weights = [onnx.numpy_helper.to_array(tensors[node.input[1]]) for node in products]
+    assert len(weights) == len(int8_layers(path)) > 0
+    return weights
+
+
+def pairs_along_inputs(values):
+    """Axis -2 (inputs of a layer) as (pairs, 2), as VPMADDUBSW takes them; an odd end is padded with zero."""
+    *rest, inputs, outputs = values.shape
+    padded = np.zeros((*rest, inputs + inputs % 2, outputs), dtype=np.int64)
+    padded[..., :inputs, :] = values
+    return padded.reshape(*rest, -1, 2, outputs)
+
+
+def saturating_product(activations, weights):
+    """What a processor without VNNI makes of uint8 (n, in) times int8 (in, out): sums of two in a saturating int16."""
+    products = activations.astype(np.int64)[:, :, None] * weights.astype(np.int64)
+    int16 = np.iinfo(np.int16)
+    return pairs_along_inputs(products).sum(axis=-2).clip(int16.min, int16.max).sum(axis=-2)
+
+
+def worst_activations(weights):
+    """uint8 (2 out, in): what drives each output furthest up, and furthest down."""
+    return np.where(np.concatenate([weights.T > 0, weights.T < 0]), 255, 0).astype(np.uint8)
+
+
+def test_no_sum_of_two_products_can_leave_int16_in_any_quantised_layer(files):
+    # Only processors without VNNI add two products in an int16, so that a failure would show on those alone.
+    for weights in int8_weights(files.int8):
+        assert weights.dtype == np.int8
+        assert 255 * pairs_along_inputs(np.abs(weights.astype(np.int64))).sum(axis=-2).max() <= np.iinfo(np.int16).max
+        assert np.abs(weights.astype(np.int64)).max() == 64  # all of the seven bits are used
+
+
+def test_a_processor_without_vnni_computes_every_quantised_layer_exactly(files):
+    rng = np.random.default_rng(0)
+    for weights in int8_weights(files.int8):
+        drawn = rng.integers(0, 256, (8, len(weights)), dtype=np.uint8)
+        activations = np.concatenate([drawn, worst_activations(weights)])
+        exact = activations.astype(np.int64) @ weights.astype(np.int64)
+        np.testing.assert_array_equal(saturating_product(activations, weights), exact)
+
+
+def test_eight_bit_weights_would_saturate_on_a_processor_without_vnni():
+    activations = np.array([[255, 255, 255], [255, 0, 255], [1, 1, 1]], dtype=np.uint8)
+    weights = np.array([[127, -127], [127, -127], [127, -127]], dtype=np.int8)
+    # 2 * 255 * 127 = 64770 is cut to 32767 (to -32768 below zero); the third product stands alone and is 32385.
+    expected = [[32767 + 32385, -32768 - 32385], [2 * 32385, -2 * 32385], [381, -381]]
+    np.testing.assert_array_equal(saturating_product(activations, weights), expected)
+    assert (activations.astype(np.int64) @ weights.astype(np.int64))[0].tolist() == [97155, -97155]
 
 
 @pytest.mark.parametrize("batch", [1, 7])
