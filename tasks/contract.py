@@ -41,6 +41,19 @@ MAX_DELTA_POS_M = 0.5 / CONTROL_HZ
 MAX_DELTA_ROT_RAD = 2.5 / CONTROL_HZ
 """Largest end-effector rotation command of one control step (2.5 rad/s)."""
 
+ACTION_LIMITS = (MAX_DELTA_POS_M,) * 3 + (MAX_DELTA_ROT_RAD,) * 3 + (1.0,)
+"""Largest magnitude of each action entry: m, rad, grip."""
+
+ELONGATED_RATIO = 1.5
+"""An object this many times longer (along its x axis) than wide (along y) has a long axis."""
+
+OBSERVATION_WIDTHS: dict[str, int] = {
+    "joint_pos": 7, "joint_vel": 7, "ee_pos_b": 3, "ee_quat_b": 4, "ee_target_pos_b": 3, "ee_target_quat_b": 4,
+    "gripper_width_m": 1, "grip_force_n": 1, "hand_force_b": 3, "link_force_b": 3, "previous_action": ACTION_DIM,
+    "object_pos_b": 3, "object_quat_b": 4, "object_size_m": 3, "object_rgb": 3, "goal_pos_b": 3,
+}  # fmt: skip
+"""Columns of every field of ``Observation`` that a robot always senses, in its order."""
+
 NOTHING = -1
 """In columns of indices: no failure, no phase, no case, no candidate."""
 

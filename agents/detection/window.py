@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from flow_rag_vla.agents.policy.features import HELD_FORCE_N, elongated, rotation_matrix
-from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD, Observation
+from flow_rag_vla.tasks.contract import ACTION_LIMITS, Observation
 
 WINDOW_STEPS = 16
 """Control steps between the two states of a window (0.53 s)."""
@@ -73,7 +73,7 @@ def _column(values: torch.Tensor) -> torch.Tensor:
 
 def scaled_action(o: Observation) -> torch.Tensor:
     """The last action (num_envs, 7) in units of the action limits."""
-    return o.previous_action / o.previous_action.new_tensor([MAX_DELTA_POS_M] * 3 + [MAX_DELTA_ROT_RAD] * 3 + [1.0])
+    return o.previous_action / o.previous_action.new_tensor(ACTION_LIMITS)
 
 
 class WindowTracker:

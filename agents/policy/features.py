@@ -7,14 +7,19 @@ site is looked up by.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
-from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD, MAX_GRIP_FORCE_N, Observation
+from flow_rag_vla.tasks.contract import (
+    ACTION_LIMITS,
+    ELONGATED_RATIO,
+    MAX_GRIP_FORCE_N,
+    OBSERVATION_WIDTHS,
+    Observation,
+)
 
 HELD_FORCE_N = 0.5
 """Squeeze force above which closed fingers hold something."""
@@ -66,7 +71,7 @@ def policy_features(observation: Observation) -> torch.Tensor:
     centre = o.ee_pos_b.new_tensor(WORKSPACE_CENTRE_M)
     object_from_target = o.object_pos_b - o.ee_target_pos_b
     goal_from_object = o.goal_pos_b - o.object_pos_b
-    action_scale = o.previous_action.new_tensor([MAX_DELTA_POS_M] * 3 + [MAX_DELTA_ROT_RAD] * 3 + [1.0])
+    action_scale = o.previous_action.new_tensor(ACTION_LIMITS)
     blocks = (
         (o.ee_pos_b - centre) / POSITION_SCALE_M,
         (o.ee_target_pos_b - o.ee_pos_b) / TRACKING_SCALE_M,
@@ -108,20 +113,16 @@ def observation_from_fields(fields: Mapping[str, torch.Tensor]) -> Observation:
         KeyError: a name is not a field of ``Observation``.
         ValueError: no field is given.
     """
-    known = {f.name for f in dataclasses.fields(Observation)}
+    known = {*OBSERVATION_WIDTHS, "rgb"}
     unknown = sorted(set(fields) - known)
     if unknown:
         raise KeyError(f"not observation fields: {', '.join(unknown)}; available: {', '.join(sorted(known))}")
     if not fields:
         raise ValueError("an observation needs at least one field, got none")
     some = next(iter(fields.values()))
-    widths = {
-        "joint_pos": 7, "joint_vel": 7, "ee_quat_b": 4, "ee_target_quat_b": 4, "object_quat_b": 4,
-        "gripper_width_m": 1, "grip_force_n": 1, "previous_action": 7,
-    }  # fmt: skip
     values = {
-        name: fields[name] if name in fields else some.new_full((len(some), widths.get(name, 3)), math.nan)
-        for name in known - {"instruction", "rgb"}
+        name: fields[name] if name in fields else some.new_full((len(some), width), math.nan)
+        for name, width in OBSERVATION_WIDTHS.items()
     }
     return Observation(**values, instruction=("",) * len(some), rgb=fields.get("rgb"))
 
@@ -153,9 +154,6 @@ RETRIEVAL_GROUPS: tuple[RetrievalGroup, ...] = (
 """Groups of ``retrieval_features``, in order."""
 
 NUM_RETRIEVAL_FEATURES = sum(group.width for group in RETRIEVAL_GROUPS)
-
-ELONGATED_RATIO = 1.5
-"""An object this many times longer than wide has a long axis."""
 
 
 def elongated(observation: Observation) -> torch.Tensor:

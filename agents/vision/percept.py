@@ -14,6 +14,7 @@ import torch
 
 from flow_rag_vla.agents.policy.features import held, rotation_matrix
 from flow_rag_vla.agents.vision.networks.sighting import Sighting, quat_of, yaw_rad
+from flow_rag_vla.tasks.contract import ELONGATED_RATIO
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
@@ -118,7 +119,7 @@ class VisualPercept:
             self._held.unsqueeze(1), self._in_hand + gain * (offset - self._in_hand), self._in_hand
         )
         past = torch.where(moved | (self._weight == 0), 0.0, self._weight.clamp(max=MAX_WEIGHT))
-        long = self._size[:, :1] > 1.5 * self._size[:, 1:2]
+        long = self._size[:, :1] > ELONGATED_RATIO * self._size[:, 1:2]
         learnt = (
             learnt_in_hand,
             _blend(self._pos, past, seen.object_pos_b, weight),

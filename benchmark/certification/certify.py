@@ -41,7 +41,7 @@ SOLVED_RATE = 0.5
 HIGH_M = 0.15
 """A high carry is this much above the nominal one."""
 
-MAX_SITES = 24
+SITES_PER_FAULT = 24
 SITES_SEARCHED = 400
 """Sites over which a fault's episodes are spread, and over which the worst composition is sought."""
 
@@ -84,7 +84,7 @@ def sites_with(task: str, fault: Fault) -> list[Site]:
         site = make_site(seed, task)
         if fault.cue == "none" or fault.name in site.colour_of or fault.name in site.lane_of:
             found.append(site)
-        if len(found) == MAX_SITES:
+        if len(found) == SITES_PER_FAULT:
             break
     return found
 

@@ -12,10 +12,9 @@ from flow_rag_vla.agents.detection.conformal import AlarmLimits
 from flow_rag_vla.benchmark.detectors.failure_set import FailureSet
 from flow_rag_vla.benchmark.detectors.fit import Scores
 from flow_rag_vla.benchmark.scoring.statistics import Proportion, proportion
+from flow_rag_vla.tasks.contract import NOTHING
 
 RESAMPLES = 500
-
-NOTHING = -1
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from flow_rag_vla.benchmark.detectors.suites import (
     with_chunks,
 )
 from flow_rag_vla.benchmark.scoring.statistics import Proportion
-from flow_rag_vla.tasks.contract import Observation
+from flow_rag_vla.tasks.contract import OBSERVATION_WIDTHS, Observation
 
 WARM_UP, CALLS = 50, 500
 
@@ -69,12 +69,7 @@ def _timed(call: Callable[[], None]) -> dict[str, float]:
 
 def _observation(num_envs: int) -> Observation:
     """Something to time on: the time does not depend on what is sensed."""
-    zeros = {
-        field.name: torch.zeros(num_envs, 3) for field in dataclasses.fields(Observation) if field.name != "instruction"
-    }
-    wider = {"joint_pos": 7, "joint_vel": 7, "previous_action": 7, "gripper_width_m": 1, "grip_force_n": 1}
-    wider.update({name: 4 for name in zeros if "quat" in name})
-    zeros.update({name: torch.zeros(num_envs, width) for name, width in wider.items()})
+    zeros = {name: torch.zeros(num_envs, width) for name, width in OBSERVATION_WIDTHS.items()}
     return Observation(**zeros, instruction=("",) * num_envs)
 
 

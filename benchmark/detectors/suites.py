@@ -33,7 +33,7 @@ from flow_rag_vla.tasks.faults.registry import get_fault
 FOLDS = 4
 """Groups of faults that are held out together, each fault in one of them."""
 
-type Announce = Callable[[str], None]
+type Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class HeldOutFaults:
     """Random network distillation, the novelty score, alone."""
 
 
-def held_out_tasks(data: Data, cfg: DetectorTrainingCfg, alpha: float, seed: int, say: Announce) -> dict[str, HeldOut]:
+def held_out_tasks(data: Data, cfg: DetectorTrainingCfg, alpha: float, seed: int, say: Say) -> dict[str, HeldOut]:
     """Task to the metrics of a detector that never saw it."""
     results = {}
     for task in sorted(set(data.test.tasks)):
@@ -141,7 +141,7 @@ def fault_groups(faults: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def held_out_faults(
-    data: Data, cfg: DetectorTrainingCfg, alpha: float, seed: int, say: Announce
+    data: Data, cfg: DetectorTrainingCfg, alpha: float, seed: int, say: Say
 ) -> dict[str, HeldOutFaults]:
     """Group to the metrics of a detector that met none of its faults.
 

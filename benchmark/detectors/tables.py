@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from flow_rag_vla.benchmark.detectors.metrics import NOTHING
 from flow_rag_vla.benchmark.detectors.report import DetectorReport
+from flow_rag_vla.tasks.contract import NOTHING
 
 COLUMNS = (
     "ROC-AUC", "balanced accuracy", "type accuracy", "detected", "named rightly", "false alarms", "delay, steps",

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from flow_rag_vla.tasks import contract
-from flow_rag_vla.tasks.contract import Observation
-from flow_rag_vla.tasks.datasets.trajectory import NOTHING, EpisodeLabels, Trajectory
+from flow_rag_vla.tasks.contract import NOTHING, Observation
+from flow_rag_vla.tasks.datasets.trajectory import NO_FAILURE, EpisodeLabels, Trajectory
 from flow_rag_vla.tasks.env.batches import padded
 from flow_rag_vla.tasks.env.play import PlayedStep, play
 
@@ -99,9 +98,9 @@ def episode_labels(scenario: Scenario, words: TruthWords) -> EpisodeLabels:
         severity=float(scenario.severity),
         success=words.success,
         fault_fired=words.fault_fired,
-        failure_type=words.failure_type or NOTHING,
-        failure_phase=words.failure_phase or NOTHING,
-        failure_step=contract.NOTHING if words.failure_step is None else words.failure_step,
+        failure_type=words.failure_type or NO_FAILURE,
+        failure_phase=words.failure_phase or NO_FAILURE,
+        failure_step=NOTHING if words.failure_step is None else words.failure_step,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-NOTHING = "none"
+NO_FAILURE = "none"
 """Failure type and phase of an episode in which nothing went wrong; also the fault of a clean one."""
 
 

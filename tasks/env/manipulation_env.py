@@ -50,9 +50,9 @@ from flow_rag_vla.tasks.hazards.state import HazardState
 from flow_rag_vla.tasks.physics.contacts import ContactForces
 from flow_rag_vla.tasks.rl.actions import ACTION_SCALE, effort, physical_actions
 from flow_rag_vla.tasks.rl.alignment import missing_turn
-from flow_rag_vla.tasks.rl.episode_log import EpisodeLog
 from flow_rag_vla.tasks.rl.policy_vector import POLICY_DIM, policy_vector
 from flow_rag_vla.tasks.rl.reward import task_reward
+from flow_rag_vla.tasks.rl.training_log import TrainingLog
 from flow_rag_vla.tasks.scenarios.training_scenarios import TrainingScenarios
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class ManipulationEnv(DirectRLEnv):
         self._gripper_closed = torch.zeros(self.num_envs, dtype=torch.bool, device=device)
         self._instructions = [self.task.instructions[0]] * self.num_envs
         self._clock = torch.zeros(self.num_envs, dtype=torch.long, device=device)
-        self._episode_log = EpisodeLog(self.num_envs, device)
+        self._training_log = TrainingLog(self.num_envs, device)
         self._training = TrainingScenarios(self.cfg.task_name, self.cfg.site, self.num_envs)
         self._planned: list[Scenario] | None = None
         self._attempts = [0] * self.num_envs
@@ -282,7 +282,7 @@ class ManipulationEnv(DirectRLEnv):
         success = events.truth.success
         if self._planned is None:
             raised_m = facts.object_pos_b[:, 2] - events.rest_height_m
-            self.extras["log"] = self._episode_log.update(
+            self.extras["log"] = self._training_log.update(
                 raised_m=raised_m, held=events.held, success=success, ended=self.reset_buf
             )
         return task_reward(

@@ -20,6 +20,7 @@ from flow_rag_vla.tasks.catalogue.pick_place import TASK as PICK_PLACE
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import (
     ACTION_DIM,
+    ELONGATED_RATIO,
     MAX_DELTA_POS_M,
     MAX_DELTA_ROT_RAD,
     MAX_GRIP_FORCE_N,
@@ -52,9 +53,6 @@ POST_MARGIN_M = 0.06
 
 HEAVY_KG = 0.4
 """Heavier objects are gripped firmly."""
-
-ELONGATED = 1.5
-"""An object this many times longer than wide has one way to be grasped, others two."""
 
 
 class Stage(IntEnum):
@@ -222,7 +220,8 @@ class ScriptedExpert:
     def _aligned_grasp(self, o: Observation) -> torch.Tensor:
         """Hand down, fingers across the nearest pair of faces, of a long object across its width: (num_envs, 4)."""
         yaw = 2.0 * torch.atan2(o.object_quat_b[:, 2], o.object_quat_b[:, 3])
-        elongated = o.object_size_m[:, 0] > ELONGATED * o.object_size_m[:, 1]
+        # A long object has one way to be grasped, others two.
+        elongated = o.object_size_m[:, 0] > ELONGATED_RATIO * o.object_size_m[:, 1]
         period = torch.where(elongated, torch.pi, torch.pi / 2)
         yaw = torch.remainder(yaw + period / 2, period) - period / 2
         spin = torch.zeros_like(o.object_quat_b)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD
+from flow_rag_vla.tasks.contract import ACTION_LIMITS, MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD
 
 SPEED_SHARE = 0.6
 """Of the speed limits: exploration at full speed jitters by more than a grasp forgives."""
@@ -20,7 +20,7 @@ ACTION_SCALE = (
 )
 """Physical action at 1.  Roll and pitch are locked: the hand keeps pointing down, as none of the tasks wants more."""
 
-_LIMITS = (MAX_DELTA_POS_M,) * 3 + (MAX_DELTA_ROT_RAD,) * 3
+_LIMITS = ACTION_LIMITS[:6]
 
 
 def physical_actions(actions: torch.Tensor, scale: tuple[float, ...]) -> torch.Tensor:

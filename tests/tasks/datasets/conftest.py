@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flow_rag_vla.tasks.contract import FailureType
-from flow_rag_vla.tasks.datasets.trajectory import NOTHING, EpisodeLabels, Trajectory
+from flow_rag_vla.tasks.datasets.trajectory import NO_FAILURE, EpisodeLabels, Trajectory
 
 INSTRUCTION = "pick up the cube"
 
@@ -18,9 +18,11 @@ def counted(num_steps: int, width: int, start: float) -> np.ndarray:
     return (start + 10 * np.arange(num_steps)[:, None] + np.arange(width)).astype(np.float32)
 
 
-def hand_made(num_steps: int = 3, *, failure: str = NOTHING, start: float = 0.0, text: str = INSTRUCTION) -> Trajectory:
+def hand_made(
+    num_steps: int = 3, *, failure: str = NO_FAILURE, start: float = 0.0, text: str = INSTRUCTION
+) -> Trajectory:
     """An episode of ``num_steps`` that failed by ``failure``, if by anything."""
-    failed = failure != NOTHING
+    failed = failure != NO_FAILURE
     states = {"articulation/robot/joint_position": 9, "rigid_object/object/root_pose": 7}
     return Trajectory(
         observations={
@@ -37,13 +39,13 @@ def hand_made(num_steps: int = 3, *, failure: str = NOTHING, start: float = 0.0,
             task="FlowRAG-PickPlace-Franka",
             site=3,
             layout_seed=int(start),
-            fault="post" if failed else NOTHING,
+            fault="post" if failed else NO_FAILURE,
             fault_class="avoidable" if failed else "clean",
             severity=0.25 if failed else 0.0,
             success=not failed,
             fault_fired=failed,
             failure_type=failure,
-            failure_phase="carry" if failed else NOTHING,
+            failure_phase="carry" if failed else NO_FAILURE,
             failure_step=1 if failed else -1,
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from flow_rag_vla.tasks.rl.episode_log import LIFTED_M, EpisodeLog
+from flow_rag_vla.tasks.rl.training_log import LIFTED_M, TrainingLog
 
 
 def flags(*values: int) -> torch.Tensor:
@@ -16,13 +16,13 @@ SUCCESS, LIFTED = "Episode/success_share", "Episode/lifted_share"
 
 
 def test_nothing_is_said_before_an_episode_has_ended():
-    log = EpisodeLog(2, "cpu")
+    log = TrainingLog(2, "cpu")
     idle = flags(0, 0)
     assert log.update(raised_m=torch.tensor([HIGH, LOW]), held=flags(1, 1), success=idle, ended=idle) == {}
 
 
 def test_only_environments_whose_episode_has_ended_count():
-    log = EpisodeLog(4, "cpu")
+    log = TrainingLog(4, "cpu")
     heights = torch.tensor([HIGH, HIGH, LOW, LOW])
     held, none = flags(1, 0, 1, 0), flags(0, 0, 0, 0)
     log.update(raised_m=heights, held=held, success=none, ended=none)
@@ -31,7 +31,7 @@ def test_only_environments_whose_episode_has_ended_count():
 
 
 def test_a_lift_does_not_count_for_the_next_episode():
-    log = EpisodeLog(1, "cpu")
+    log = TrainingLog(1, "cpu")
     up, down = torch.tensor([HIGH]), torch.tensor([0.0])
     log.update(raised_m=up, held=flags(1), success=flags(0), ended=flags(0))
     assert log.update(raised_m=down, held=flags(0), success=flags(1), ended=flags(1)) == {SUCCESS: 1.0, LIFTED: 1.0}

@@ -8,7 +8,7 @@ LIFTED_M = 0.04
 """An object that was held this far above where it lay has been lifted."""
 
 
-class EpisodeLog:
+class TrainingLog:
     """Shares over environments, so that short (failed or solved) episodes do not crowd out long ones."""
 
     def __init__(self, num_envs: int, device: str) -> None:
