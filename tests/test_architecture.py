@@ -6,11 +6,12 @@ A room is a folder.  Rooms import one another one way: no circle, and no room im
 from __future__ import annotations
 
 import ast
+import functools
 import statistics
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -48,20 +49,31 @@ def folder_of(module: str) -> str:
     return module.split("/")[0]
 
 
-def parsed(module: str) -> ast.Module:
-    return ast.parse((CHECKOUT / module).read_text(encoding="utf-8"), module)
+@functools.cache
+def text_of(module: str) -> str:
+    return (CHECKOUT / module).read_text(encoding="utf-8")
 
 
-def imported_names(module: str) -> Iterator[str]:
+@functools.cache
+def nodes_of(module: str) -> tuple[ast.Import | ast.ImportFrom | ast.Call, ...]:
+    """The imports and the calls of a module, which is all that is asked of its tree."""
+    tree = ast.parse(text_of(module), module)
+    return tuple(node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom, ast.Call)))
+
+
+@functools.cache
+def imported_names(module: str) -> tuple[str, ...]:
     """Full dotted names of everything that a module imports, relative imports resolved to installed names."""
     package = ["flow_rag_vla", *Path(module).parent.parts]
-    for node in ast.walk(parsed(module)):
+    names: list[str] = []
+    for node in nodes_of(module):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             origin = ".".join([*base, *([node.module] if node.module else [])])
-            yield from (f"{origin}.{alias.name}" for alias in node.names)
+            names += (f"{origin}.{alias.name}" for alias in node.names)
+    return tuple(names)
 
 
 def begins_with(name: str, prefix: str) -> bool:
@@ -79,6 +91,7 @@ def test_imports_follow_the_arrows(module: str) -> None:
     assert not against, f"{module} imports {against}; {folder_of(module)}/ may import only {allowed}"
 
 
+@functools.cache
 def room_of(name: str) -> str:
     """The folder, dotted, that holds the module in which the full dotted ``name`` stands."""
     parts = name.removeprefix("flow_rag_vla.").split(".")
@@ -87,7 +100,7 @@ def room_of(name: str) -> str:
     return ".".join(parts)
 
 
-def contracts_left_out(names: Iterator[str]) -> Iterator[str]:
+def contracts_left_out(names: Iterable[str]) -> Iterator[str]:
     ours = (name for name in names if begins_with(name, "flow_rag_vla"))
     return (n for n in ours if not any(begins_with(n, f"flow_rag_vla.{contract}") for contract in CONTRACTS))
 
@@ -125,7 +138,7 @@ def test_a_folder_can_be_taken_in_at_a_glance(folder: str) -> None:
 
 
 def test_the_usual_module_is_short() -> None:
-    lengths = [len((CHECKOUT / module).read_text(encoding="utf-8").splitlines()) for module in MODULES]
+    lengths = [len(text_of(module).splitlines()) for module in MODULES]
     assert statistics.median(lengths) <= MAX_MEDIAN_LINES
 
 
@@ -144,7 +157,7 @@ def test_importing_the_tasks_registers_ids_without_loading_a_simulator() -> None
 
 @pytest.mark.parametrize("module", MODULES)
 def test_modules_are_small_and_named_for_what_they_hold(module: str) -> None:
-    lines = len((CHECKOUT / module).read_text(encoding="utf-8").splitlines())
+    lines = len(text_of(module).splitlines())
     assert lines <= MAX_LINES, f"{module} has {lines} lines"
     name = Path(module).stem
     assert name not in {"utils", "util", "helpers", "misc", "common"}
@@ -155,7 +168,7 @@ def test_modules_are_small_and_named_for_what_they_hold(module: str) -> None:
 def test_nothing_is_unpickled(module: str) -> None:
     picklers = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve"}
     assert not [name for name in imported_names(module) if name.split(".")[0] in picklers]
-    for node in ast.walk(parsed(module)):
+    for node in nodes_of(module):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"torch.load", "np.load", "numpy.load"}:
             options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
             if ast.unparse(node.func) == "torch.load":
