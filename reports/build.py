@@ -11,16 +11,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from flow_rag_vla.benchmark.episodes.records import Exposure
+from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.results import RunResults, read_run, write_report_file
 from flow_rag_vla.reports import figures, tables, timing_tables, wording
 from flow_rag_vla.reports.markdown import code_block, escape_markdown, markdown_table
 from flow_rag_vla.reports.palette import DARK, LIGHT, css_variables
 from flow_rag_vla.reports.svg import FONT, Drawing
 from flow_rag_vla.reports.table import Cell, Table, pointer
-
-HTML_FILE = "report/index.html"
-MARKDOWN_FILE = "report/report.md"
-FIGURES = "report/figures"
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def build_report(run_dir: Path) -> Path:
         "faults": figures.fault_heat_map(results),
     }
     for name, drawing in drawings.items():
-        write_report_file(run_dir / FIGURES / f"{name}.svg", drawing.file_bytes())
+        write_report_file(run_dir / run_files.FIGURES / f"{name}.svg", drawing.file_bytes())
     content = _content(results)
     page = _environment(html=True).get_template("index.html.j2")
     html = page.render(
@@ -68,8 +66,8 @@ def build_report(run_dir: Path) -> Path:
             pictures=[_Picture(f"figures/{path.name}", _caption(path)) for path in results.pictures],
         )
     )
-    write_report_file(run_dir / MARKDOWN_FILE, markdown.encode())
-    path = run_dir / HTML_FILE
+    write_report_file(run_dir / run_files.REPORT_MARKDOWN, markdown.encode())
+    path = run_dir / run_files.REPORT_HTML
     write_report_file(path, html.encode())
     return path
 
@@ -101,7 +99,7 @@ def _content(results: RunResults) -> dict[str, Any]:
     summary = results.summary
     every_table = [
         tables.ablation(results), tables.first_exposure(results), tables.success(results),
-        tables.comparisons(results), tables.repeats(results, "near"), tables.repeats(results, "exact"),
+        tables.comparisons(results), tables.repeats(results, Exposure.NEAR), tables.repeats(results, Exposure.EXACT),
         tables.reductions(results), tables.loss_chain(results), tables.faults(results),
         tables.rounds(results), timing_tables.latency(results), timing_tables.fleet(results),
     ]  # fmt: skip

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flow_rag_vla.benchmark.scoring.results import REFERENCE_ARM, ArmSummary, RunResults
+from flow_rag_vla.benchmark.episodes.records import Exposure
+from flow_rag_vla.benchmark.scoring.results import RunResults
+from flow_rag_vla.benchmark.scoring.summary import REFERENCE_ARM, ArmSummary
 from flow_rag_vla.reports.svg import Drawing
 from flow_rag_vla.reports.wording import EXPOSURE_ORDER, NO_DATA, ordered_arms, percent
 
@@ -45,7 +47,7 @@ def success_forest(results: RunResults) -> Drawing:
     return drawing
 
 
-def _forest_row(drawing: Drawing, y: float, arm: str, summary: ArmSummary, exposure: str, *, main: bool) -> None:
+def _forest_row(drawing: Drawing, y: float, arm: str, summary: ArmSummary, exposure: Exposure, *, main: bool) -> None:
     success = summary.exposure(exposure).success
     drawing.text(_LEFT - 14, y + 4, _short(arm), anchor="end", bold=main)
     if success.rate is None or success.ci95 is None:
@@ -67,7 +69,7 @@ def _forest_row(drawing: Drawing, y: float, arm: str, summary: ArmSummary, expos
 def repeat_bars(results: RunResults) -> Drawing:
     """Repeated, substituted and resolved shares on NEAR and EXACT; a line marks ``flow_only``'s repeats."""
     arms = results.summary.arms
-    groups = _met(results, ("near", "exact", "far"))
+    groups = _met(results, (Exposure.NEAR, Exposure.EXACT, Exposure.FAR))
     drawing = Drawing(
         WIDTH,
         90.0,
@@ -100,7 +102,7 @@ def repeat_bars(results: RunResults) -> Drawing:
     return drawing
 
 
-def _repeat_row(drawing: Drawing, y: float, arm: str, summary: ArmSummary, exposure: str, *, main: bool) -> None:
+def _repeat_row(drawing: Drawing, y: float, arm: str, summary: ArmSummary, exposure: Exposure, *, main: bool) -> None:
     block = summary.exposure(exposure)
     drawing.text(_LEFT - 14, y + 4, _short(arm), anchor="end", bold=main)
     drawing.text(WIDTH, y + 4, f"n = {block.f1.n}", colour="muted", size=11, anchor="end")
@@ -123,7 +125,7 @@ def _repeat_row(drawing: Drawing, y: float, arm: str, summary: ArmSummary, expos
         start += value
 
 
-def fault_heat_map(results: RunResults, exposure: str = "near") -> Drawing:
+def fault_heat_map(results: RunResults, exposure: Exposure = Exposure.NEAR) -> Drawing:
     """Share of failures by fault and arm, with the commonest failure type."""
     table = results.summary.by_fault
     names = [fault for fault in table if exposure in table[fault]]
@@ -173,7 +175,7 @@ def fault_heat_map(results: RunResults, exposure: str = "near") -> Drawing:
     return drawing
 
 
-def _met(results: RunResults, exposures: Sequence[str]) -> list[tuple[str, list[str]]]:
+def _met(results: RunResults, exposures: Sequence[Exposure]) -> list[tuple[Exposure, list[str]]]:
     """The arms that met each exposure; exposures that nobody met are left out."""
     arms = results.summary.arms
     groups = [(x, [arm for arm in ordered_arms(arms) if arms[arm].exposure(x).n]) for x in exposures]

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flow_rag_vla.benchmark.scoring.results import (
-    REFERENCE_ARM,
-    SUMMARY_EXPOSURES,
-    Comparison,
-    Proportion,
-    RunResults,
-)
+from flow_rag_vla.benchmark.episodes.records import Exposure
+from flow_rag_vla.benchmark.scoring.results import RunResults
+from flow_rag_vla.benchmark.scoring.statistics import Proportion
+from flow_rag_vla.benchmark.scoring.summary import REFERENCE_ARM, SUMMARY_EXPOSURES, Comparison
 from flow_rag_vla.reports.table import Cell, Row, Table, arm_row, pointer
 from flow_rag_vla.reports.wording import (
     DASH,
@@ -57,10 +54,10 @@ def ablation(results: RunResults) -> Table:
         cells = (
             Cell(number(latency and latency.p50), pointer(*clock, "decision_latency_ms", "p50")),
             Cell(expected.latency_ms),
-            _share(summary.near.success, pointer(*base, "near", "success")),
-            _share(summary.clean.success, pointer(*base, "clean", "success")),
+            _share(summary.near.success, pointer(*base, Exposure.NEAR, "success")),
+            _share(summary.clean.success, pointer(*base, Exposure.CLEAN, "success")),
             Cell(expected.success),
-            Cell(percent(summary.near.repeated), pointer(*base, "near", "repeated")),
+            Cell(percent(summary.near.repeated), pointer(*base, Exposure.NEAR, "repeated")),
             Cell(megabytes(timing.model_bytes if timing else None), pointer(*clock, "model_bytes")),
             _database(results, arm),
             Cell(expected.memory_mb, note=expected.memory_of),
@@ -98,7 +95,7 @@ def success(results: RunResults) -> Table:
             for name in exposures
         ]
         near = results.summary.arms[arm].near
-        base = ("summary", "arms", arm, "near")
+        base = ("summary", "arms", arm, Exposure.NEAR)
         cells.append(_share(near.recovery, pointer(*base, "recovery")))
         steps = near.steps_to_success.median
         cells.append(Cell(NO_DATA if steps is None else number(steps, 0), pointer(*base, "steps_to_success", "median")))
@@ -149,7 +146,7 @@ def _comparison(value: Comparison, base: tuple[str, ...]) -> tuple[Cell, ...]:
     )
 
 
-def repeats(results: RunResults, exposure: str) -> Table:
+def repeats(results: RunResults, exposure: Exposure) -> Table:
     """Repeated, substituted and resolved on one exposure."""
     rows = []
     for arm in _arms(results):
@@ -226,8 +223,8 @@ def loss_chain(results: RunResults) -> Table | None:
     """Where memory arms lose NEAR failures, by fault; None where no arm has a memory."""
     rows = []
     for arm in _arms(results):
-        for fault, chain in results.summary.arms[arm].loss_chain.get("near", {}).items():
-            base = ("summary", "arms", arm, "loss_chain", "near", fault)
+        for fault, chain in results.summary.arms[arm].loss_chain.get(Exposure.NEAR, {}).items():
+            base = ("summary", "arms", arm, "loss_chain", Exposure.NEAR, fault)
             cells = [Cell(fault), Cell(str(chain.n), pointer(*base, "n"))]
             for stage in ("noticed", "retrieved", "right_type", "corrected"):
                 value, place = getattr(chain, stage), pointer(*base, stage)
@@ -302,7 +299,7 @@ def rounds(results: RunResults) -> Table | None:
 def first_exposure(results: RunResults) -> Table:
     """E1: the failures that all arms share."""
     e1 = results.summary.e1
-    base = ("summary", "e1")
+    base = ("summary", Exposure.E1)
     cells = (
         Cell(str(e1.n), pointer(*base, "n")),
         _share(e1.success, pointer(*base, "success")),
@@ -332,7 +329,7 @@ def _arms(results: RunResults) -> list[str]:
     return ordered_arms(results.summary.arms)
 
 
-def _exposures(results: RunResults) -> list[str]:
+def _exposures(results: RunResults) -> list[Exposure]:
     """The exposures that any arm met, headline first."""
     arms = results.summary.arms.values()
     met = {name for name in SUMMARY_EXPOSURES for arm in arms if arm.exposure(name).n}

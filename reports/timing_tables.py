@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flow_rag_vla.benchmark.scoring.results import ArmTiming, RunResults
+from flow_rag_vla.benchmark.scoring.results import RunResults
+from flow_rag_vla.benchmark.scoring.timing import ArmTiming
 from flow_rag_vla.reports.table import Cell, Table, arm_row, pointer
 from flow_rag_vla.reports.wording import DASH, megabytes, number, ordered_arms, p_value, percent
 

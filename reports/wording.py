@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flow_rag_vla.benchmark.scoring.results import REFERENCE_ARM, Interval, Proportion, RunResults, Verdict
+from flow_rag_vla.benchmark.episodes.records import Exposure
+from flow_rag_vla.benchmark.scoring.results import RunResults
+from flow_rag_vla.benchmark.scoring.statistics import Interval, Proportion
+from flow_rag_vla.benchmark.scoring.summary import REFERENCE_ARM, Verdict
 
 NOT_MEASURED = "not measured"
 NO_DATA = "not enough data"
@@ -13,17 +16,23 @@ DASH = "\N{EN DASH}"
 
 ARM_ORDER: tuple[str, ...] = ("flow_only", "rag_only", "sequential", "parallel", "always_cautious")
 
-EXPOSURE_ORDER: tuple[str, ...] = ("near", "exact", "far", "clean", "control")
+EXPOSURE_ORDER: tuple[Exposure, ...] = (
+    Exposure.NEAR,
+    Exposure.EXACT,
+    Exposure.FAR,
+    Exposure.CLEAN,
+    Exposure.CONTROL,
+)
 """The headline first."""
 
-EXPOSURES: dict[str, str] = {
-    "e1": "First exposure: flow_only meets every planned scenario with an empty memory. The failures "
+EXPOSURES: dict[Exposure, str] = {
+    Exposure.E1: "First exposure: flow_only meets every planned scenario with an empty memory. The failures "
     "(F1) are shared by all arms, so no arm chooses its own denominator.",
-    "exact": "The same scenario again, with fresh policy noise. Measures memorisation.",
-    "near": "The same hazard and cue with object and goal displaced by up to 2 cm and 15 degrees. The headline.",
-    "far": "A new layout at the same site and cue. Measures generalisation.",
-    "clean": "A scenario without any fault. Measures what a memory breaks.",
-    "control": "The cue of a hazard with the hazard below threshold. Punishes superstition.",
+    Exposure.EXACT: "The same scenario again, with fresh policy noise. Measures memorisation.",
+    Exposure.NEAR: "The same hazard and cue with object and goal displaced by up to 2 cm and 15 degrees. The headline.",
+    Exposure.FAR: "A new layout at the same site and cue. Measures generalisation.",
+    Exposure.CLEAN: "A scenario without any fault. Measures what a memory breaks.",
+    Exposure.CONTROL: "The cue of a hazard with the hazard below threshold. Punishes superstition.",
 }
 
 TERMS: dict[str, str] = {

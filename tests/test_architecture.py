@@ -25,7 +25,16 @@ ARROWS = {
     "memory": ("flow_rag_vla.memory",),
     "agents": ("flow_rag_vla.agents", "flow_rag_vla.memory", "flow_rag_vla.tasks.contract"),
     "benchmark": ("flow_rag_vla.benchmark", "flow_rag_vla.agents", "flow_rag_vla.memory", "flow_rag_vla.tasks"),
-    "reports": ("flow_rag_vla.reports", "flow_rag_vla.benchmark.scoring.results"),
+    "reports": (
+        "flow_rag_vla.reports",
+        "flow_rag_vla.benchmark.episodes.records.Exposure",
+        "flow_rag_vla.benchmark.scoring.results",
+        "flow_rag_vla.benchmark.scoring.run_files",
+        "flow_rag_vla.benchmark.scoring.statistics.Interval",
+        "flow_rag_vla.benchmark.scoring.statistics.Proportion",
+        "flow_rag_vla.benchmark.scoring.summary",
+        "flow_rag_vla.benchmark.scoring.timing",
+    ),
 }
 SIMULATION = {
     "isaaclab", "isaaclab_newton", "isaaclab_physx", "isaaclab_tasks", "isaaclab_rl", "newton", "warp", "pxr", "mujoco",

@@ -21,6 +21,8 @@ _ARROW_TYPES = {
     "int": pa.int64(),
     "float": pa.float64(),
     "bool": pa.bool_(),
+    "Exposure": pa.string(),
+    "Outcome": pa.string(),
 }
 EPISODE_SCHEMA = pa.schema(
     [

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms.registry import reference_arm
+from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.seeds import seed_block
 from flow_rag_vla.tasks.contract import FaultClass
 
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
 AVOIDABLE_SHARE, EXOGENOUS_SHARE, CONTROL_SHARE = 0.60, 0.10, 0.12
 """Shares of E1's scenarios; the rest is clean."""
 
-E1 = "e1"
+E1 = Exposure.E1
 
 
 @dataclass(frozen=True)
 class PlannedEpisode:
     """One episode: which scenario, met for which purpose, how often before."""
 
-    exposure: str
+    exposure: Exposure
     scenario: Scenario
     base_scenario_id: str
     attempt: int
@@ -114,11 +115,11 @@ def e2_episodes(scenarios: Sequence[Scenario], round_index: int) -> tuple[Planne
     episodes = []
     for scenario in scenarios:
         if scenario.fault_class is FaultClass.CLEAN:
-            again = [("clean", scenario)]
+            again = [(Exposure.CLEAN, scenario)]
         elif scenario.fault_class is FaultClass.CONTROL:
-            again = [("control", scenario)]
+            again = [(Exposure.CONTROL, scenario)]
         else:
-            again = [("exact", scenario), ("near", scenario.near())]
+            again = [(Exposure.EXACT, scenario), (Exposure.NEAR, scenario.near())]
         episodes += [PlannedEpisode(exposure, s, scenario.id, round_index) for exposure, s in again]
     return tuple(episodes)
 

@@ -6,28 +6,51 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Self
 
 SCHEMA_VERSION = 1
-
-EXPOSURES: tuple[str, ...] = ("exact", "near", "clean", "control")
-"""The E2 exposures: same scenario, displaced scenario, no fault, hazard below threshold."""
-
-E1_EXPOSURE = "e1"
-"""The exposure of round 0: ``flow_only`` meets every planned scenario with an empty memory."""
-
-KNOWN_EXPOSURES: tuple[str, ...] = ("e1", "exact", "near", "far", "clean", "control")
-"""Every exposure that a record may carry (``far``: a new layout at the same site and cue)."""
-
-OUTCOMES: tuple[str, ...] = ("success", "failure", "invalid")
 
 POSE_BIN_M = 0.05
 """Edge of a pose bin, metres."""
 
 
+class Exposure(StrEnum):
+    """For which purpose an episode meets its scenario; in the order of tables."""
+
+    E1 = "e1"
+    """Round 0: ``flow_only`` meets every planned scenario with an empty memory."""
+    EXACT = "exact"
+    """The same scenario again."""
+    NEAR = "near"
+    """The scenario displaced."""
+    FAR = "far"
+    """A new layout at the same site and cue.  No plan has it yet."""
+    CLEAN = "clean"
+    """No fault."""
+    CONTROL = "control"
+    """The cue of a hazard, the hazard below threshold."""
+
+
+class Outcome(StrEnum):
+    """How an episode ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    INVALID = "invalid"
+    """Bad physics: never a policy failure, and never dropped."""
+
+
 def pose_bin(position_m: Sequence[float]) -> str:
     """Names the 5 cm cell that holds ``position_m`` (3,): integer cell indices as ``x,y,z``."""
     return ",".join(str(round(float(value) / POSE_BIN_M)) for value in position_m)
+
+
+def _member[E: StrEnum](kind: type[E], word: str) -> E:
+    try:
+        return kind(word)
+    except ValueError:
+        raise ValueError(f"{kind.__name__.lower()} {word!r}, expected one of {', '.join(kind)}") from None
 
 
 @dataclass(frozen=True)
@@ -43,8 +66,8 @@ class EpisodeRecord:
     arm: str
     round: int
     """0 is E1 (attempt 0, empty memory); 1..K are the E2 rounds."""
-    exposure: str
-    """``e1`` in round 0, otherwise one of ``EXPOSURES``."""
+    exposure: Exposure
+    """``E1`` in round 0, and only there."""
     scenario_id: str
     base_scenario_id: str
     """The E1 scenario that this episode repeats (``near`` displaces it); itself in E1."""
@@ -56,8 +79,7 @@ class EpisodeRecord:
     fault_class: str
     severity: float
     initial_state_sha: str
-    outcome: str
-    """``success``, ``failure`` or ``invalid`` (bad physics: never a policy failure or dropped)."""
+    outcome: Outcome
     fault_fired: bool
     failure_type: str | None
     """Truth: type of the first causal event; None on success and invalid."""
@@ -83,33 +105,31 @@ class EpisodeRecord:
     late_retrievals: int
     """Retrievals that missed their decision and served the next one or none."""
     invalid_reason: str | None = None
-    """What was wrong with the physics and which setting to change; None unless the outcome is ``invalid``."""
+    """What was wrong with the physics and which setting to change; None unless the outcome is ``INVALID``."""
 
     def __post_init__(self) -> None:
-        """Refuse a row that statistics could not place."""
-        if self.outcome not in OUTCOMES:
-            raise ValueError(f"episode outcome {self.outcome!r}, expected one of {OUTCOMES}")
-        if self.exposure not in KNOWN_EXPOSURES:
-            raise ValueError(f"exposure {self.exposure!r}, expected one of {KNOWN_EXPOSURES}")
-        if (self.exposure == E1_EXPOSURE) != (self.round == 0):
-            raise ValueError(f"exposure {self.exposure!r} in round {self.round}: e1 is round 0")
-        if self.outcome == "failure" and self.failure_type is None:
+        """Make members of plain words, and refuse a row that statistics could not place."""
+        object.__setattr__(self, "exposure", _member(Exposure, self.exposure))
+        object.__setattr__(self, "outcome", _member(Outcome, self.outcome))
+        if (self.exposure is Exposure.E1) != (self.round == 0):
+            raise ValueError(f"exposure {self.exposure} in round {self.round}: e1 is round 0")
+        if self.outcome is Outcome.FAILURE and self.failure_type is None:
             raise ValueError(f"{self.arm} {self.scenario_id}: a failure without a failure type")
 
     @property
     def valid(self) -> bool:
         """The physics held, so the outcome is the policy's."""
-        return self.outcome != "invalid"
+        return self.outcome is not Outcome.INVALID
 
     @property
     def succeeded(self) -> bool:
         """The task was completed."""
-        return self.outcome == "success"
+        return self.outcome is Outcome.SUCCESS
 
     @property
     def failed(self) -> bool:
         """The task was not completed, with valid physics."""
-        return self.outcome == "failure"
+        return self.outcome is Outcome.FAILURE
 
     def to_json(self) -> str:
         """One canonical JSON line (sorted keys, no NaN) with the schema version."""

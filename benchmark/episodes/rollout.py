@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.corrections.corrections import CANDIDATES
 from flow_rag_vla.benchmark.episodes.chunk_executor import play_agent
-from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, pose_bin
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Outcome, pose_bin
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING, PHASES
 from flow_rag_vla.tasks.env.batches import padded
 
@@ -78,15 +78,11 @@ def run_wave(
     uses = [
         (int(notes.retrieved_case[i]), int(notes.candidate[i]), not bool(failed[i]))
         for i in range(count)
-        if int(notes.candidate[i]) != NOTHING and records[i].outcome != "invalid"
+        if int(notes.candidate[i]) != NOTHING and records[i].valid
     ]
     return Wave(
         records=records,
-        failures={
-            episodes[i].scenario.id: failures[i]
-            for i in range(count)
-            if i in failures and records[i].outcome != "invalid"
-        },
+        failures={episodes[i].scenario.id: failures[i] for i in range(count) if i in failures and records[i].valid},
         uses=uses,
     )
 
@@ -103,8 +99,8 @@ def _record(
     notes: EpisodeNotes,
     state_sha: str,
 ) -> EpisodeRecord:
-    outcome = "invalid" if words.invalid else "success" if words.success else "failure"
-    failed = outcome == "failure"
+    outcome = Outcome.INVALID if words.invalid else Outcome.SUCCESS if words.success else Outcome.FAILURE
+    failed = outcome is Outcome.FAILURE
     scenario = episode.scenario
     candidate = int(notes.candidate[i])
     noticed = int(notes.failure_step[i])

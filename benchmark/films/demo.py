@@ -18,7 +18,8 @@ from flow_rag_vla.benchmark.episodes.actors import (
     make_expert,
     make_policy_agent,
 )
-from flow_rag_vla.benchmark.episodes.plan import E1, PlannedEpisode, Unit
+from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
+from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.rollout import run_wave
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, seed_block
 from flow_rag_vla.benchmark.films.film import FRAMES_PER_S, EpisodeFilm
@@ -45,7 +46,6 @@ BOTH_EXPERTS = "experts"
 CHOICES: tuple[str, ...] = (BOTH_EXPERTS, *(arm.name for arm in all_arms()))
 """What ``--arm`` may say."""
 
-_EXACT = "exact"
 _SPLIT = "development"
 """Layouts and sites of demos: never those that benchmark runs report."""
 
@@ -188,7 +188,7 @@ class _Shooting:
             film.on_step(ended)
             on_step(int(env.truth.steps[0]))
 
-        planned = PlannedEpisode(E1 if attempt == 0 else _EXACT, scenario, scenario.id, attempt)
+        planned = PlannedEpisode(Exposure.E1 if attempt == 0 else Exposure.EXACT, scenario, scenario.id, attempt)
         wave = run_wave(env, agent, Unit(arm.name, attempt, 1, (planned,)), [planned], 0.0, after_step)
         if memory is not None:
             if wave.uses:

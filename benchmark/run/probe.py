@@ -18,8 +18,8 @@ from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.dual_pathway import RealClock
 from flow_rag_vla.agents.vision.percept import VisualPercept
-from flow_rag_vla.benchmark.scoring.results import ArmTiming, LatencyEquivalence, Percentiles
 from flow_rag_vla.benchmark.scoring.statistics import tost_paired
+from flow_rag_vla.benchmark.scoring.timing import ArmTiming, LatencyEquivalence, Percentiles
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.arms.settings import ArmSettings

@@ -37,7 +37,7 @@ from flow_rag_vla.benchmark.run.run_plan import (
 )
 from flow_rag_vla.benchmark.run.units import MEMORY_FILE, UnitContext, run_unit
 from flow_rag_vla.benchmark.scoring.metrics import summarise
-from flow_rag_vla.benchmark.scoring.results import ArmTiming, Timing
+from flow_rag_vla.benchmark.scoring.timing import ArmTiming, Timing
 from flow_rag_vla.tasks.env.batches import padded
 from flow_rag_vla.tasks.env.make import make_fleet
 from flow_rag_vla.tasks.physics.quiet import quiet_console

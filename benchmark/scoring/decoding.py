@@ -1,4 +1,4 @@
-"""Rebuilds typed records from plain JSON values."""
+"""Rebuilds typed records from plain JSON values and versioned files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,31 @@ import functools
 import types
 import typing
 from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
 from typing import Any
+
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object
+
+
+def read_record[T](cls: type[T], path: Path, schema_version: int) -> T:
+    """The ``cls`` that ``path`` holds as JSON.
+
+    Raises:
+        ValueError: naming the file: damaged, incomplete or of another schema version.
+    """
+    row = read_json_object(path)
+    version = row.get("schema_version")
+    if version != schema_version:
+        raise ValueError(f"{path}: schema version {version!r}, this code reads {schema_version}")
+    try:
+        return decode(cls, row, "$")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def decode(kind: Any, value: Any, place: str) -> Any:
-    """``value`` from JSON as ``kind``: dataclasses, containers, optionals and plain values.
+    """``value`` from JSON as ``kind``: dataclasses, containers, optionals, enums and plain values.
 
     Unknown keys are ignored, missing ones are an error.
 
@@ -31,8 +51,11 @@ def decode(kind: Any, value: Any, place: str) -> Any:
         return tuple(decode(t, v, place) for t, v in zip(arguments, value, strict=True))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(kind, type) and origin is None and isinstance(value, kind):
-        return value
+    if isinstance(kind, type) and origin is None:
+        if issubclass(kind, StrEnum) and value in list(kind):
+            return kind(value)
+        if isinstance(value, kind):
+            return value
     raise ValueError(f"{place} is {value!r}, expected {kind}")
 
 

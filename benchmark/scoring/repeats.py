@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
-from flow_rag_vla.benchmark.scoring.results import LossChain, RepeatCounts
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
 from flow_rag_vla.benchmark.scoring.statistics import proportion
+from flow_rag_vla.benchmark.scoring.summary import LossChain, RepeatCounts
 
-POSE_TOLERANCE_BINS: dict[str, int | None] = {"exact": 1, "near": 1, "far": None}
+POSE_TOLERANCE_BINS: dict[Exposure, int | None] = {Exposure.EXACT: 1, Exposure.NEAR: 1, Exposure.FAR: None}
 """Largest distance, in pose bins along any axis, at which two failures are the same failure.
 
 One bin (5 cm) on EXACT and NEAR: positions within 5 cm always match, whichever side of a bin's
@@ -55,7 +55,7 @@ def pose_bin_distance(a: str, b: str) -> int:
     return max(abs(x - y) for x, y in zip(first, second, strict=True))
 
 
-def repeat_counts(e1: Mapping[str, EpisodeRecord], again: Iterable[EpisodeRecord], exposure: str) -> RepeatCounts:
+def repeat_counts(e1: Mapping[str, EpisodeRecord], again: Iterable[EpisodeRecord], exposure: Exposure) -> RepeatCounts:
     """What became of the repeatable failures of ``e1`` (by scenario id) in ``again``."""
     pairs = [(e1[r.base_scenario_id], r) for r in again if can_repeat(e1[r.base_scenario_id])]
     valid = [(first, second) for first, second in pairs if second.valid]

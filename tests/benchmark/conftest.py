@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure, Outcome
 
 E1_SUCCESS = EpisodeRecord(
     arm="flow_only",
     round=0,
-    exposure="e1",
+    exposure=Exposure.E1,
     scenario_id="s0",
     base_scenario_id="s0",
     attempt=0,
@@ -22,7 +22,7 @@ E1_SUCCESS = EpisodeRecord(
     fault_class="avoidable",
     severity=15.0,
     initial_state_sha="0" * 16,
-    outcome="success",
+    outcome=Outcome.SUCCESS,
     fault_fired=False,
     failure_type=None,
     failure_phase=None,

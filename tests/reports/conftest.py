@@ -10,9 +10,9 @@ import pytest
 
 from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
-from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure, Outcome
 from flow_rag_vla.benchmark.scoring.metrics import summarise
-from flow_rag_vla.benchmark.scoring.results import ArmTiming, LatencyEquivalence, Percentiles, Timing
+from flow_rag_vla.benchmark.scoring.timing import ArmTiming, LatencyEquivalence, Percentiles, Timing
 
 TASK = "FlowRAG-PickPlace-Franka"
 PHYSICS = "newton_mujoco"
@@ -53,9 +53,11 @@ def synthetic_records(
         if kind == "avoidable" and i % 4 == 0:
             kind = "control"
         fails = rng.random() < {"avoidable": 0.9, "exogenous": 0.7}.get(kind, 0.05)
-        first = _record(rng, f"s{i:04}", fault, kind, "flow_only", 0, "e1", fails, invalid)
+        first = _record(rng, f"s{i:04}", fault, kind, "flow_only", 0, Exposure.E1, fails, invalid)
         records.append(first)
-        exposures = {"clean": ["clean"], "control": ["control"]}.get(kind, ["exact", "near"])
+        exposures = {"clean": [Exposure.CLEAN], "control": [Exposure.CONTROL]}.get(
+            kind, [Exposure.EXACT, Exposure.NEAR]
+        )
         for arm, rate in sorted(fix_rate.items()):
             for round_ in range(1, rounds + 1):
                 for exposure in exposures:
@@ -71,12 +73,12 @@ def _record(
     kind: str,
     arm: str,
     round_: int,
-    exposure: str,
+    exposure: Exposure,
     fails: bool,
     invalid: float,
 ) -> EpisodeRecord:
-    outcome = "invalid" if rng.random() < invalid else "failure" if fails else "success"
-    failed = outcome == "failure"
+    outcome = Outcome.INVALID if rng.random() < invalid else Outcome.FAILURE if fails else Outcome.SUCCESS
+    failed = outcome is Outcome.FAILURE
     failure_type, phase = AVOIDABLE.get(fault, ("drop", "carry"))
     if rng.random() < 0.12:
         failure_type, phase = "timeout", "place"
@@ -85,7 +87,7 @@ def _record(
         arm=arm,
         round=round_,
         exposure=exposure,
-        scenario_id=f"{base}-{exposure}" if exposure == "near" else base,
+        scenario_id=f"{base}-{exposure}" if exposure is Exposure.NEAR else base,
         base_scenario_id=base,
         attempt=round_,
         site=0,

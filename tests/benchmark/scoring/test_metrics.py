@@ -8,10 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from flow_rag_vla.benchmark.command.atomic_files import to_json_bytes
-from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, pose_bin
-from flow_rag_vla.benchmark.scoring.metrics import RunRecords, summarise
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure, Outcome, pose_bin
+from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.repeats import can_repeat, pose_bin_distance, same_failure
-from flow_rag_vla.benchmark.scoring.results import Summary
+from flow_rag_vla.benchmark.scoring.run_records import RunRecords
+from flow_rag_vla.benchmark.scoring.summary import Summary
 
 Factory = Callable[..., EpisodeRecord]
 
@@ -312,3 +313,11 @@ def test_a_repetition_of_an_unknown_scenario_is_refused(dropped: Factory, again:
 def test_a_record_that_contradicts_itself_is_refused(e1: Factory, changes: dict):
     with pytest.raises(ValueError, match=r"expected one of|e1 is round 0|without a failure type"):
         e1("s0", **changes)
+
+
+def test_a_record_of_plain_words_is_one_of_members(e1: Factory):
+    record = e1("s0", outcome="invalid")
+    assert record.outcome is Outcome.INVALID
+    assert record.exposure is Exposure.E1
+    assert EpisodeRecord.from_json(record.to_json()) == record
+    assert '"exposure": "e1"' in record.to_json()

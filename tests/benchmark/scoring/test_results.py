@@ -11,26 +11,28 @@ import pytest
 from flow_rag_vla.benchmark.command import atomic_files
 from flow_rag_vla.benchmark.episodes import episode_log
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
-from flow_rag_vla.benchmark.scoring import results
+from flow_rag_vla.benchmark.scoring import results, run_files
 from flow_rag_vla.benchmark.scoring.metrics import summarise
+from flow_rag_vla.benchmark.scoring.summary import Summary
+from flow_rag_vla.benchmark.scoring.timing import ArmTiming, Percentiles, Timing
 
 Factory = Callable[..., EpisodeRecord]
 
 
 @pytest.fixture
-def summary(dropped: Factory, again: Factory) -> results.Summary:
+def summary(dropped: Factory, again: Factory) -> Summary:
     first = [dropped(f"s{i}") for i in range(3)]
     records = [*first, *(again(f, arm) for f in first for arm in ("flow_only", "parallel"))]
     return summarise(records, task="T", physics="P", memory_entries={"parallel": 3})
 
 
-def test_a_summary_reads_back_as_it_was(summary: results.Summary, tmp_path: Path):
+def test_a_summary_reads_back_as_it_was(summary: Summary, tmp_path: Path):
     summary.write(tmp_path)
-    again = results.Summary.read(tmp_path)
+    again = Summary.read(tmp_path)
     assert atomic_files.to_json_bytes(again) == atomic_files.to_json_bytes(summary)
 
 
-def test_summary_json_has_the_documented_shape(summary: results.Summary, tmp_path: Path):
+def test_summary_json_has_the_documented_shape(summary: Summary, tmp_path: Path):
     data = json.loads(summary.write(tmp_path).read_text())
     assert data["schema_version"] == 1
     assert {"task", "physics", "e1", "arms"} <= set(data)
@@ -47,17 +49,17 @@ def test_summary_json_has_the_documented_shape(summary: results.Summary, tmp_pat
 
 
 def test_timing_reads_back_and_unmeasured_stays_null(tmp_path: Path):
-    timing = results.Timing({"parallel": results.ArmTiming(results.Percentiles(1.0, 2.0, 3.0), peak_rss_bytes=5)})
+    timing = Timing({"parallel": ArmTiming(Percentiles(1.0, 2.0, 3.0), peak_rss_bytes=5)})
     path = timing.write(tmp_path)
-    assert results.Timing.read(tmp_path) == timing
+    assert Timing.read(tmp_path) == timing
     assert json.loads(path.read_text())["arms"]["parallel"]["model_bytes"] is None
 
 
-def test_another_schema_version_is_refused(summary: results.Summary, tmp_path: Path):
+def test_another_schema_version_is_refused(summary: Summary, tmp_path: Path):
     path = summary.write(tmp_path)
     path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 9'))
     with pytest.raises(ValueError, match=r"summary\.json: schema version 9, this code reads 1"):
-        results.Summary.read(tmp_path)
+        Summary.read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -67,17 +69,17 @@ def test_another_schema_version_is_refused(summary: results.Summary, tmp_path: P
 def test_a_damaged_summary_names_its_file(text: str, message: str, tmp_path: Path):
     (tmp_path / "summary.json").write_text(text)
     with pytest.raises(ValueError, match=rf"summary\.json: .*{message}"):
-        results.Summary.read(tmp_path)
+        Summary.read(tmp_path)
 
 
-def test_a_run_directory_reads_back(summary: results.Summary, dropped: Factory, tmp_path: Path):
+def test_a_run_directory_reads_back(summary: Summary, dropped: Factory, tmp_path: Path):
     summary.write(tmp_path)
     atomic_files.write_json_atomic(tmp_path / "manifest.json", {"command": "benchmark"})
     bare = results.read_run(tmp_path)
-    assert bare.timing == results.Timing()
+    assert bare.timing == Timing()
     assert len(bare.episodes) == 0
     assert list(bare.episodes.columns)[:3] == ["arm", "round", "exposure"]
-    episode_log.write_episodes_parquet(tmp_path / results.EPISODES_FILE, [dropped("s0")])
+    episode_log.write_episodes_parquet(tmp_path / run_files.MERGED_EPISODES, [dropped("s0")])
     picture = tmp_path / "report/figures/scene.png"
     atomic_files.write_bytes_atomic(picture, b"png")
     full = results.read_run(tmp_path)

@@ -1,0 +1,102 @@
+"""One arm against another on the scenarios that both met."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
+from flow_rag_vla.benchmark.scoring.repeats import POSE_TOLERANCE_BINS, can_repeat, repeat_counts, same_failure
+from flow_rag_vla.benchmark.scoring.run_records import Pairs, RunRecords
+from flow_rag_vla.benchmark.scoring.statistics import (
+    holm,
+    mcnemar_exact,
+    paired_difference,
+    proportion,
+    ratio_reduction_interval,
+)
+from flow_rag_vla.benchmark.scoring.summary import HEADLINE_EXPOSURE, REFERENCE_ARM, ArmSummary, Comparison, Harm
+
+HARM_EXPOSURES: tuple[Exposure, ...] = (Exposure.CLEAN, Exposure.CONTROL)
+
+
+def compare(run: RunRecords, arm: str, reference: str, seed: int = 0) -> Comparison:
+    """``arm`` against ``reference`` on the NEAR scenarios."""
+    exposure = HEADLINE_EXPOSURE
+    pairs = run.pairs(arm, reference, exposure)
+    ours, theirs = [a.succeeded for a, _ in pairs], [b.succeeded for _, b in pairs]
+    rng = _rng(seed, "success", arm, reference)
+    difference = paired_difference(ours, theirs, rng, _sites(pairs))
+    test = mcnemar_exact(ours, theirs)
+    repeated = repeat_counts(run.e1, run.last(arm, exposure), exposure)
+    base = repeat_counts(run.e1, run.last(reference, exposure), exposure)
+    reduction, reduction_ci95 = None, None
+    if repeated.n and base.repeated:
+        reduction = 1.0 - (repeated.repeated / repeated.n) / (base.repeated / base.n)
+        again = [(a, b) for a, b in pairs if can_repeat(run.e1[a.base_scenario_id])]
+        reduction_ci95 = ratio_reduction_interval(
+            [_repeats(run, a) for a, _ in again],
+            [_repeats(run, b) for _, b in again],
+            _rng(seed, "repeats", arm, reference),
+            _sites(again),
+        )
+    return Comparison(
+        exposure=exposure,
+        n_pairs=len(pairs),
+        success_diff=difference.difference,
+        ci95=difference.ci95,
+        gained=test.gained,
+        lost=test.lost,
+        mcnemar_p=test.p if pairs else None,
+        mcnemar_p_holm=None,
+        rfr_reduction=reduction,
+        rfr_reduction_ci95=reduction_ci95,
+    )
+
+
+def harm(run: RunRecords, arm: str, seed: int = 0) -> Harm:
+    """What the arm breaks among the CLEAN and CONTROL scenarios that E1 had solved."""
+    solved = [r for r in run.last(arm, *HARM_EXPOSURES) if r.valid and run.e1[r.base_scenario_id].succeeded]
+    failed = proportion(sum(r.failed for r in solved), len(solved))
+    if arm == REFERENCE_ARM:
+        return Harm(None, None, failed, len(solved))
+    pairs = [(a, b) for a, b in run.pairs(arm, REFERENCE_ARM, *HARM_EXPOSURES) if run.e1[a.base_scenario_id].succeeded]
+    difference = paired_difference(
+        [a.failed for a, _ in pairs],
+        [b.failed for _, b in pairs],
+        _rng(seed, "harm", arm, REFERENCE_ARM),
+        _sites(pairs),
+    )
+    return Harm(difference.difference, difference.ci95, failed, difference.n)
+
+
+def adjust_for_many_arms(arms: dict[str, ArmSummary]) -> dict[str, ArmSummary]:
+    """Holm-adjusted p-values, one family per reference arm."""
+    for name in ("vs_flow_only", "vs_always_cautious"):
+        family = {
+            arm: comparison
+            for arm, summary in arms.items()
+            if (comparison := getattr(summary, name)) and comparison.mcnemar_p is not None
+        }
+        adjusted = holm([comparison.mcnemar_p for comparison in family.values()])
+        for (arm, comparison), p in zip(family.items(), adjusted, strict=True):
+            arms[arm] = replace(arms[arm], **{name: replace(comparison, mcnemar_p_holm=p)})
+    return arms
+
+
+def _repeats(run: RunRecords, record: EpisodeRecord) -> bool:
+    tolerance = POSE_TOLERANCE_BINS.get(record.exposure, 1)
+    return same_failure(run.e1[record.base_scenario_id], record, tolerance)
+
+
+def _sites(pairs: Pairs) -> list[int]:
+    """The statistical cluster of each pair: the site whose hidden map both episodes met."""
+    return [a.site for a, _ in pairs]
+
+
+def _rng(seed: int, *names: str) -> np.random.Generator:
+    """A generator for each estimate, so that adding an arm changes no other's interval."""
+    digest = hashlib.sha256("\n".join(names).encode()).digest()
+    return np.random.default_rng([seed, *np.frombuffer(digest[:16], dtype=np.uint32).tolist()])

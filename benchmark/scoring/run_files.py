@@ -1,0 +1,37 @@
+"""Where a run directory keeps what: names and paths, for whoever writes them and whoever reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+"""How the run was made."""
+PLAN = "plan.jsonl"
+SCENARIOS = "scenarios.yaml"
+"""The run's copy of the user's sites and faults, from which it is resumed."""
+LOG = "log.txt"
+STARTS = "starts.json"
+"""How long each start of the run went on."""
+LATENCY = "latency.json"
+"""Median latencies that ``--latency measured`` simulates, ms."""
+LATENCY_PROBE = "latency_probe.json"
+"""What the batch-1 probe measured."""
+MERGED_EPISODES = "merged/episodes.parquet"
+SUMMARY = "summary.json"
+TIMING = "timing.json"
+REPORT_HTML = "report/index.html"
+REPORT_MARKDOWN = "report/report.md"
+FIGURES = "report/figures"
+PICTURES = f"{FIGURES}/*.png"
+
+DONE = "DONE.json"
+"""Of a unit: written last, so a unit that has one is complete."""
+EPISODES = "episodes.jsonl"
+"""Of a unit, one record a line."""
+MEMORY = "memory/failures.sqlite"
+"""Of a unit: its arm's memory after it."""
+
+
+def unit_folder(run_dir: Path, unit_id: str) -> Path:
+    """Folder of the unit called ``unit_id``."""
+    return run_dir / "units" / unit_id

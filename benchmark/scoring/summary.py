@@ -1,0 +1,227 @@
+"""The records of ``summary.json``: results only, so the same plan gives the same bytes.
+
+What nobody measured is None, null in the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
+from flow_rag_vla.benchmark.episodes.records import Exposure
+from flow_rag_vla.benchmark.scoring import run_files
+from flow_rag_vla.benchmark.scoring.decoding import read_record
+from flow_rag_vla.benchmark.scoring.statistics import Interval, Proportion
+
+SCHEMA_VERSION = 1
+SUMMARY_EXPOSURES: tuple[Exposure, ...] = tuple(exposure for exposure in Exposure if exposure is not Exposure.E1)
+HEADLINE_EXPOSURE = Exposure.NEAR
+REFERENCE_ARM = "flow_only"
+
+
+@dataclass(frozen=True)
+class E1Summary:
+    """Round 0: ``flow_only`` with an empty memory on every planned scenario."""
+
+    n: int
+    failed: int
+    """F1, the failed set that all arms share."""
+    fault_fired: int
+    """Failures of F1 in which the scripted fault had acted."""
+    own: int
+    """Failures of F1 without it: the policy's own."""
+    invalid: int
+    success: Proportion
+    by_type: dict[str, int]
+    """F1 by true failure type."""
+
+
+@dataclass(frozen=True)
+class RepeatCounts:
+    """What became of the fault-fired, avoidable failures of F1.
+
+    ``n = repeated + substituted + resolved``; ``invalid`` episodes are counted apart.
+    """
+
+    n: int
+    repeated: int
+    substituted: int
+    resolved: int
+    invalid: int
+    repeated_ci95: Interval | None
+    repeated_same_bin: float | None
+    """Share repeated if the pose bins must be equal."""
+    repeated_two_bins: float | None
+    """Share repeated if they may be two bins apart."""
+    repeated_any_pose: float | None
+    """Share repeated by type and phase alone."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Control steps to success over ``n`` successes."""
+
+    n: int
+    mean: float | None
+    median: float | None
+
+
+@dataclass(frozen=True)
+class ExposureSummary:
+    """One arm on one exposure; ``repeated + substituted + resolved = 1`` where they apply."""
+
+    n: int
+    """Episodes, invalid ones included."""
+    success: Proportion
+    """Over valid episodes."""
+    repeated: float | None
+    substituted: float | None
+    resolved: float | None
+    invalid: int
+    f1: RepeatCounts
+    recovery: Proportion
+    """Success where an exogenous fault fired."""
+    steps_to_success: Steps
+
+
+@dataclass(frozen=True)
+class Harm:
+    """Failures on CLEAN and CONTROL scenarios that E1 had solved, minus ``flow_only``'s."""
+
+    rate: float | None
+    ci95: Interval | None
+    failed: Proportion
+    """The arm's own share of such failures, before subtracting."""
+    n_pairs: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm against a reference on the same scenarios of one exposure."""
+
+    exposure: Exposure
+    n_pairs: int
+    success_diff: float | None
+    ci95: Interval | None
+    gained: int
+    lost: int
+    mcnemar_p: float | None
+    mcnemar_p_holm: float | None
+    """Adjusted over the arms compared with the same reference."""
+    rfr_reduction: float | None
+    """1 - repeated share of the arm / repeated share of the reference."""
+    rfr_reduction_ci95: Interval | None
+
+
+@dataclass(frozen=True)
+class LossChain:
+    """Where a memory loses a failure: each stage is a share of the one before, noticed of ``n``."""
+
+    n: int
+    noticed: Proportion
+    retrieved: Proportion
+    right_type: Proportion
+    corrected: Proportion
+
+
+@dataclass(frozen=True)
+class RoundSummary:
+    """One arm on one exposure in one round."""
+
+    round: int
+    exposure: Exposure
+    success: Proportion
+    repeated: float | None
+    substituted: float | None
+    resolved: float | None
+    invalid: int
+
+
+@dataclass(frozen=True)
+class FaultSummary:
+    """One arm on one fault and exposure."""
+
+    n: int
+    success: Proportion
+    invalid: int
+    fault_fired: int
+    failed: Proportion
+    """Over valid episodes: what ``success`` leaves."""
+    failure_types: dict[str, int]
+    repeated: float | None
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """Everything about one arm; exposures that were not run have ``n == 0``."""
+
+    exact: ExposureSummary
+    near: ExposureSummary
+    far: ExposureSummary
+    clean: ExposureSummary
+    control: ExposureSummary
+    harm: Harm
+    vs_flow_only: Comparison | None
+    vs_always_cautious: Comparison | None
+    memory_entries: int | None
+    loss_chain: dict[str, dict[str, LossChain]]
+    """Exposure, then fault (``all`` for their sum); empty for arms without memory."""
+    rounds: list[RoundSummary]
+
+    def exposure(self, name: str) -> ExposureSummary:
+        """The exposure called ``name``.
+
+        Raises:
+            KeyError: no such exposure.
+        """
+        if name not in SUMMARY_EXPOSURES:
+            raise KeyError(f"unknown exposure {name!r}; available: {', '.join(SUMMARY_EXPOSURES)}")
+        return getattr(self, name)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The run's answer for its main arm.
+
+    ``answer`` is ``helps`` or ``hurts`` where the interval of the success difference excludes 0
+    and the exact McNemar p is below 0.05, ``no_difference`` otherwise, ``not_enough_data`` where
+    nothing could be compared.  ``harmful`` says that the interval of the harm lies above 0.
+    """
+
+    arm: str | None
+    answer: str
+    harmful: bool
+    exposure: Exposure
+    invalid: int
+    """Invalid episodes in the whole run."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """``summary.json``."""
+
+    task: str
+    physics: str
+    e1: E1Summary
+    arms: dict[str, ArmSummary]
+    by_fault: dict[str, dict[str, dict[str, FaultSummary]]]
+    """Fault, then exposure (``e1`` included), then arm."""
+    verdict: Verdict
+    schema_version: int = SCHEMA_VERSION
+
+    def write(self, run_dir: Path) -> Path:
+        """Write ``summary.json`` atomically and return its path."""
+        path = run_dir / run_files.SUMMARY
+        write_json_atomic(path, self)
+        return path
+
+    @classmethod
+    def read(cls, run_dir: Path) -> Self:
+        """The summary of a run directory.
+
+        Raises:
+            ValueError: damaged, incomplete or of another schema version.
+        """
+        return read_record(cls, run_dir / run_files.SUMMARY, SCHEMA_VERSION)

@@ -1,0 +1,76 @@
+"""The records of ``timing.json``: everything measured by a clock.  What nobody measured is None, null in the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
+from flow_rag_vla.benchmark.scoring import run_files
+from flow_rag_vla.benchmark.scoring.decoding import read_record
+from flow_rag_vla.benchmark.scoring.statistics import Interval
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """Percentiles of a batch-1 decision, ms."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class LatencyEquivalence:
+    """TOST of the mean paired decision-latency difference to ``flow_only``, ms."""
+
+    n: int
+    mean_difference_ms: float
+    margin_ms: float
+    p: float
+    ci90: Interval
+    equivalent: bool
+
+
+@dataclass(frozen=True)
+class ArmTiming:
+    """What a clock and the operating system said about one arm."""
+
+    decision_latency_ms: Percentiles | None = None
+    deadline_miss_rate: float | None = None
+    avg_frequency_hz: float | None = None
+    correction_rate: float | None = None
+    rag_timeout_rate: float | None = None
+    ms_per_env_decision: float | None = None
+    env_steps_per_s: float | None = None
+    model_bytes: int | None = None
+    memory_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+    latency_equivalence: LatencyEquivalence | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """``timing.json``."""
+
+    arms: dict[str, ArmTiming] = field(default_factory=dict)
+    wall_s: float | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    def write(self, run_dir: Path) -> Path:
+        """Write ``timing.json`` atomically and return its path."""
+        path = run_dir / run_files.TIMING
+        write_json_atomic(path, self)
+        return path
+
+    @classmethod
+    def read(cls, run_dir: Path) -> Self:
+        """The timing of a run directory.
+
+        Raises:
+            ValueError: damaged, incomplete or of another schema version.
+        """
+        return read_record(cls, run_dir / run_files.TIMING, SCHEMA_VERSION)
