@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring import run_files
+from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM
 from flow_rag_vla.benchmark.scoring.results import RunResults, read_run, write_report_file
 from flow_rag_vla.reports import figures, tables, timing_tables, wording
 from flow_rag_vla.reports.markdown import code_block, escape_markdown, markdown_table
@@ -126,11 +127,11 @@ def _sentence(results: RunResults) -> str:
     against = results.summary.arms[verdict.arm].vs_flow_only if verdict.arm else None
     if verdict.arm is None or against is None or against.success_diff is None:
         return (
-            "No pair of valid episodes of an arm and flow_only met the same scenario, so nothing can be said "
+            f"No pair of valid episodes of an arm and {REFERENCE_ARM} met the same scenario, so nothing can be said "
             "about the effect of a memory."
         )
     return (
-        f"On displaced repetitions (NEAR), the success of {verdict.arm} differs from flow_only's by "
+        f"On displaced repetitions (NEAR), the success of {verdict.arm} differs from {REFERENCE_ARM}'s by "
         f"{wording.points(against.success_diff)}, 95 % interval {wording.interval(against.ci95, signed=True)}; "
         f"exact McNemar p {_equals(wording.p_value(against.mcnemar_p))}, {against.n_pairs} pairs."
     )
@@ -178,7 +179,7 @@ def _tiles(results: RunResults) -> list[Tile]:
         tiles.insert(
             1,
             Tile(
-                "Against always_cautious",
+                f"Against {HABIT_ARM}",
                 Cell(wording.points(cautious.success_diff), place),
                 wording.interval(cautious.ci95, signed=True),
             ),

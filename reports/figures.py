@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
+from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
 from flow_rag_vla.benchmark.scoring.results import RunResults
-from flow_rag_vla.benchmark.scoring.summary import REFERENCE_ARM, ArmSummary
+from flow_rag_vla.benchmark.scoring.summary import ArmSummary
 from flow_rag_vla.reports.svg import Drawing
 from flow_rag_vla.reports.wording import EXPOSURE_ORDER, NO_DATA, ordered_arms, percent
 
@@ -82,7 +83,7 @@ def repeat_bars(results: RunResults) -> Drawing:
         drawing.text(x + 19, 17, name, size=12)
         x += 112.0
     drawing.line(x + 6, 4, x + 6, 21, "ink", 1.8, "4 2.5")
-    drawing.text(x + 16, 17, "repeated by flow_only", size=12)
+    drawing.text(x + 16, 17, f"repeated by {REFERENCE_ARM}", size=12)
     y = 44.0
     for exposure, names in groups:
         drawing.text(0, y + 4, exposure.upper(), colour="muted", size=11.5, bold=True)

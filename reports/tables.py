@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from flow_rag_vla.benchmark.episodes.records import Exposure
+from flow_rag_vla.benchmark.scoring.arms import GUIDE_NUMBERS, HABIT_ARM, REFERENCE_ARM
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics import Proportion
-from flow_rag_vla.benchmark.scoring.summary import REFERENCE_ARM, SUMMARY_EXPOSURES, Comparison
+from flow_rag_vla.benchmark.scoring.summary import SUMMARY_EXPOSURES, Comparison
 from flow_rag_vla.reports.table import Cell, Row, Table, arm_row, pointer
 from flow_rag_vla.reports.wording import (
     DASH,
@@ -24,43 +23,24 @@ from flow_rag_vla.reports.wording import (
 )
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What the implementation guide expects of an arm."""
-
-    latency_ms: str
-    success: str
-    memory_mb: str
-    memory_of: str = ""
-
-
-GUIDE: dict[str, Expected] = {
-    "flow_only": Expected("20", "85 %", "500", "model"),
-    "rag_only": Expected("100", "75 %", "100", "database"),
-    "sequential": Expected("120", "88 %", "600", "both"),
-    "parallel": Expected("25", "92 %", "600", "both"),
-}
-_NOT_IN_GUIDE = Expected(DASH, DASH, DASH)
-
-
 def ablation(results: RunResults) -> Table:
     """Latency, success and memory of every arm beside the guide's expectation."""
     rows = []
     for arm in _arms(results):
-        summary, expected = results.summary.arms[arm], GUIDE.get(arm, _NOT_IN_GUIDE)
+        summary, guide = results.summary.arms[arm], GUIDE_NUMBERS.get(arm)
         timing = results.timing.arms.get(arm)
         latency = timing.decision_latency_ms if timing else None
         base, clock = ("summary", "arms", arm), ("timing", "arms", arm)
         cells = (
             Cell(number(latency and latency.p50), pointer(*clock, "decision_latency_ms", "p50")),
-            Cell(expected.latency_ms),
+            Cell(number(guide.latency_ms, 0) if guide else DASH),
             _share(summary.near.success, pointer(*base, Exposure.NEAR, "success")),
             _share(summary.clean.success, pointer(*base, Exposure.CLEAN, "success")),
-            Cell(expected.success),
+            Cell(guide.success if guide else DASH),
             Cell(percent(summary.near.repeated), pointer(*base, Exposure.NEAR, "repeated")),
             Cell(megabytes(timing.model_bytes if timing else None), pointer(*clock, "model_bytes")),
             _database(results, arm),
-            Cell(expected.memory_mb, note=expected.memory_of),
+            Cell(guide.memory_mb, note=guide.memory_of) if guide else Cell(DASH),
         )
         rows.append(arm_row(results, arm, cells))
     return Table(
@@ -112,11 +92,11 @@ def success(results: RunResults) -> Table:
 
 
 def comparisons(results: RunResults) -> Table:
-    """Every arm against ``flow_only`` and, where it ran, ``always_cautious``."""
+    """Every arm against the reference and, where it ran, the constant habit."""
     rows = []
     for arm in _arms(results):
         summary = results.summary.arms[arm]
-        for name, value in (("flow_only", summary.vs_flow_only), ("always_cautious", summary.vs_always_cautious)):
+        for name, value in ((REFERENCE_ARM, summary.vs_flow_only), (HABIT_ARM, summary.vs_always_cautious)):
             if value is not None:
                 cells = (Cell(name), *_comparison(value, ("summary", "arms", arm, f"vs_{name}")))
                 rows.append(arm_row(results, arm, cells))
@@ -210,8 +190,8 @@ def reductions(results: RunResults) -> Table:
         rows.append(arm_row(results, arm, cells))
     return Table(
         "harm",
-        "Repeat failures avoided on NEAR (1 - repeated share / flow_only's), and harm: failures on CLEAN and CONTROL "
-        "scenarios that E1 had solved, minus flow_only's. Both with 95 % intervals.",
+        f"Repeat failures avoided on NEAR (1 - repeated share / {REFERENCE_ARM}'s), and harm: failures on CLEAN and "
+        f"CONTROL scenarios that E1 had solved, minus {REFERENCE_ARM}'s. Both with 95 % intervals.",
         "Arm",
         ("avoided", "failed", "harm", "entries"),
         tuple(rows),

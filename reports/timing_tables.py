@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.timing import ArmTiming
 from flow_rag_vla.reports.table import Cell, Table, arm_row, pointer
@@ -37,7 +38,7 @@ def latency(results: RunResults) -> Table:
     return Table(
         "latency",
         "A batch-1 probe with real threads; missed: over the 25 ms deadline; late: retrievals that timed out. TOST: "
-        "mean difference from flow_only, and the p-value of two one-sided tests that it lies within the margin.",
+        f"mean difference from {REFERENCE_ARM}, and the p-value of two one-sided tests that it lies within the margin.",
         "Arm",
         ("p50", "p95", "p99", "missed", "Hz", "corrected", "late", "TOST"),
         tuple(rows),

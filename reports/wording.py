@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
+from flow_rag_vla.benchmark.scoring.arms import ARM_ORDER, REFERENCE_ARM
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics import Interval, Proportion
-from flow_rag_vla.benchmark.scoring.summary import REFERENCE_ARM, Verdict
+from flow_rag_vla.benchmark.scoring.summary import Verdict
 
 NOT_MEASURED = "not measured"
 NO_DATA = "not enough data"
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
-
-ARM_ORDER: tuple[str, ...] = ("flow_only", "rag_only", "sequential", "parallel", "always_cautious")
 
 EXPOSURE_ORDER: tuple[Exposure, ...] = (
     Exposure.NEAR,
@@ -26,7 +25,7 @@ EXPOSURE_ORDER: tuple[Exposure, ...] = (
 """The headline first."""
 
 EXPOSURES: dict[Exposure, str] = {
-    Exposure.E1: "First exposure: flow_only meets every planned scenario with an empty memory. The failures "
+    Exposure.E1: f"First exposure: {REFERENCE_ARM} meets every planned scenario with an empty memory. The failures "
     "(F1) are shared by all arms, so no arm chooses its own denominator.",
     Exposure.EXACT: "The same scenario again, with fresh policy noise. Measures memorisation.",
     Exposure.NEAR: "The same hazard and cue with object and goal displaced by up to 2 cm and 15 degrees. The headline.",
@@ -41,7 +40,7 @@ TERMS: dict[str, str] = {
     "substituted": "Fails again, but differently: avoiding one failure by another gains nothing.",
     "resolved": "Succeeds where it had failed. Repeated, substituted and resolved sum to 1 over the "
     "avoidable failures of F1 in which the fault had fired.",
-    "harm": "Share of CLEAN and CONTROL scenarios solved in E1 that the arm fails, minus flow_only's share.",
+    "harm": f"Share of CLEAN and CONTROL scenarios solved in E1 that the arm fails, minus {REFERENCE_ARM}'s share.",
     "invalid": "Episodes whose physics broke down; neither a success nor a failure, never dropped.",
     "loss chain": "Noticed by the agent's own detector, then retrieved, then retrieved with the right type, then "
     "corrected: each stage as a share of the one before.",
@@ -49,7 +48,7 @@ TERMS: dict[str, str] = {
 
 
 def ordered_arms(arms: Iterable[str]) -> list[str]:
-    """``arms`` with the four of the guide first, then the others by name."""
+    """``arms`` as they are registered, then those that are not by name."""
     rank = {arm: i for i, arm in enumerate(ARM_ORDER)}
     return sorted(arms, key=lambda arm: (rank.get(arm, len(rank)), arm))
 

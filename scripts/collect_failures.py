@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_rag_vla.agents.arms.catalogue import EXPERT, FLOW_ONLY, NOMINAL_EXPERT
 from flow_rag_vla.benchmark.command.arguments import CommandParser, add_physics_and_device, fields_of
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError
 from flow_rag_vla.benchmark.command.main import run_command
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 
+ACTORS = (FLOW_ONLY.name, EXPERT.name, NOMINAL_EXPERT.name)
+
+
 def _parser() -> CommandParser:
     parser = CommandParser(__doc__)
     parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
-    parser.add_argument("--actor", default="flow_only", help="who acts: flow_only, nominal_expert, expert")
-    parser.add_argument("--checkpoint", default="default", help="policy of flow_only")
+    parser.add_argument("--actor", default=FLOW_ONLY.name, help=f"who acts: {', '.join(ACTORS)}")
+    parser.add_argument("--checkpoint", default="default", help=f"policy of {FLOW_ONLY.name}")
     parser.add_argument("--split", default="train", choices=("train", "development"))
     parser.add_argument("--seed", type=int, default=11, help="names a block of layouts and sites")
     parser.add_argument("--num_episodes", type=int, default=2048)
@@ -33,13 +37,11 @@ def _parser() -> CommandParser:
 
 
 def _record(arguments: Namespace) -> ExitCode:
-    from flow_rag_vla.agents.arms.registry import experts, reference_arm
     from flow_rag_vla.benchmark.command.quiet_run import quiet_run
     from flow_rag_vla.benchmark.detectors.collect_failures import CollectionRequest, collect_failures
 
-    actors = (reference_arm().name, *(arm.name for arm in experts()))
-    if arguments.actor not in actors:
-        raise UsageError(f"--actor is {arguments.actor!r}; available: {', '.join(actors)}")
+    if arguments.actor not in ACTORS:
+        raise UsageError(f"--actor is {arguments.actor!r}; available: {', '.join(ACTORS)}")
     with quiet_run(arguments.log) as console:
         recorded = collect_failures(fields_of(CollectionRequest, arguments), arguments.out, console)
     failed, rows = int(recorded.failed.sum()), len(recorded.episode)

@@ -26,7 +26,7 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--arm",
         default="experts",
-        help="nominal_expert, expert, an arm of the benchmark, or experts: the nominal one, then the one that was told",
+        help="an arm, or experts: the scripted expert untold, then told",
     )
     parser.add_argument("--attempts", type=int, default=3, help="most episodes of an arm that may learn from failures")
     parser.add_argument("--seed", type=int, default=0, help="names site and layout")

@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from flow_rag_vla.agents.arms.catalogue import EXPERT, FLOW_ONLY, NOMINAL_EXPERT
 from flow_rag_vla.benchmark.command.arguments import (
     CommandParser,
     add_json_and_log,
@@ -32,7 +33,9 @@ def _parser() -> CommandParser:
     parser.add_argument("--num_envs", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=0, help="names a block of layouts")
     parser.add_argument("--split", default="development", choices=("development", "evaluation"))
-    parser.add_argument("--arm", default="flow_only", choices=("flow_only", "expert", "nominal_expert"))
+    parser.add_argument(
+        "--arm", default=FLOW_ONLY.name, choices=[arm.name for arm in (FLOW_ONLY, EXPERT, NOMINAL_EXPERT)]
+    )
     parser.add_argument("--fault", default="none", help="a fault of tasks/README.md, at its default severity")
     parser.add_argument("--obs", default="state", choices=("state", "rgb"), help="what objects are perceived from")
     parser.add_argument("--vision", default="default", help="vision checkpoint for --obs rgb: the CNN's or DINOv2's")
@@ -59,8 +62,10 @@ def _parser() -> CommandParser:
 
 
 def _check(arguments: Namespace) -> None:
-    if arguments.runtime != "torch" and arguments.arm != "flow_only":
-        raise UsageError(f"--runtime {arguments.runtime} runs the policy of flow_only, got --arm {arguments.arm}")
+    if arguments.runtime != "torch" and arguments.arm != FLOW_ONLY.name:
+        raise UsageError(
+            f"--runtime {arguments.runtime} runs the policy of {FLOW_ONLY.name}, got --arm {arguments.arm}"
+        )
     if arguments.vision_async and arguments.obs != "rgb":
         raise UsageError(f"--vision_async looks at pictures, got --obs {arguments.obs}; expected --obs rgb")
     if arguments.split == "evaluation" and arguments.fault != "none":

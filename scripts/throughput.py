@@ -9,6 +9,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY, PARALLEL
 from flow_rag_vla.benchmark.command.arguments import CommandParser, add_json_and_log
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError
 from flow_rag_vla.benchmark.command.main import run_command
@@ -24,7 +25,9 @@ def _parser() -> CommandParser:
     parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
     parser.add_argument("--physics", default="newton_mujoco,newton_mjwarp", help="comma list of presets")
     parser.add_argument("--num_envs", default="1024", help="comma list of fleet sizes")
-    parser.add_argument("--arms", default="raw,flow_only,parallel", help="arms, raw (the simulation alone), raw_faults")
+    parser.add_argument(
+        "--arms", default=f"raw,{FLOW_ONLY.name},{PARALLEL.name}", help="arms, raw (the simulation alone), raw_faults"
+    )
     parser.add_argument("--steps", type=int, default=96, help="control steps timed")
     parser.add_argument("--memory_entries", type=int, default=2000)
     add_json_and_log(parser, "outputs/throughput.log")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY, PARALLEL
 from flow_rag_vla.benchmark.command.arguments import OverridesParser
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError, usage_errors
 from flow_rag_vla.benchmark.command.main import run_command
@@ -25,7 +26,10 @@ def _parser() -> OverridesParser:
         allow_abbrev=False,
     )
     flag = parser.add_argument
-    flag("--ablation", help="one arm, a comma list, all or full (default: parallel; flow_only always runs)")
+    flag(
+        "--ablation",
+        help=f"one arm, a comma list, all or full (default: {PARALLEL.name}; {FLOW_ONLY.name} always runs)",
+    )
     flag("--task", help="gym id of the task")
     flag("--num_envs", help="parallel environments (default: 1024 on CPU, 4096 on CUDA)")
     flag(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
+from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
 from flow_rag_vla.benchmark.scoring.repeats import POSE_TOLERANCE_BINS, can_repeat, repeat_counts, same_failure
 from flow_rag_vla.benchmark.scoring.run_records import Pairs, RunRecords
 from flow_rag_vla.benchmark.scoring.statistics import (
@@ -17,7 +18,7 @@ from flow_rag_vla.benchmark.scoring.statistics import (
     proportion,
     ratio_reduction_interval,
 )
-from flow_rag_vla.benchmark.scoring.summary import HEADLINE_EXPOSURE, REFERENCE_ARM, ArmSummary, Comparison, Harm
+from flow_rag_vla.benchmark.scoring.summary import HEADLINE_EXPOSURE, ArmSummary, Comparison, Harm
 
 HARM_EXPOSURES: tuple[Exposure, ...] = (Exposure.CLEAN, Exposure.CONTROL)
 

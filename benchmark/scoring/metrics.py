@@ -11,13 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
+from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, VERDICT_ARMS
 from flow_rag_vla.benchmark.scoring.comparisons import adjust_for_many_arms, compare, harm
 from flow_rag_vla.benchmark.scoring.repeats import loss_chains, repeat_counts
 from flow_rag_vla.benchmark.scoring.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.statistics import Proportion, proportion
 from flow_rag_vla.benchmark.scoring.summary import (
     HEADLINE_EXPOSURE,
-    REFERENCE_ARM,
     SUMMARY_EXPOSURES,
     ArmSummary,
     E1Summary,
@@ -30,10 +30,6 @@ from flow_rag_vla.benchmark.scoring.summary import (
     Verdict,
 )
 
-MAIN_ARMS: tuple[str, ...] = ("parallel", "sequential", "rag_only")
-"""Whose answer the verdict gives: the first of these that ran, else the first other arm."""
-
-CAUTIOUS_ARM = "always_cautious"
 LOSS_CHAIN_EXPOSURES: tuple[Exposure, ...] = (Exposure.EXACT, Exposure.NEAR)
 SIGNIFICANCE = 0.05
 
@@ -83,7 +79,7 @@ def _e1(run: RunRecords) -> E1Summary:
 
 
 def _arm(run: RunRecords, arm: str, memory_entries: int | None, seed: int) -> ArmSummary:
-    cautious = arm not in (CAUTIOUS_ARM, REFERENCE_ARM) and CAUTIOUS_ARM in run.rounds
+    cautious = arm not in (HABIT_ARM, REFERENCE_ARM) and HABIT_ARM in run.rounds
     chains: dict[str, dict[str, LossChain]] = {}
     if memory_entries is not None:
         chains = {x.value: loss_chains(run.e1, run.last(arm, x)) for x in LOSS_CHAIN_EXPOSURES}
@@ -91,7 +87,7 @@ def _arm(run: RunRecords, arm: str, memory_entries: int | None, seed: int) -> Ar
         **{x.value: _exposure(run, run.last(arm, x), x) for x in SUMMARY_EXPOSURES},
         harm=harm(run, arm, seed),
         vs_flow_only=None if arm == REFERENCE_ARM else compare(run, arm, REFERENCE_ARM, seed),
-        vs_always_cautious=compare(run, arm, CAUTIOUS_ARM, seed) if cautious else None,
+        vs_always_cautious=compare(run, arm, HABIT_ARM, seed) if cautious else None,
         memory_entries=memory_entries,
         loss_chain=chains,
         rounds=[
@@ -168,7 +164,7 @@ def _fault_order(group: tuple[str, Exposure, str]) -> tuple[str, int, str]:
 
 def _verdict(arms: Mapping[str, ArmSummary], invalid: int) -> Verdict:
     others = [arm for arm in arms if arm != REFERENCE_ARM]
-    main = next((arm for arm in (*MAIN_ARMS, *others) if arm in arms), None)
+    main = next((arm for arm in (*VERDICT_ARMS, *others) if arm in arms), None)
     answer, harmful = "not_enough_data", False
     if main is not None:
         comparison, broken = arms[main].vs_flow_only, arms[main].harm.ci95

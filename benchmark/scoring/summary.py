@@ -18,7 +18,6 @@ from flow_rag_vla.benchmark.scoring.statistics import Interval, Proportion
 SCHEMA_VERSION = 1
 SUMMARY_EXPOSURES: tuple[Exposure, ...] = tuple(exposure for exposure in Exposure if exposure is not Exposure.E1)
 HEADLINE_EXPOSURE = Exposure.NEAR
-REFERENCE_ARM = "flow_only"
 
 
 @dataclass(frozen=True)

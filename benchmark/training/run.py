@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from tqdm import tqdm
 
+from flow_rag_vla.agents.arms.catalogue import RAG_ONLY
 from flow_rag_vla.agents.policy.checkpoint import save_checkpoint
-from flow_rag_vla.agents.policy.demonstration_bank import save_bank
+from flow_rag_vla.agents.policy.demonstration_bank import bank_path, save_bank
 from flow_rag_vla.agents.training.loggers import ScalarLogger, SeveralLoggers, TensorBoardLogger, WandbLogger
 from flow_rag_vla.agents.training.loop import Surroundings, train
 from flow_rag_vla.agents.training.state import StateFolder
@@ -157,12 +158,12 @@ class TrainingRun:
 
     def _save(self, trainer: Trainer, data: DemonstrationSet) -> None:
         """Policy, demonstration bank, pictures; and say where they are."""
-        bank = self.folder / "policy_bank.safetensors"
+        bank = bank_path(self.policy)
         with self._times.part("save"):
             sha256 = save_checkpoint(self.policy, trainer.checkpoint())
             save_bank(bank, data, self.settings.network.horizon, self.settings.bank_size)
             if self.best.exists():
-                shutil.copy(bank, self.best.with_name(f"{self.best.stem}_bank.safetensors"))
+                shutil.copy(bank, bank_path(self.best))
             pictures = [self.folder / "curves.svg", self.folder / "curves.png"]
             draw_curves(self.folder, f"{self.settings.name}: {', '.join(self.settings.tasks)}", pictures)
         minutes = ", ".join(f"{part} {time.strftime('%M:%S', time.gmtime(s))}" for part, s in self._times.parts.items())
@@ -170,7 +171,7 @@ class TrainingRun:
         say(f"policy    {self.policy}  sha256 {sha256}")
         if self.best.exists():
             say(f"best      {self.best}  (highest success in validation)")
-        say(f"bank      {bank}  (demonstrated states, for rag_only)")
+        say(f"bank      {bank}  (demonstrated states, for {RAG_ONLY.name})")
         say(f"curves    {pictures[0]}; tensorboard --logdir {self.folder}")
 
 

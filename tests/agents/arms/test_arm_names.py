@@ -1,0 +1,40 @@
+"""Arms are told apart by what their records say, never by name."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from flow_rag_vla.agents.arms.registry import all_arms
+
+CHECKOUT = Path(__file__).parents[3]
+CODE = ("tasks", "agents", "memory", "benchmark", "reports", "scripts")
+CATALOGUE = CHECKOUT / "agents/arms/catalogue.py"
+
+NAMES = {arm.name for arm in all_arms()}
+UNMISTAKABLE = re.compile(r"(?<![\w-])(" + "|".join(name for name in sorted(NAMES) if "_" in name) + r")(?!\w)")
+"""Names that mean an arm wherever they stand; the others are also plain words."""
+
+
+def arms_named_in(source: str) -> list[str]:
+    """String constants of ``source`` that name an arm, docstrings left out."""
+    tree = ast.parse(source)
+    bodies = [body for node in ast.walk(tree) if isinstance(body := getattr(node, "body", None), list)]
+    docs = {id(line.value) for body in bodies for line in body if isinstance(line, ast.Expr)}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docs]
+    texts = [node.value for node in constants if isinstance(node.value, str)]
+    return [text for text in texts if text in NAMES or UNMISTAKABLE.search(text)]
+
+
+def test_names_are_found_in_code_and_not_in_docstrings():
+    source = (
+        '"""As ``flow_only`` does."""\nif arm == "parallel" or arm in ("a", "flow_only"):\n    x = "parallel lines"\n'
+    )
+    assert arms_named_in(source) == ["parallel", "flow_only"]
+
+
+def test_arms_are_named_in_their_catalogue_alone():
+    modules = [path for folder in CODE for path in sorted((CHECKOUT / folder).rglob("*.py")) if path != CATALOGUE]
+    named = {str(path): found for path in modules if (found := arms_named_in(path.read_text(encoding="utf-8")))}
+    assert not named
