@@ -6,7 +6,7 @@ import dataclasses
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -53,6 +53,14 @@ class PolicyCheckpoint:
     def tasks(self) -> tuple[str, ...]:
         """Gym ids of the tasks that it was trained on."""
         return self.encoder.instructions.tasks
+
+    def with_ode_steps(self, ode_steps: int) -> Self:
+        """The same networks, integrated in ``ode_steps`` solver steps; this policy stays as it is.
+
+        Raises:
+            ValueError: fewer than one.
+        """
+        return dataclasses.replace(self, flow=self.flow.with_ode_steps(ode_steps))
 
     def require_task(self, task: str, where: str | Path) -> None:
         """Nothing, if the policy knows ``task``, a gym id.

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import copy
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import torch
 from torch import nn
@@ -37,6 +39,11 @@ class FlowMatchingCfg:
     """What the network puts out: the ``velocity``, or the ``chunk`` that the velocity points to."""
 
 
+def _require_steps(ode_steps: int) -> None:
+    if ode_steps < 1:
+        raise ValueError(f"ode_steps must be at least 1, got {ode_steps}")
+
+
 class FlowMatching(nn.Module):
     """A generator of action chunks; noise is standard normal, chunks are in units of the action.
 
@@ -58,11 +65,21 @@ class FlowMatching(nn.Module):
             raise ValueError(f"unknown solver {self.cfg.solver!r}; available: {', '.join(SOLVERS)}")
         if self.cfg.prediction not in PREDICTIONS:
             raise ValueError(f"unknown prediction {self.cfg.prediction!r}; available: {', '.join(PREDICTIONS)}")
-        if self.cfg.ode_steps < 1:
-            raise ValueError(f"ode_steps must be at least 1, got {self.cfg.ode_steps}")
+        _require_steps(self.cfg.ode_steps)
         self.velocity_net = VelocityNetwork(self.cfg.velocity)
         self.register_buffer("action_mean", torch.zeros(self.cfg.velocity.action_dim))
         self.register_buffer("action_std", torch.ones(self.cfg.velocity.action_dim))
+
+    def with_ode_steps(self, ode_steps: int) -> Self:
+        """The same network, integrated in ``ode_steps`` solver steps.
+
+        Raises:
+            ValueError: fewer than one.
+        """
+        _require_steps(ode_steps)
+        other = copy.copy(self)  # shares every tensor
+        other.cfg = replace(self.cfg, ode_steps=ode_steps)
+        return other
 
     @property
     def horizon(self) -> int:

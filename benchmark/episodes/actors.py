@@ -53,9 +53,7 @@ def load_policy(checkpoint: str, task: str, device: str = "cpu", ode_steps: int 
     path = checkpoint_path(checkpoint)
     policy = load_checkpoint(path, device)
     policy.require_task(task, path)
-    if ode_steps is not None:
-        policy.flow.cfg.ode_steps = ode_steps
-    return policy
+    return policy if ode_steps is None else policy.with_ode_steps(ode_steps)
 
 
 def load_bank(

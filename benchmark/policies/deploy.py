@@ -111,7 +111,7 @@ def _load(request: DeploymentRequest) -> tuple[PolicyCheckpoint, PolicyInputs]:
     if request.ode_steps is not None:
         if request.ode_steps < 1:
             raise ValueError(f"ode_steps is {request.ode_steps}, expected at least 1")
-        policy.flow.cfg.ode_steps = request.ode_steps
+        policy = policy.with_ode_steps(request.ode_steps)
     try:
         request.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

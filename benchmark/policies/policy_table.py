@@ -125,7 +125,7 @@ def guide_policy(like: PolicyCheckpoint) -> PolicyCheckpoint:
 def _success(
     env: ManipulationEnv, policy: PolicyCheckpoint, row: Variant, request: TableRequest, episodes: list[PlannedEpisode]
 ) -> dict[str, Any]:
-    policy.flow.cfg.ode_steps = row.evaluations
+    policy = policy.with_ode_steps(row.evaluations)
     settings = default_arm_settings(policy.flow.horizon, row.executed)
     agent = make_policy_agent("flow_only", env, policy, settings)
     wave = run_wave(env, agent, Unit("flow_only", 0, len(episodes), tuple(episodes)), episodes, 0.0)
@@ -136,10 +136,10 @@ def _timings(
     policies: dict[str, PolicyCheckpoint], request: TableRequest, observation: Observation, console: TextIO
 ) -> Iterator[dict[str, Any]]:
     single, fleet = repeated(observation, 1), repeated(observation, request.batch)
-    for name, policy in policies.items():
+    for name, network in policies.items():
         guide = name == GUIDE
         for evaluations in (5,) if guide else request.evaluations:
-            policy.flow.cfg.ode_steps = evaluations
+            policy = network.with_ode_steps(evaluations)
             one = decision_ms(policy, single, 1, 30 if guide else 300)
             many = decision_ms(policy, fleet, request.threads, *((2, 1) if guide else (20, 10)))
             console.write(f"{name}, {evaluations} evaluations: {one.p95:.1f} ms (p95), {many.p50:.0f} ms\n")

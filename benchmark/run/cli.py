@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flow_rag_vla.benchmark.run.run import Reporter
+    from flow_rag_vla.benchmark.run.conclusion import Reporter
 
 EXIT_DONE, EXIT_USAGE, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 0, 2, 3, 130
 
@@ -82,15 +82,18 @@ def main(argv: Sequence[str], reporter: Reporter) -> int:
         parser.error(f"unrecognized argument {unknown[0]!r}; expected a flag of --help or key=value")
     # Imported late, so that --help and typos answer at once.
     from flow_rag_vla.benchmark.command.errors import UsageError
-    from flow_rag_vla.benchmark.run.config import compose_settings
-    from flow_rag_vla.benchmark.run.run import resume_benchmark, start_benchmark
 
     try:
         if arguments.resume is not None:
             if _overrides(arguments) or rest:
                 raise UsageError("--resume takes the run's own settings; give no others")
+            from flow_rag_vla.benchmark.run.resume import resume_benchmark
+
             finished = resume_benchmark(arguments.resume, reporter)
         else:
+            from flow_rag_vla.benchmark.run.config import compose_settings
+            from flow_rag_vla.benchmark.run.start import start_benchmark
+
             finished = start_benchmark(compose_settings([*_overrides(arguments), *rest]), list(argv), reporter)
     except (UsageError, ValueError) as error:
         for line in str(error).splitlines():
