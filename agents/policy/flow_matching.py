@@ -40,6 +40,11 @@ class FlowMatchingCfg:
     """What the network puts out: the ``velocity``, or the ``chunk`` that the velocity points to."""
 
 
+def _require_steps(ode_steps: int) -> None:
+    if ode_steps < 1:
+        raise ValueError(f"ode_steps must be at least 1, got {ode_steps}")
+
+
 class FlowMatching(nn.Module):
     """A generator of action chunks; noise is standard normal, chunks are in units of the action.
 
@@ -61,8 +66,7 @@ class FlowMatching(nn.Module):
             raise ValueError(f"unknown solver {self.cfg.solver!r}; available: {', '.join(SOLVERS)}")
         if self.cfg.prediction not in PREDICTIONS:
             raise ValueError(f"unknown prediction {self.cfg.prediction!r}; available: {', '.join(PREDICTIONS)}")
-        if self.cfg.ode_steps < 1:
-            raise ValueError(f"ode_steps must be at least 1, got {self.cfg.ode_steps}")
+        _require_steps(self.cfg.ode_steps)
         self.velocity_net = VelocityNetwork(self.cfg.velocity)
         self.register_buffer("action_mean", torch.zeros(self.cfg.velocity.action_dim))
         self.register_buffer("action_std", torch.ones(self.cfg.velocity.action_dim))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from flow_rag_vla.benchmark.scoring.results import Percentiles
+from flow_rag_vla.benchmark.scoring.timing import Percentiles
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint

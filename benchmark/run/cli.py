@@ -13,7 +13,7 @@ from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError, usage_er
 from flow_rag_vla.benchmark.command.main import run_command
 
 if TYPE_CHECKING:
-    from flow_rag_vla.benchmark.run.run import Reporter
+    from flow_rag_vla.benchmark.run.conclusion import Reporter
 
 
 def _parser() -> OverridesParser:
@@ -80,8 +80,6 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
 
 
 def _benchmark(arguments: argparse.Namespace, argv: Sequence[str], reporter: Reporter) -> ExitCode:
-    from flow_rag_vla.benchmark.run.config import compose_settings
-    from flow_rag_vla.benchmark.run.run import resume_benchmark, start_benchmark
 
     overrides = [*_overrides(arguments), *arguments.overrides]
     if arguments.resume is not None and overrides:
@@ -89,8 +87,13 @@ def _benchmark(arguments: argparse.Namespace, argv: Sequence[str], reporter: Rep
     try:
         with usage_errors():
             if arguments.resume is not None:
+                from flow_rag_vla.benchmark.run.resume import resume_benchmark
+
                 finished = resume_benchmark(arguments.resume, reporter)
             else:
+                from flow_rag_vla.benchmark.run.config import compose_settings
+                from flow_rag_vla.benchmark.run.start import start_benchmark
+
                 finished = start_benchmark(compose_settings(overrides), list(argv), reporter)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("finish it with --resume DIR") from None

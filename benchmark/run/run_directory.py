@@ -1,7 +1,7 @@
 """The run directory: what is written where, and what makes a unit done.
 
 A unit's episodes are appended and synced as they finish; ``DONE.json`` is written last.  Resuming a run means running
-the units that lack one.
+the units that lack one.  The files' names are ``run_files``'.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from flow_rag_vla.benchmark.episodes.episode_log import append_episodes, read_ep
 from flow_rag_vla.benchmark.episodes.plan import Plan, Unit
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings, compose_settings
+from flow_rag_vla.benchmark.scoring import run_files
+from flow_rag_vla.benchmark.scoring.planned_units import is_done
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.scenarios.scenario_file import ScenarioFile
 
 MANIFEST_VERSION = 1
-SCENARIO_FILE = "scenarios.yaml"
-"""The run's copy of the user's sites and faults, from which it is resumed."""
 _PACKAGES = ("isaaclab", "newton", "mujoco", "warp-lang", "torch", "faiss-cpu", "faiss-gpu", "numpy")
 
 
@@ -65,8 +65,8 @@ class RunDirectory:
             UsageError: there is no run.
         """
         directory = cls(Path(path))
-        if not (directory.path / "manifest.json").is_file():
-            raise UsageError(f"--resume {path!r}: no manifest.json there, so it is no run directory")
+        if not (directory.path / run_files.MANIFEST).is_file():
+            raise UsageError(f"--resume {path!r}: no {run_files.MANIFEST} there, so it is no run directory")
         return directory
 
     def discard(self) -> None:
@@ -76,7 +76,7 @@ class RunDirectory:
     def start(self, settings: BenchmarkSettings, plan: Plan, argv: Sequence[str], extra: dict[str, Any]) -> None:
         """Write manifest and plan, before anything runs."""
         text = plan.to_jsonl().encode()
-        write_bytes_atomic(self.path / "plan.jsonl", text)
+        write_bytes_atomic(self.path / run_files.PLAN, text)
         manifest = {
             "schema_version": MANIFEST_VERSION,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -88,11 +88,11 @@ class RunDirectory:
             "hardware": {"machine": platform.machine(), "system": platform.system()},
             **extra,
         }
-        write_json_atomic(self.path / "manifest.json", manifest)
+        write_json_atomic(self.path / run_files.MANIFEST, manifest)
 
     def keep_scenario_file(self, file: ScenarioFile) -> dict[str, Any]:
         """Copy the user's sites and faults here; returns what the manifest says of them."""
-        write_bytes_atomic(self.path / SCENARIO_FILE, file.content)
+        write_bytes_atomic(self.path / run_files.SCENARIOS, file.content)
         return {
             "sha256": file.sha256,
             "sites": {name: site.seed for name, site in zip(file.site_names, file.sites, strict=True)},
@@ -100,14 +100,14 @@ class RunDirectory:
 
     def manifest(self) -> dict[str, Any]:
         """The manifest."""
-        return read_json_object(self.path / "manifest.json")
+        return read_json_object(self.path / run_files.MANIFEST)
 
     def settings(self) -> BenchmarkSettings:
         """The settings that the run was started with."""
         manifest = self.manifest()
         flat = _flatten(manifest["settings"])
         if flat.get("scenario_file"):
-            kept = self.path / SCENARIO_FILE
+            kept = self.path / run_files.SCENARIOS
             if not kept.is_file():
                 raise UsageError(f"{kept}: is missing; the run's sites and faults are described there")
             if hashlib.sha256(kept.read_bytes()).hexdigest() != manifest["scenario_file"]["sha256"]:
@@ -125,50 +125,49 @@ class RunDirectory:
         if sha != self.manifest()["plan_sha256"]:
             raise UsageError(f"{self.path}: the plan of this run was made by other code; start a new run")
 
+    def memory(self, unit: Unit) -> Path:
+        """The memory of ``unit``'s arm after it."""
+        return self.unit(unit) / run_files.MEMORY
+
     def unit(self, unit: Unit) -> Path:
         """Folder of ``unit``."""
-        return self.path / "units" / unit.id
+        return run_files.unit_folder(self.path, unit.id)
 
     def is_done(self, unit: Unit) -> bool:
         """Whether ``unit`` has finished and its episodes are the ones that it wrote."""
-        done, episodes = self.unit(unit) / "DONE.json", self.unit(unit) / "episodes.jsonl"
-        if not done.is_file() or not episodes.is_file():
-            return False
-        row = read_json_object(done)
-        sha = hashlib.sha256(episodes.read_bytes()).hexdigest()
-        return row.get("episodes") == len(unit.episodes) and row.get("sha256") == sha
+        return is_done(self.unit(unit), len(unit.episodes))
 
     def begin(self, unit: Unit) -> Path:
         """An empty folder for ``unit``; what an interrupted attempt left is set aside, not lost."""
         folder = self.unit(unit)
         if folder.exists():
             folder.rename(folder.with_name(f"{folder.name}.interrupted-{secrets.token_hex(3)}"))
-        (folder / "memory").mkdir(parents=True)
+        (folder / run_files.MEMORY).parent.mkdir(parents=True)
         return folder
 
     def append(self, unit: Unit, records: Sequence[EpisodeRecord]) -> None:
         """Add finished episodes of ``unit``, durable when this returns."""
-        with (self.unit(unit) / "episodes.jsonl").open("a", encoding="utf-8") as file:
+        with (self.unit(unit) / run_files.EPISODES).open("a", encoding="utf-8") as file:
             append_episodes(file, records)
 
     def finish(self, unit: Unit, measured: dict[str, Any]) -> None:
         """Mark ``unit`` done; the last thing written of it."""
-        episodes = (self.unit(unit) / "episodes.jsonl").read_bytes()
+        episodes = (self.unit(unit) / run_files.EPISODES).read_bytes()
         done = {
             "unit": unit.id,
             "episodes": len(unit.episodes),
             "sha256": hashlib.sha256(episodes).hexdigest(),
             "measured": measured,
         }
-        write_json_atomic(self.unit(unit) / "DONE.json", done)
+        write_json_atomic(self.unit(unit) / run_files.DONE, done)
 
     def measured(self, unit: Unit) -> dict[str, Any]:
         """What was timed while ``unit`` ran."""
-        return read_json_object(self.unit(unit) / "DONE.json")["measured"]
+        return read_json_object(self.unit(unit) / run_files.DONE)["measured"]
 
     def records(self, unit: Unit) -> list[EpisodeRecord]:
         """The episodes of ``unit``."""
-        return list(read_episodes(self.unit(unit) / "episodes.jsonl").records)
+        return list(read_episodes(self.unit(unit) / run_files.EPISODES).records)
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

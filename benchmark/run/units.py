@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
 
-MEMORY_FILE = "failures.sqlite"
-
 
 @dataclass(frozen=True)
 class UnitContext:
@@ -50,7 +48,7 @@ def memory_before(directory: RunDirectory, plan: Plan, unit: Unit) -> Path | Non
         return None
     arm = reference_arm().name if unit.round == 1 else unit.arm
     before = next(u for u in plan.units if u.round == unit.round - 1 and u.arm == arm)
-    return directory.unit(before) / "memory" / MEMORY_FILE
+    return directory.memory(before)
 
 
 def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None]) -> None:
@@ -64,7 +62,7 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
         unit: The unit.
         on_progress: Called with the number of this unit's episodes that have ended.
     """
-    folder = context.directory.begin(unit)
+    context.directory.begin(unit)
     source = memory_before(context.directory, context.plan, unit)
     memory = None
     if source is not None:
@@ -83,7 +81,7 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
         context.directory.append(unit, wave.records)
         waves.append(wave)
     elapsed = time.perf_counter() - started
-    entries = _merge(context, unit, memory, waves, folder / "memory" / MEMORY_FILE)
+    entries = _merge(context, unit, memory, waves, context.directory.memory(unit))
     measured = _measured(elapsed, steps, unit, agent, entries, memory)
     if context.vision is not None:
         ages = context.vision.take_ages()

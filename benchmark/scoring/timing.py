@@ -54,23 +54,23 @@ class ArmTiming:
 
 @dataclass(frozen=True)
 class Timing:
-    """``timing.json``."""
+    """``timing.json``; with the probe's fields alone, ``latency_probe.json``."""
 
     arms: dict[str, ArmTiming] = field(default_factory=dict)
     wall_s: float | None = None
     schema_version: int = SCHEMA_VERSION
 
-    def write(self, run_dir: Path) -> Path:
-        """Write ``timing.json`` atomically and return its path."""
-        path = run_dir / run_files.TIMING
+    def write(self, run_dir: Path, name: str = run_files.TIMING) -> Path:
+        """Write it atomically and return its path."""
+        path = run_dir / name
         write_json_atomic(path, self)
         return path
 
     @classmethod
-    def read(cls, run_dir: Path) -> Self:
+    def read(cls, run_dir: Path, name: str = run_files.TIMING) -> Self:
         """The timing of a run directory.
 
         Raises:
             ValueError: damaged, incomplete or of another schema version.
         """
-        return read_record(cls, run_dir / run_files.TIMING, SCHEMA_VERSION)
+        return read_record(cls, run_dir / name, SCHEMA_VERSION)

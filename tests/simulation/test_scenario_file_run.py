@@ -12,10 +12,12 @@ from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT
 from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
-from flow_rag_vla.benchmark.run import run
+from flow_rag_vla.benchmark.run import carry_out
 from flow_rag_vla.benchmark.run.config import compose_settings
+from flow_rag_vla.benchmark.run.resume import reopened
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.run_plan import plan_run, scenario_file_of
+from flow_rag_vla.benchmark.run.start import start_benchmark
 
 pytestmark = pytest.mark.sim
 
@@ -33,11 +35,11 @@ class NoReports:
 
 
 def test_the_example_runs_unchanged(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "_pictures", lambda directory, console: None)
+    monkeypatch.setattr(carry_out, "render_stills", lambda run_dir, console: None)
     settings = compose_settings(
         [f"scenario_file='{EXAMPLE}'", "scenarios=16", "num_envs=16", "device=cpu", f"out='{tmp_path}'"]
     )
-    assert run.start_benchmark(settings, ["--scenarios", str(EXAMPLE)], NoReports())
+    assert start_benchmark(settings, ["--scenarios", str(EXAMPLE)], NoReports())
     (path,) = tmp_path.iterdir()
     assert (path / "scenarios.yaml").read_bytes() == EXAMPLE.read_bytes()
     assert json.loads((path / "summary.json").read_text())["e1"]["n"] == 16
@@ -47,7 +49,7 @@ def test_the_example_runs_unchanged(tmp_path, monkeypatch):
     assert manifest["policy_sha256"] == file_sha256(DEFAULT_CHECKPOINT)
     write_json_atomic(path / "manifest.json", manifest | {"policy_sha256": "another"})
     with pytest.raises(UsageError, match="the run was started with another policy"):
-        run.resume_benchmark(str(path), NoReports())
+        reopened(str(path))
     plan = plan_run(settings, scenario_file_of(settings))
     e1 = {record.fault: record for record in directory.records(plan.units[0])}
     assert {"draught", "slippery_object", "beam", "post", "none"} <= set(e1)

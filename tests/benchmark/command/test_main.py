@@ -179,6 +179,7 @@ def test_a_reader_that_has_left_is_no_error_but_another_broken_pipe_is(body, cod
 
 REQUIRED = {
     "export_dataset.py": ["--out", "new"],
+    "report.py": ["run"],
     "policy_table.py": ["--networks", "name=file"],
     "training_curve.py": ["run"],
 }
@@ -191,6 +192,7 @@ def test_every_script_answers_an_unknown_flag_in_one_line(script, capsys, monkey
     # With what some of them require, so that nothing else is wrong.
     required = {
         "export_dataset.py": ["--out", "o"],
+        "report.py": ["run"],
         "policy_table.py": ["--networks", "a=b"],
         "training_curve.py": ["r"],
     }

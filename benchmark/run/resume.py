@@ -1,0 +1,58 @@
+"""A benchmark run that was started before: what is missing of it is run, and a finished one is only scored again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.run.conclusion import conclude, has_stills, render_stills
+from flow_rag_vla.benchmark.scoring import run_files
+from flow_rag_vla.benchmark.scoring.score import is_finished
+from flow_rag_vla.tasks.physics.quiet import quiet_console
+
+if TYPE_CHECKING:
+    from flow_rag_vla.benchmark.run.conclusion import Reporter
+    from flow_rag_vla.benchmark.run.run import Run
+
+
+def resume_benchmark(path: str, reporter: Reporter) -> bool:
+    """Finish the run in ``path``; True when everything planned has run.
+
+    Raises:
+        UsageError: there is no such run, or this code would plan it differently.
+        ValueError: a file of it is damaged.
+    """
+    if is_finished(Path(path)):
+        _conclude_again(Path(path), reporter)
+        return True
+    from flow_rag_vla.benchmark.run.carry_out import carry_out
+
+    return carry_out(reopened(path), reporter)
+
+
+def reopened(path: str) -> Run:
+    """The run in ``path`` with its own settings; errors as in ``resume_benchmark``."""
+    # Late: a finished run needs neither torch nor a simulator.
+    from flow_rag_vla.benchmark.run.networks import load_networks
+    from flow_rag_vla.benchmark.run.run import Run
+    from flow_rag_vla.benchmark.run.run_directory import RunDirectory
+    from flow_rag_vla.benchmark.run.run_plan import plan_run, scenario_file_of
+
+    directory = RunDirectory.open(path)
+    settings = directory.settings()
+    networks = load_networks(settings)
+    manifest = directory.manifest()
+    for name, sha in networks.sha256.items():
+        if manifest.get(name, sha) != sha:
+            raise UsageError(f"--resume {path!r}: the run was started with another {name.removesuffix('_sha256')}")
+    plan = plan_run(settings, scenario_file_of(settings))
+    directory.check_plan(plan)
+    return Run(directory, settings, plan, networks)
+
+
+def _conclude_again(run_dir: Path, reporter: Reporter) -> None:
+    with quiet_console(run_dir / run_files.LOG) as console:
+        if not has_stills(run_dir):
+            render_stills(run_dir, console)
+        conclude(run_dir, reporter, console)

@@ -1,0 +1,52 @@
+"""A benchmark run from scratch: settings resolved, networks loaded, episodes planned, then all of it carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.certification.certificate import load_certificate, uncertified
+from flow_rag_vla.benchmark.episodes.latency import parse_latency
+from flow_rag_vla.benchmark.run.carry_out import carry_out
+from flow_rag_vla.benchmark.run.networks import load_networks
+from flow_rag_vla.benchmark.run.run import Run
+from flow_rag_vla.benchmark.run.run_directory import RunDirectory
+from flow_rag_vla.benchmark.run.run_plan import plan_run, resolve_settings, scenario_file_of, with_policys_own
+
+if TYPE_CHECKING:
+    from flow_rag_vla.benchmark.run.conclusion import Reporter
+    from flow_rag_vla.benchmark.run.config import BenchmarkSettings
+
+
+def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: Reporter) -> bool:
+    """Run from scratch; True when everything planned has run.
+
+    Raises:
+        UsageError: the settings cannot run here; nothing is left behind.
+        ValueError: likewise.
+    """
+    settings = resolve_settings(settings)
+    networks = load_networks(settings)
+    settings = with_policys_own(settings, networks.policy)
+    scenario_file = scenario_file_of(settings)
+    plan = plan_run(settings, scenario_file)
+    parse_latency(settings.latency, settings.arms, {})
+    directory = RunDirectory.create(settings.out, settings.ablation.replace(",", "+"))
+    try:
+        extra: dict[str, object] = {
+            "physics": settings.physics,
+            **networks.sha256,
+            "uncertified_faults": uncertified(plan.scenarios, load_certificate(settings.task)),
+        }
+        if settings.vision_async:
+            extra["reproducible"] = (
+                "no, not bit for bit: with vision_async, which sighting a decision uses depends on how fast the "
+                "machine is"
+            )
+        if scenario_file is not None:
+            extra["scenario_file"] = directory.keep_scenario_file(scenario_file)
+        directory.start(settings, plan, argv, extra)
+    except BaseException:
+        directory.discard()
+        raise
+    return carry_out(Run(directory, settings, plan, networks), reporter)

@@ -1,0 +1,54 @@
+"""Runs the units of a run that are not done, one after the other on one fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+
+from flow_rag_vla.benchmark.command.console import say
+from flow_rag_vla.benchmark.command.progress import Progress
+from flow_rag_vla.benchmark.episodes.actors import opened
+from flow_rag_vla.benchmark.run.decision_times import DecisionTimes
+from flow_rag_vla.benchmark.run.run_plan import CPU_SCALE
+from flow_rag_vla.benchmark.run.units import UnitContext, run_unit
+from flow_rag_vla.tasks.env.make import make_fleet
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from flow_rag_vla.benchmark.run.run import Run
+
+
+def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None]) -> None:
+    """Run what waits, and time single decisions where nobody has; ``on_unit_done`` is called after each unit."""
+    settings = run.settings
+    torch.set_num_threads(settings.threads)
+    waiting = [unit for unit in run.plan.units if not run.directory.is_done(unit)]
+    say(console, "starting the simulation (the first start on a machine compiles kernels: about a minute)")
+    env = make_fleet(
+        settings.task,
+        settings.num_envs or CPU_SCALE,
+        physics=settings.physics,
+        device=settings.device,
+        max_steps=settings.max_steps,
+        camera=settings.obs == "rgb",
+    )
+    times = DecisionTimes(run, env, console)
+    total = sum(len(unit.episodes) for unit in waiting)
+    finished = 0
+    with (
+        Progress(total, "episodes", console) as progress,
+        opened(run.networks.vision, asynchronous=settings.vision_async) as vision,
+    ):
+        for unit in waiting:
+            latency = times.latency_in(unit)
+            arm_settings = run.arm_settings(latency)
+            context = UnitContext(run.directory, run.plan, env, run.networks.policy, arm_settings, latency, vision)
+            note = f"{unit.arm} round {unit.round}"
+            run_unit(context, unit, lambda n, d=finished, t=note: progress.update(d + n, t))
+            finished += len(unit.episodes)
+            on_unit_done()
+    times.measured()
+    env.close()

@@ -1,0 +1,146 @@
+"""Scores a run directory: from its units' episodes to summary and timing, without a simulator."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object
+from flow_rag_vla.benchmark.command.errors import IncompleteError, UsageError
+from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
+from flow_rag_vla.benchmark.scoring import run_files
+from flow_rag_vla.benchmark.scoring.metrics import summarise
+from flow_rag_vla.benchmark.scoring.planned_units import (
+    PlannedUnit,
+    UnitMeasures,
+    read_measures,
+    read_planned_units,
+    read_records,
+    unfinished,
+)
+from flow_rag_vla.benchmark.scoring.starts import Starts
+from flow_rag_vla.benchmark.scoring.summary import Summary
+from flow_rag_vla.benchmark.scoring.timing import ArmTiming, Timing
+
+
+class IncompleteRunError(IncompleteError):
+    """A run that has not run everything that it planned."""
+
+
+def score_run(run_dir: Path, on_notice: Callable[[str], None] | None = None) -> Summary:
+    """Merge the episodes of a complete run, and write and return its summary; its timing is written, too.
+
+    Scoring again writes the same bytes.
+
+    Args:
+        run_dir: As ``scripts/benchmark.py`` makes it.
+        on_notice: Told in one line of everything that was dropped; by default it goes to stderr.
+
+    Raises:
+        UsageError: it is no run directory.
+        IncompleteRunError: units are missing.
+        ValueError: a file is damaged, or records contradict each other; naming the file.
+    """
+    run = _ScoredRun.read(run_dir)
+    missing = unfinished(run_dir, run.units)
+    if missing:
+        raise IncompleteRunError(
+            f"{run_dir}: {len(missing)} of {len(run.units)} units are missing (the first is {missing[0].id}); "
+            f"finish the run with scripts/benchmark.py --resume {run_dir}"
+        )
+    logs = [read_records(run_dir, unit) for unit in run.units]
+    for notice in filter(None, (log.notice for log in logs)):
+        (on_notice or _to_stderr)(notice)
+    records = [record for log in logs for record in log.records]
+    measures = {unit.arm: (unit, read_measures(run_dir, unit)) for unit in run.units}
+    summary = summarise(
+        records,
+        task=run.task,
+        physics=run.physics,
+        memory_entries={arm: _entries_after(unit, measured) for arm, (unit, measured) in measures.items()},
+        seed=run.seed,
+    )
+    timing = _timing(run_dir, {arm: measured for arm, (_, measured) in measures.items()})
+    write_episodes_parquet(run_dir / run_files.MERGED_EPISODES, records)
+    summary.write(run_dir)
+    timing.write(run_dir)
+    return summary
+
+
+def is_finished(run_dir: Path) -> bool:
+    """Whether nothing is left to run: every unit is done and decisions have been timed.
+
+    Raises:
+        UsageError: it is no run directory.
+        ValueError: a file is damaged.
+    """
+    run = _ScoredRun.read(run_dir)
+    return not unfinished(run_dir, run.units) and probed_timing(run_dir) is not None
+
+
+def probed_timing(run_dir: Path) -> Timing | None:
+    """What the latency probe measured; runs of earlier versions keep it in ``timing.json`` alone.  None: nothing yet.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    if (run_dir / run_files.LATENCY_PROBE).is_file():
+        return Timing.read(run_dir, run_files.LATENCY_PROBE)
+    known = _last_timing(run_dir)
+    return known if any(arm.decision_latency_ms is not None for arm in known.arms.values()) else None
+
+
+def _last_timing(run_dir: Path) -> Timing:
+    return Timing.read(run_dir) if (run_dir / run_files.TIMING).is_file() else Timing()
+
+
+@dataclass(frozen=True)
+class _ScoredRun:
+    """What scoring needs to know of how a run was made."""
+
+    task: str
+    physics: str
+    seed: int
+    units: list[PlannedUnit]
+
+    @classmethod
+    def read(cls, run_dir: Path) -> _ScoredRun:
+        path = run_dir / run_files.MANIFEST
+        if not path.is_file():
+            raise UsageError(f"{str(run_dir)!r}: no {run_files.MANIFEST} there, so it is no run directory")
+        manifest: dict[str, Any] = read_json_object(path)
+        try:
+            settings = manifest["settings"]
+            task, physics, seed = str(settings["task"]), str(settings["physics"]), int(settings["seed"])
+            plan_sha256 = str(manifest["plan_sha256"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: is no benchmark's manifest, {error} is missing or wrong") from None
+        return cls(task, physics, seed, read_planned_units(run_dir, plan_sha256))
+
+
+def _entries_after(unit: PlannedUnit, measured: UnitMeasures) -> int | None:
+    """Cases that an arm ends with; E1 fills a memory that is not its own arm's."""
+    return None if unit.round == 0 else measured.memory_entries
+
+
+def _timing(run_dir: Path, measures: Mapping[str, UnitMeasures]) -> Timing:
+    """The timing of a run from what its probe, its units (the last of each arm) and its starts measured."""
+    probed, starts = probed_timing(run_dir) or Timing(), Starts.read(run_dir)
+    arms = {
+        arm: replace(
+            probed.arms.get(arm, ArmTiming()),
+            env_steps_per_s=measured.env_steps_per_s,
+            ms_per_env_decision=measured.ms_per_env_decision,
+            memory_bytes=measured.memory_bytes,
+            peak_rss_bytes=measured.peak_rss_bytes,
+        )
+        for arm, measured in measures.items()
+    }
+    return Timing(arms, _last_timing(run_dir).wall_s if starts is None else starts.wall_s)
+
+
+def _to_stderr(notice: str) -> None:
+    print(notice, file=sys.stderr)
