@@ -56,7 +56,7 @@ def test_the_file_is_named_after_task_fault_and_arm():
     [
         ({"task": "juggle"}, "unknown task 'juggle'; available: .*pick_place"),
         ({"fault": "gremlin"}, "unknown fault 'gremlin'; available: .*post"),
-        ({"arm": "octopus"}, "unknown arm 'octopus'; available: .*nominal_expert.*parallel"),
+        ({"arm": "octopus"}, "unknown arm 'octopus'; available: .*parallel.*nominal_expert"),
         ({"format": "avi"}, "unknown format 'avi'; available: mp4, gif"),
         ({"width": 100}, "width is 100, expected a multiple of 64"),
         ({"width": 0}, "width is 0"),
