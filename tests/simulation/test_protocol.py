@@ -31,6 +31,8 @@ pytestmark = pytest.mark.sim
 
 TASK = "FlowRAG-PickPlace-Franka"
 ARMS = ("flow_only", "sequential", "parallel", "parallel_shuffled", "rag_only", "always_cautious", "expert")
+FLEET = (12, 150)
+"""E1 is one wave; an episode is long enough to succeed in."""
 
 
 @pytest.fixture(scope="module")
