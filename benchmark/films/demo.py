@@ -174,7 +174,7 @@ class _Shooting:
     def episode(self, arm: Arm, attempt: int, on_step: Callable[[int], None]) -> _Outcome:
         """Film one attempt of ``arm``; ``on_step`` is told how many control steps it has taken."""
         scenario, env, memory = self._demo.scenario, self._studio.env, self._memory
-        who = arm.description
+        who = arm.name if arm.consults_memory or arm.constant_corrections else arm.description
         if memory is not None:
             who += f", {len(memory)} remembered failure{'' if len(memory) == 1 else 's'}"
         agent = self._agent(arm)
