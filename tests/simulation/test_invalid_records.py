@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.sim
 
+FLEET = (6, 260)
 BROKEN = {0: InvalidReason.NON_FINITE_STATE, 1: InvalidReason.OBJECT_IN_TABLE, 2: InvalidReason.RUNAWAY_SPEED}
 
 
