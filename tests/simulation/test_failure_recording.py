@@ -13,12 +13,12 @@ from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_dete
 from flow_rag_vla.agents.detection.window import SCORE_EVERY
 from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from flow_rag_vla.benchmark.detectors.failure_plan import failure_scenarios, planned
-from flow_rag_vla.benchmark.detectors.failure_recording import ChunkProbe, RecordingAgent, record_wave
+from flow_rag_vla.benchmark.detectors.failure_recording import ChunkProbe, RecordingAgent, record_batch
 from flow_rag_vla.benchmark.detectors.fit import scorer_scores
 from flow_rag_vla.benchmark.detectors.metrics import first_alarms, measure
 from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, make_policy_agent
 from flow_rag_vla.benchmark.episodes.plan import Unit
-from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.episodes.seeds import require_split
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ def watched(fleet: ManipulationEnv) -> Watched:
     settings = dataclasses.replace(default_arm_settings(policy.flow.horizon), detector=load_detector(DEFAULT_DETECTOR))
     agent = make_policy_agent(FLOW_ONLY, fleet, policy, settings, remembers=True)
     unit = Unit("flow_only", 0, fleet.num_envs, tuple(episodes))
-    plain = run_wave(fleet, agent, unit, episodes, 0.0).records
+    plain = run_batch(fleet, agent, unit, episodes, 0.0).records
     probe = ChunkProbe(policy, settings.execute, 0, "cpu")
     recorder = RecordingAgent(agent, fleet.num_envs, fleet.max_episode_length, "cpu", probe)
-    return Watched(plain, record_wave(fleet, recorder, unit, episodes), agent)
+    return Watched(plain, record_batch(fleet, recorder, unit, episodes), agent)
 
 
 def test_a_recorded_wave_is_the_wave_that_runs_unwatched(watched):

@@ -18,7 +18,7 @@ from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, load_ba
 from flow_rag_vla.benchmark.episodes.latency import LatencyProfile
 from flow_rag_vla.benchmark.episodes.plan import Plan, make_plan
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
-from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.units import UnitContext, memory_before, run_unit
 from flow_rag_vla.tasks.scenarios.sites import make_site
@@ -134,7 +134,7 @@ def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit(fleet: Manipulati
     agent = FleetAgent.for_arm(
         get_arm("parallel"), policy, memory, settings, num_envs=fleet.num_envs, max_steps=fleet.max_episode_length
     )
-    assert run_wave(fleet, agent, first, first.episodes, 0.0).records == run.records(first)
+    assert run_batch(fleet, agent, first, first.episodes, 0.0).records == run.records(first)
 
 
 def test_the_same_unit_twice_writes_the_same_bytes(fleet, policy, settings, plan, run, tmp_path: Path):
