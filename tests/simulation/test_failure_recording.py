@@ -32,7 +32,7 @@ pytestmark = pytest.mark.sim
 
 @dataclasses.dataclass(frozen=True)
 class Watched:
-    """One wave of a policy that notices its failures with the learned detector: unwatched, then recorded."""
+    """One wave, unwatched by all but the rules, and again recorded of a policy that has the learned detector."""
 
     plain: list[EpisodeRecord]
     recorded: FailureSet
@@ -46,10 +46,12 @@ def watched(fleet: ManipulationEnv) -> Watched:
     require_split([s.layout_seed for s in scenarios], "train")
     episodes = planned(scenarios)
     policy = load_checkpoint(DEFAULT_CHECKPOINT)
-    settings = dataclasses.replace(default_arm_settings(policy.flow.horizon), detector=load_detector(DEFAULT_DETECTOR))
-    agent = make_policy_agent(FLOW_ONLY, fleet, policy, settings, remembers=True)
+    settings = default_arm_settings(policy.flow.horizon)
     unit = Unit("flow_only", 0, fleet.num_envs, tuple(episodes))
-    plain = run_batch(fleet, agent, unit, episodes, 0.0).records
+    unwatched = make_policy_agent(FLOW_ONLY, fleet, policy, settings)
+    plain = run_batch(fleet, unwatched, unit, episodes, 0.0).records
+    learned = dataclasses.replace(settings, detector=load_detector(DEFAULT_DETECTOR))
+    agent = make_policy_agent(FLOW_ONLY, fleet, policy, learned, remembers=True)
     probe = ChunkProbe(policy, settings.execute, 0, "cpu")
     recorder = RecordingAgent(agent, fleet.num_envs, fleet.max_episode_length, "cpu", probe)
     return Watched(plain, record_batch(fleet, recorder, unit, episodes), agent)
