@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import re
 import runpy
@@ -11,8 +12,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from flow_rag_vla.benchmark.run.config import BenchmarkSettings
+from flow_rag_vla.benchmark.training.settings import TrainSettings
 
 CHECKOUT = Path(__file__).parents[1]
 FOLDERS = ("tasks", "agents", "memory", "benchmark", "reports", "scripts", "tests", "docker")
@@ -46,16 +51,21 @@ PYTHON_NAME = re.compile(r"(?<![\w./{}*-])(\w+\.py)\b")
 PAGE_NAME = re.compile(r"(?<![\w./{}-])([\w-]+\.md)\b")
 COMMAND = re.compile(r"(?<![\w.-])((?:scripts|tests/perf)/\w+\.py)\b([^`'\"#;|\n]*)")
 FLAG = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
+KEY = re.compile(r"(?<=\s)([a-z]\w*(?:\.\w+)*)=")
 DOTTED = re.compile(r"\bflow_rag_vla\.(?!py\b)(\w+(?:\.\w+)*)")
 ROOM = re.compile(r"^\|[^|]*`(\w+)/`[^|]*\|(.*)")
 
 
 @dataclass(frozen=True)
 class House:
-    """A checkout, and the flags of its scripts by their paths; a script that is not listed is read instead."""
+    """A checkout, the flags of its scripts by their paths, and the settings of those that take ``key=value``.
+
+    A script that is not listed is read instead.
+    """
 
     root: Path
     flags: Mapping[str, set[str]] = field(default_factory=dict)
+    settings: Mapping[str, set[str]] = field(default_factory=dict)
 
     def knows(self, script: str, flag: str) -> bool:
         """Whether ``script`` has ``flag``."""
@@ -150,12 +160,14 @@ def missing_paths(text: str, house: House) -> Iterator[str]:
 
 
 def wrong_commands(text: str, house: House) -> Iterator[str]:
-    """Scripts that do not exist, and flags that they do not have."""
+    """Scripts that do not exist, and flags and settings that they do not have."""
     for script, arguments in COMMAND.findall(text):
         if not (house.root / script).is_file():
             yield from () if script in MADE_UP else (f"{script}: no such script",)
             continue
         yield from (f"{script}: has no {flag}" for flag in FLAG.findall(arguments) if not house.knows(script, flag))
+        if known := house.settings.get(script):
+            yield from (f"{script}: has no setting {key}" for key in KEY.findall(arguments) if key not in known)
 
 
 def unknown_names(text: str, house: House) -> Iterator[str]:
@@ -190,12 +202,12 @@ def page_mistakes(page: Path, house: House) -> list[str]:
 
 def source_mistakes(source: Path, house: House) -> list[str]:
     """Paths, commands, pages and names in comments, docstrings and messages that do not exist."""
-    mistakes = []
+    mistakes, is_test = [], source.is_relative_to(house.root / "tests")
     for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), start=1):
         if not ("/" in line or ".md" in line or ".py" in line or "flow_rag_vla." in line):
             continue
         found = [*missing_paths(line, house), *wrong_commands(line, house), *unknown_names(line, house)]
-        if not source.is_relative_to(house.root / "tests"):  # tests make their own files
+        if not is_test:  # tests make their own files
             names = [*PAGE_NAME.findall(line), *PYTHON_NAME.findall(line)]
             found += [f"{name}: nothing is called so" for name in names if name not in NAMES]
         mistakes += [f"line {number}: {mistake}" for mistake in found]
@@ -223,9 +235,20 @@ def flags_of_scripts() -> dict[str, set[str]]:
     return flags
 
 
+def keys_of(settings: Any, prefix: str = "") -> set[str]:
+    """Dotted keys of a nested dataclass."""
+    keys = set()
+    for item in dataclasses.fields(settings):
+        value, key = getattr(settings, item.name), f"{prefix}{item.name}"
+        keys |= keys_of(value, f"{key}.") if dataclasses.is_dataclass(value) else {key}
+    return keys
+
+
+@functools.cache
 def house() -> House:
     """This checkout."""
-    return House(CHECKOUT, flags_of_scripts())
+    settings = {"scripts/benchmark.py": keys_of(BenchmarkSettings()), "scripts/train.py": keys_of(TrainSettings())}
+    return House(CHECKOUT, flags_of_scripts(), settings)
 
 
 def name_of(path: Path) -> str:
@@ -259,7 +282,7 @@ See [the tools](tools/README.md#use-it-2), [below](#tools--how-to-all) and ![its
 | `tasks/wood.py`, `tasks/` | `flow_rag_vla.tasks.wood.Plank` |
 
     ./isaaclab.sh -p scripts/saw.py --teeth 3 \\
-        --help key=value      # `[no link](here.md)`
+        --help key=value a.key=1      # `[no link](here.md)`
 
 ```
 python scripts/saw.py --teeth 4
@@ -273,7 +296,7 @@ BAD_PAGE = """# One
 `tasks/iron.py`, `tasks/steel/`, `iron.py`, `--angle`, `flow_rag_vla.tasks.wood.Beam`, `flow_rag_vla.tasks.iron`
 
     ./isaaclab.sh -p scripts/saw.py --teeth 3 \\
-        --angle 4
+        --angle 4 a.kee=1
     ./isaaclab.sh -p scripts/plane.py
 """
 SOURCE = '''"""As ``tasks/wood.py`` and CONTRIBUTING.md say, and ``tasks/iron.py`` and ``IRON.md`` do not.
@@ -300,7 +323,7 @@ def workshop(tmp_path: Path) -> House:
         (tmp_path / "shop" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "shop" / name).write_text(text)
     (tmp_path / "secret.md").write_text("")
-    return House(tmp_path / "shop", {"scripts/saw.py": {"--teeth"}})
+    return House(tmp_path / "shop", {"scripts/saw.py": {"--teeth"}}, {"scripts/saw.py": {"key", "a.key"}})
 
 
 def test_a_page_whose_pointers_are_right_has_no_mistakes(workshop: House) -> None:
@@ -323,6 +346,7 @@ def test_every_wrong_pointer_of_a_page_is_a_mistake(workshop: House) -> None:
         "line 6: flow_rag_vla.tasks.wood.Beam: no such module or name",
         "line 6: flow_rag_vla.tasks.iron: no such module or name",
         "line 8: scripts/saw.py: has no --angle",
+        "line 8: scripts/saw.py: has no setting a.kee",
         "line 10: scripts/plane.py: no such path",
         "line 10: scripts/plane.py: no such script",
     ]
