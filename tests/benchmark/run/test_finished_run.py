@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import runpy
 import subprocess
 import sys
@@ -61,9 +63,6 @@ def test_a_dropped_line_is_said_on_the_console_and_in_the_log(finished_run: Path
     done = read_json_object(path.with_name("DONE.json"))
     torn = path.read_bytes() + b"{"
     path.write_bytes(torn)
-    import hashlib
-    import json
-
     path.with_name("DONE.json").write_text(json.dumps(done | {"sha256": hashlib.sha256(torn).hexdigest()}))
     assert report(finished_run) == 0
     notice = f"{path}:3: dropped an unfinished last line"
