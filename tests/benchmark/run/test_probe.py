@@ -75,8 +75,10 @@ def test_only_arms_that_consult_a_memory_have_rates_of_retrieval(probed):
     timings, _ = probed
     rates = {arm: (timing.correction_rate, timing.rag_timeout_rate) for arm, timing in timings.items()}
     assert rates["flow_only"] == rates["always_cautious"] == (None, None)
-    assert rates["sequential"] == (0.0, 0.0)  # an empty memory, asked before the flow
-    assert rates["parallel"][0] == 0.0
+    for arm in ("sequential", "parallel"):
+        corrected, late = rates[arm]
+        assert corrected == 0.0  # the memory is empty
+        assert 0.0 <= late <= 1.0  # how often depends on the machine
 
 
 def test_threads_are_given_back(policy, monkeypatch: pytest.MonkeyPatch):
