@@ -45,7 +45,7 @@ PARALLEL = Arm(
 
 ALWAYS_CAUTIOUS = Arm(
     name="always_cautious",
-    description="flow policy with the strongest constant habit: carries as high and grips as firmly as it can",
+    description="flow policy that always carries as high and grips as firmly as it can",
     suite=Suite.CONTROL,
     constant_corrections=("lift_15cm", "grip_up_4"),
     latency_as="flow_only",

@@ -138,22 +138,22 @@ def run_trials(
 ) -> Iterator[tuple[Trial, bool, bool]]:
     """Yields each trial with whether its physics held, and whether it then succeeded."""
     for batch in batches(trials, env.num_envs):
-        truth = _run_wave(env, batch.rows)
+        truth = _run_batch(env, batch.rows)
         for i, trial in enumerate(batch.entries):
             valid = not bool(truth.invalid[i])
             yield trial, valid, valid and bool(truth.success[i])
         on_trials(batch.end)
 
 
-def _run_wave(env: Fleet, wave: Sequence[Trial]) -> EpisodeTruth:
+def _run_batch(env: Fleet, trials: Sequence[Trial]) -> EpisodeTruth:
     device = str(env.device)
-    strategies = [t.actor if isinstance(t.actor, Strategy) else NOMINAL for t in wave]
+    strategies = [t.actor if isinstance(t.actor, Strategy) else NOMINAL for t in trials]
     plan = strategy_plan(strategies, env.task, device)
-    informed = [i for i, t in enumerate(wave) if t.actor == INFORMED]
+    informed = [i for i, t in enumerate(trials) if t.actor == INFORMED]
     if informed:
-        told = informed_plan([wave[i].scenario for i in informed], device)
+        told = informed_plan([trials[i].scenario for i in informed], device)
         plan = plan.replace_rows(torch.tensor(informed, device=device), told)
-    return run_expert(env, [t.scenario for t in wave], plan)
+    return run_expert(env, [t.scenario for t in trials], plan)
 
 
 def certify(

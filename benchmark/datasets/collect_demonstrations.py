@@ -1,4 +1,4 @@
-"""Collects demonstrations: waves of expert episodes on training seeds, written as safetensors."""
+"""Collects demonstrations: batches of expert episodes on training seeds, written as safetensors."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def collect(env: Fleet, task: str, num_demonstrations: int, seed: int, out: Path
         old.unlink()
     kept = recorded = 0
     with Progress(num_demonstrations, f"demonstrations of {get_task(task).slug}", console) as progress:
-        for wave, batch in enumerate(batches(seeds, env.num_envs)):
+        for number, batch in enumerate(batches(seeds, env.num_envs)):
             scenarios = demonstration_scenarios(task, batch.rows)
             episodes = record_demonstrations(env, scenarios, demonstration_plan(task, batch.rows, str(env.device)))
             good = episodes.success & (torch.arange(env.num_envs, device=env.device) < len(batch.entries))
-            _save(episodes, good, scenarios[0].task, batch.rows, out / f"wave-{wave:03d}.safetensors")
+            _save(episodes, good, scenarios[0].task, batch.rows, out / f"wave-{number:03d}.safetensors")
             kept += int(good.sum())
             recorded = batch.end
             progress.update(recorded)

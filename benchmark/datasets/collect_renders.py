@@ -59,7 +59,7 @@ def collect_renders(
     with Progress(num_pictures, "pictures", console) as progress:
         while taken < num_pictures:
             layouts = list(seed_block(split, seed, first + fleet.num_envs))[first:]
-            rows = _one_wave(fleet, task, layouts)
+            rows = _one_batch(fleet, task, layouts)
             save_file(rows, out / f"{task}-{first:06d}.safetensors")
             first += fleet.num_envs
             taken += len(rows["rgb"])
@@ -67,7 +67,7 @@ def collect_renders(
     return taken
 
 
-def _one_wave(fleet: Fleet, task: str, layout_seeds: list[int]) -> dict[str, torch.Tensor]:
+def _one_batch(fleet: Fleet, task: str, layout_seeds: list[int]) -> dict[str, torch.Tensor]:
     device = str(fleet.device)
     fleet.load(demonstration_scenarios(task, layout_seeds), [0] * fleet.num_envs)
     expert = ScriptedExpert(fleet.num_envs, device)

@@ -10,7 +10,7 @@ from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.command.provenance import code_state
 from flow_rag_vla.benchmark.detectors.failure_plan import failure_scenarios, planned
-from flow_rag_vla.benchmark.detectors.failure_recording import ChunkProbe, RecordingAgent, record_wave
+from flow_rag_vla.benchmark.detectors.failure_recording import ChunkProbe, RecordingAgent, record_batch
 from flow_rag_vla.benchmark.detectors.failure_set import FailureSet
 from flow_rag_vla.benchmark.episodes.actors import (
     default_arm_settings,
@@ -78,7 +78,7 @@ def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> 
         for batch in batches(scenarios, env.num_envs):
             episodes = planned(batch.entries)
             unit = Unit(request.actor, 0, env.num_envs, tuple(episodes))
-            sets.append(record_wave(env, recorder, unit, episodes, lambda n, d=batch.first: progress.update(d + n)))
+            sets.append(record_batch(env, recorder, unit, episodes, lambda n, d=batch.first: progress.update(d + n)))
     env.close()
     recorded = FailureSet.concatenate(sets)
     origin = {"policy_sha256": None if policy is None else policy.sha256, "code": code_state()}

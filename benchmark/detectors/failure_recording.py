@@ -14,7 +14,7 @@ from flow_rag_vla.agents.detection.rules import RuleDetector
 from flow_rag_vla.agents.detection.window import SCORE_EVERY, WindowTracker
 from flow_rag_vla.benchmark.detectors.failure_set import FailureSet
 from flow_rag_vla.benchmark.episodes.plan import Unit
-from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.episodes.rollout import run_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,18 +116,18 @@ class RecordingAgent(WrappedAgent):
         self.looks.append(_Rows(before, after, action, self._phase, self._chunk))
 
 
-def record_wave(
+def record_batch(
     env: Fleet,
     agent: RecordingAgent,
     unit: Unit,
     episodes: Sequence[PlannedEpisode],
     on_step: Callable[[int], None] | None = None,
 ) -> FailureSet:
-    """Run ``episodes`` and return those with valid physics; arguments as in ``rollout.run_wave``."""
-    wave = run_wave(env, agent, unit, episodes, 0.0, on_step)
+    """Run ``episodes`` and return those with valid physics; arguments as in ``rollout.run_batch``."""
+    played = run_batch(env, agent, unit, episodes, 0.0, on_step)
     agent.look()
     truth, first = env.truth, agent.rules.first
-    keep = torch.tensor([r.valid for r in wave.records]).nonzero().flatten()
+    keep = torch.tensor([r.valid for r in played.records]).nonzero().flatten()
     steps = truth.steps[keep]
     num_looks = torch.div(steps + SCORE_EVERY - 1, SCORE_EVERY, rounding_mode="floor")
     looks = torch.arange(len(agent.looks))
@@ -137,7 +137,7 @@ def record_wave(
     def rows(name: str) -> torch.Tensor:
         return torch.stack([getattr(look, name)[keep] for look in agent.looks], dim=1)[taken]
 
-    records = [wave.records[i] for i in keep.tolist()]
+    records = [played.records[i] for i in keep.tolist()]
     return FailureSet(
         before=rows("before"),
         after=rows("after"),

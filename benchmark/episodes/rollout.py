@@ -1,4 +1,4 @@
-"""Runs planned episodes: a fixed scenario per environment and wave, nobody refills a slot early.
+"""Runs planned episodes: a fixed scenario per environment and batch, nobody refills a slot early.
 
 "First N finished" would favour quick episodes; here every planned episode runs to its own end.
 """
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wave:
-    """What one wave of episodes left behind, padding removed."""
+class BatchResult:
+    """What one batch of episodes left behind, padding removed."""
 
     records: list[EpisodeRecord]
     failures: dict[str, FailureCase]
@@ -38,14 +38,14 @@ class Wave:
     """(case id, candidate, helped) of the episodes that a retrieved case steered, in plan order."""
 
 
-def run_wave(
+def run_batch(
     fleet: Fleet,
     agent: Agent,
     unit: Unit,
     episodes: Sequence[PlannedEpisode],
     delay_ms: float,
     on_step: Callable[[int], None] | None = None,
-) -> Wave:
+) -> BatchResult:
     """Run up to ``num_envs`` planned episodes side by side, padded to the fleet's size where there are fewer.
 
     Args:
@@ -80,7 +80,7 @@ def run_wave(
         for i in range(count)
         if int(notes.candidate[i]) != NOTHING and records[i].valid
     ]
-    return Wave(
+    return BatchResult(
         records=records,
         failures={episodes[i].scenario.id: failures[i] for i in range(count) if i in failures and records[i].valid},
         uses=uses,

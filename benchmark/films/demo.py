@@ -20,7 +20,7 @@ from flow_rag_vla.benchmark.episodes.actors import (
 )
 from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
 from flow_rag_vla.benchmark.episodes.records import Exposure
-from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, seed_block
 from flow_rag_vla.benchmark.films.film import FRAMES_PER_S, EpisodeFilm
 from flow_rag_vla.benchmark.films.video import FORMATS, Video
@@ -174,7 +174,7 @@ class _Shooting:
     def episode(self, arm: Arm, attempt: int, on_step: Callable[[int], None]) -> _Outcome:
         """Film one attempt of ``arm``; ``on_step`` is told how many control steps it has taken."""
         scenario, env, memory = self._demo.scenario, self._studio.env, self._memory
-        who = arm.description
+        who = arm.name if arm.consults_memory or arm.constant_corrections else arm.description
         if memory is not None:
             who += f", {len(memory)} remembered failure{'' if len(memory) == 1 else 's'}"
         agent = self._agent(arm)
@@ -189,12 +189,12 @@ class _Shooting:
             on_step(int(env.truth.steps[0]))
 
         planned = PlannedEpisode(Exposure.E1 if attempt == 0 else Exposure.EXACT, scenario, scenario.id, attempt)
-        wave = run_wave(env, agent, Unit(arm.name, attempt, 1, (planned,)), [planned], 0.0, after_step)
+        played = run_batch(env, agent, Unit(arm.name, attempt, 1, (planned,)), [planned], 0.0, after_step)
         if memory is not None:
-            if wave.uses:
-                memory.record_outcomes(*zip(*wave.uses, strict=True))
-            memory.add(list(wave.failures.values()))
-        record = wave.records[0]
+            if played.uses:
+                memory.record_outcomes(*zip(*played.uses, strict=True))
+            memory.add(list(played.failures.values()))
+        record = played.records[0]
         return _Outcome(who, attempt, film.event, record.steps, record.succeeded)
 
     def _agent(self, arm: Arm) -> Agent:

@@ -22,7 +22,7 @@ from flow_rag_vla.benchmark.episodes.actors import (
 )
 from flow_rag_vla.benchmark.episodes.plan import E1, PlannedEpisode, Unit
 from flow_rag_vla.benchmark.episodes.reworded import RewordedAgent
-from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, seed_block
 from flow_rag_vla.benchmark.scoring.statistics import proportion
 from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
@@ -170,7 +170,7 @@ def _run(
 ) -> dict[str, Any]:
     unit = Unit(request.arm, 0, request.num_envs, tuple(episodes))
     with Progress(request.num_envs, "episodes", console) as progress:
-        wave = run_wave(env, agent, unit, episodes, 0.0, progress.update)
+        played = run_batch(env, agent, unit, episodes, 0.0, progress.update)
     env.close()
     return {
         "task": get_task(request.task).name,
@@ -183,8 +183,8 @@ def _run(
         "split": request.split,
         "seed": request.seed,
         "runtime": request.runtime,
-        **outcome(wave.records),
-        "failed_layouts": [i for i, r in enumerate(wave.records) if r.valid and r.failed],
+        **outcome(played.records),
+        "failed_layouts": [i for i, r in enumerate(played.records) if r.valid and r.failed],
     }
 
 

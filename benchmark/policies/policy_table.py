@@ -22,7 +22,7 @@ from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, make_policy_agent
 from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
-from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.policies.evaluate import outcome, planned_episodes
 from flow_rag_vla.benchmark.policies.timing import decision_ms, repeated
 from flow_rag_vla.tasks.catalogue.registry import get_task
@@ -130,8 +130,8 @@ def _success(
     arm = reference_arm()
     settings = default_arm_settings(policy.flow.horizon, row.executed)
     agent = make_policy_agent(arm, env, policy, settings)
-    wave = run_wave(env, agent, Unit(arm.name, 0, len(episodes), tuple(episodes)), episodes, 0.0)
-    return outcome(wave.records)
+    played = run_batch(env, agent, Unit(arm.name, 0, len(episodes), tuple(episodes)), episodes, 0.0)
+    return outcome(played.records)
 
 
 def _timings(

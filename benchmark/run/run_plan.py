@@ -47,7 +47,7 @@ def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
         settings,
         device=device,
         physics=physics,
-        # Few waves matter more than small ones: E2 has up to 1.7 episodes for each scenario.
+        # Few batches matter more than small ones: E2 has up to 1.7 episodes for each scenario.
         num_envs=settings.num_envs or (2 * QUICK_SCALE if settings.quick else scale),
         scenarios=scenarios,
         rounds=rounds,
@@ -77,7 +77,7 @@ def scenario_file_of(settings: BenchmarkSettings) -> ScenarioFile | None:
     return read_scenario_file(settings.scenario_file, settings.task) if settings.scenario_file else None
 
 
-def with_policys_own(settings: BenchmarkSettings, policy: PolicyCheckpoint) -> BenchmarkSettings:
+def with_policy_defaults(settings: BenchmarkSettings, policy: PolicyCheckpoint) -> BenchmarkSettings:
     """``settings`` with what ``policy`` decides where they leave it open, so that the run's record says it.
 
     Raises:

@@ -11,7 +11,7 @@ from flow_rag_vla.benchmark.run.carry_out import carry_out
 from flow_rag_vla.benchmark.run.networks import load_networks
 from flow_rag_vla.benchmark.run.run import Run
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
-from flow_rag_vla.benchmark.run.run_plan import plan_run, resolve_settings, scenario_file_of, with_policys_own
+from flow_rag_vla.benchmark.run.run_plan import plan_run, resolve_settings, scenario_file_of, with_policy_defaults
 
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.run.conclusion import Reporter
@@ -27,7 +27,7 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
     """
     settings = resolve_settings(settings)
     networks = load_networks(settings)
-    settings = with_policys_own(settings, networks.policy)
+    settings = with_policy_defaults(settings, networks.policy)
     scenario_file = scenario_file_of(settings)
     plan = plan_run(settings, scenario_file)
     parse_latency(settings.latency, settings.arms, {})

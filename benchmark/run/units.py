@@ -1,4 +1,4 @@
-"""Runs one unit: the waves of one arm in one round, its memory in and out, its episodes to disk."""
+"""Runs one unit: the batches of one arm in one round, its memory in and out, its episodes to disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flow_rag_vla.agents.arms.registry import get_arm, reference_arm
 from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.benchmark.episodes.actors import make_expert, make_policy_agent
-from flow_rag_vla.benchmark.episodes.rollout import Wave, run_wave
+from flow_rag_vla.benchmark.episodes.rollout import BatchResult, run_batch
 from flow_rag_vla.tasks.env.batches import batches
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
     if source is not None:
         memory = new_memory(context.arm_settings, context.policy.flow.horizon, source)
     agent = _agent(context, unit, memory)
-    waves = []
+    results = []
     started, steps = time.perf_counter(), 0
     for batch in batches(unit.episodes, unit.num_envs):
 
@@ -77,11 +77,11 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
             steps += 1
             on_progress(before + ended)
 
-        wave = run_wave(context.env, agent, unit, batch.entries, context.latency.of(unit.arm), on_step)
-        context.directory.append(unit, wave.records)
-        waves.append(wave)
+        result = run_batch(context.env, agent, unit, batch.entries, context.latency.of(unit.arm), on_step)
+        context.directory.append(unit, result.records)
+        results.append(result)
     elapsed = time.perf_counter() - started
-    entries = _merge(context, unit, memory, waves, context.directory.memory(unit))
+    entries = _merge(context, unit, memory, results, context.directory.memory(unit))
     measured = _measured(elapsed, steps, unit, agent, entries, memory)
     if context.vision is not None:
         ages = context.vision.take_ages()
@@ -108,17 +108,17 @@ def _agent(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Ag
 
 
 def _merge(
-    context: UnitContext, unit: Unit, memory: FailureMemory | None, waves: list[Wave], target: Path
+    context: UnitContext, unit: Unit, memory: FailureMemory | None, results: list[BatchResult], target: Path
 ) -> int | None:
     """The barrier: record outcomes in plan order, add failures in scenario-id order, save; returns the case count."""
     if unit.round > 0 and memory is None:
         return None
     after = new_memory(context.arm_settings, context.policy.flow.horizon) if memory is None else memory
-    uses = [use for wave in waves for use in wave.uses]
+    uses = [use for result in results for use in result.uses]
     if uses:
         cases, candidates, helped = zip(*uses, strict=True)
         after.record_outcomes(cases, candidates, helped)
-    failures = {key: case for wave in waves for key, case in wave.failures.items()}
+    failures = {key: case for result in results for key, case in result.failures.items()}
     after.add([failures[key] for key in sorted(failures)])
     after.save(target)
     return len(after)

@@ -47,4 +47,5 @@ TASK = Task(
     at_goal=at_goal,
     releases=True,
     success_steps=5,
+    scene="bin",
 )

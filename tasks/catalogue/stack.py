@@ -43,4 +43,5 @@ TASK = Task(
     at_goal=at_goal,
     releases=True,
     success_steps=10,
+    scene="stack",
 )

@@ -44,6 +44,13 @@ class Task:
     """Other names that ``--task`` understands."""
     carry_zone_y_m: tuple[float, float] = (-0.10, 0.10)
     """Stretch of the way (y) in which pushes and forced releases may start."""
+    scene: str = "table"
+    """What stands on the table: a name of ``env.scene.SCENES``."""
+
+    @property
+    def class_name(self) -> str:
+        """What the names of its configuration classes begin with: ``PickPlace`` of ``FlowRAG-PickPlace-Franka``."""
+        return self.name.split("-")[1]
 
     @property
     def marks_goal(self) -> bool:

@@ -1,23 +1,26 @@
-"""Environment configurations of the tasks: which scene, how long, which physics."""
+"""Environment configurations of the tasks: which scene, how long, which physics.
+
+Every task has a class of its own, ``PickPlaceEnvCfg`` and so on, made when it is first asked for by name.
+"""
 
 from __future__ import annotations
+
+import functools
 
 from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
 
-from flow_rag_vla.tasks.catalogue import bin_transport, lift, pick_place, stack
+from flow_rag_vla.tasks.catalogue.registry import get_task, task_of_class
 from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnvCfg
-from flow_rag_vla.tasks.env.scene import BinSceneCfg, StackSceneCfg
+from flow_rag_vla.tasks.env.scene import SCENES
 from flow_rag_vla.tasks.facts.device import default_device
 from flow_rag_vla.tasks.physics.presets import CONTROL_STEP_S, PhysicsPresetCfg
 
 
 @configclass
-class PickPlaceEnvCfg(ManipulationEnvCfg):
-    """Pick-and-place on the bare table."""
+class TaskEnvCfg(ManipulationEnvCfg):
+    """What the tasks share when nothing else is chosen."""
 
-    task_name = pick_place.TASK.name
-    episode_length_s = pick_place.TASK.max_steps * CONTROL_STEP_S
     sim: SimulationCfg = SimulationCfg(
         dt=CONTROL_STEP_S,
         render_interval=1,
@@ -26,27 +29,25 @@ class PickPlaceEnvCfg(ManipulationEnvCfg):
     )
 
 
-@configclass
-class LiftEnvCfg(PickPlaceEnvCfg):
-    """Lifting from the bare table."""
+@functools.cache
+def env_cfg_class(name: str) -> type[TaskEnvCfg]:
+    """The configuration class of the task with gym id ``name``.
 
-    task_name = lift.TASK.name
-    episode_length_s = lift.TASK.max_steps * CONTROL_STEP_S
+    Raises:
+        KeyError: an unknown task, or a scene that nobody has built.
+    """
+    task = get_task(name)
+    if task.scene not in SCENES:
+        raise KeyError(f"task {name!r}: unknown scene {task.scene!r}; available: {', '.join(SCENES)}")
+    fields = {
+        "__module__": __name__,
+        "__doc__": f"{task.name}.",
+        "task_name": task.name,
+        "episode_length_s": task.max_steps * CONTROL_STEP_S,
+        "scene": SCENES[task.scene](num_envs=64, env_spacing=0.0, replicate_physics=True),
+    }
+    return configclass(type(f"{task.class_name}EnvCfg", (TaskEnvCfg,), fields))
 
 
-@configclass
-class StackEnvCfg(PickPlaceEnvCfg):
-    """Stacking on a second cube."""
-
-    task_name = stack.TASK.name
-    episode_length_s = stack.TASK.max_steps * CONTROL_STEP_S
-    scene = StackSceneCfg(num_envs=64, env_spacing=0.0, replicate_physics=True)
-
-
-@configclass
-class BinTransportEnvCfg(PickPlaceEnvCfg):
-    """Transport into a bin."""
-
-    task_name = bin_transport.TASK.name
-    episode_length_s = bin_transport.TASK.max_steps * CONTROL_STEP_S
-    scene = BinSceneCfg(num_envs=64, env_spacing=0.0, replicate_physics=True)
+def __getattr__(name: str) -> type[TaskEnvCfg]:
+    return env_cfg_class(task_of_class(name, "EnvCfg").name)

@@ -123,3 +123,7 @@ class BinSceneCfg(TableSceneCfg):
     bin_far: AssetBaseCfg = _bin_wall("BinFar", BIN_X_M, (BIN_Y_M[1], BIN_Y_M[1] + _WALL))
     bin_left: AssetBaseCfg = _bin_wall("BinLeft", (BIN_X_M[0] - _WALL, BIN_X_M[0]), BIN_Y_M)
     bin_right: AssetBaseCfg = _bin_wall("BinRight", (BIN_X_M[1], BIN_X_M[1] + _WALL), BIN_Y_M)
+
+
+SCENES: dict[str, type[TableSceneCfg]] = {"table": TableSceneCfg, "stack": StackSceneCfg, "bin": BinSceneCfg}
+"""What ``Task.scene`` may name."""

@@ -52,12 +52,14 @@ class RewardWeights:
 
 
 WEIGHTS: dict[str, RewardWeights] = {
-    "pick_place": RewardWeights(),
-    "stack": RewardWeights(),
-    "lift": RewardWeights(),
     "bin_transport": RewardWeights(raised=6.0),  # the bin's wall stands in the way of what is not raised
 }
-"""By short name of the task."""
+"""By short name of the task, where they are not the usual ones."""
+
+
+def reward_weights(task: Task) -> RewardWeights:
+    """The weights of ``task``'s reward."""
+    return WEIGHTS.get(task.slug, RewardWeights())
 
 
 def reaching(facts: StepFacts) -> torch.Tensor:
@@ -126,7 +128,7 @@ def task_reward(
         lag_m: (num_envs,) distance of the hand from its pose target, m.
         missing_turn: (num_envs,) see ``alignment.missing_turn``.
     """
-    weights = WEIGHTS[task.slug]
+    weights = reward_weights(task)
     delivered = task.at_goal(facts) & task.releases
     in_hand = torch.maximum(holding(facts), delivered.float())
     rate = (

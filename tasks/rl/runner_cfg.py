@@ -1,13 +1,17 @@
 """PPO of rsl_rl for each task: what ``isaaclab train`` and ``isaaclab play`` take by default.
 
+Every task has a class of its own, ``PickPlaceRunnerCfg`` and so on, made when it is first asked for by name.
 Sized for CPU: a small network and 256 environments.  ``agent.KEY=VALUE`` on the command line changes any of it.
 """
 
 from __future__ import annotations
 
+import functools
+
 from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
 
+from flow_rag_vla.tasks.catalogue.registry import get_task, task_of_class
 from flow_rag_vla.tasks.facts.device import default_device
 
 GAMMA = 0.98
@@ -52,29 +56,13 @@ class ManipulationRunnerCfg(RslRlOnPolicyRunnerCfg):
     )
 
 
-@configclass
-class PickPlaceRunnerCfg(ManipulationRunnerCfg):
-    """Pick-and-place."""
-
-    experiment_name = "flow_rag_pick_place"
-
-
-@configclass
-class StackRunnerCfg(ManipulationRunnerCfg):
-    """Stacking."""
-
-    experiment_name = "flow_rag_stack"
+@functools.cache
+def runner_cfg_class(name: str) -> type[ManipulationRunnerCfg]:
+    """The runner of the task with gym id ``name``; raises ``KeyError`` for an unknown one."""
+    task = get_task(name)
+    fields = {"__module__": __name__, "__doc__": f"{task.name}.", "experiment_name": f"flow_rag_{task.slug}"}
+    return configclass(type(f"{task.class_name}RunnerCfg", (ManipulationRunnerCfg,), fields))
 
 
-@configclass
-class LiftRunnerCfg(ManipulationRunnerCfg):
-    """Lifting."""
-
-    experiment_name = "flow_rag_lift"
-
-
-@configclass
-class BinTransportRunnerCfg(ManipulationRunnerCfg):
-    """Transport into a bin."""
-
-    experiment_name = "flow_rag_bin_transport"
+def __getattr__(name: str) -> type[ManipulationRunnerCfg]:
+    return runner_cfg_class(task_of_class(name, "RunnerCfg").name)

@@ -1,12 +1,16 @@
-"""Hand-made episode records."""
+"""Hand-made episode records, and a run directory of them."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure, Outcome
 
 E1_SUCCESS = EpisodeRecord(
@@ -109,3 +113,57 @@ SAME = {
 def same_failure_fields() -> dict[str, object]:
     """The fields that repeat ``dropped`` exactly."""
     return dict(SAME)
+
+
+MEASURED = {
+    "wall_s": 5.0,
+    "env_steps_per_s": 1000.0,
+    "ms_per_env_decision": 0.5,
+    "memory_entries": 7,
+    "memory_bytes": 4096,
+    "peak_rss_bytes": 1_000_000,
+}
+IDS = {"e1": "r0-flow_only-00000000", "flow_only": "r1-flow_only-11111111", "parallel": "r1-parallel-22222222"}
+
+
+def _write_unit(folder: Path, records: list[EpisodeRecord], **measured: object) -> None:
+    folder.mkdir(parents=True)
+    text = "".join(record.to_json() + "\n" for record in records).encode()
+    (folder / "episodes.jsonl").write_bytes(text)
+    done = {"episodes": len(records), "sha256": hashlib.sha256(text).hexdigest(), "measured": MEASURED | measured}
+    write_json_atomic(folder / "DONE.json", done)
+
+
+@pytest.fixture
+def unscored_run(dropped: Factory, again: Factory, tmp_path: Path) -> Path:
+    """A complete run of three units with two episodes each: ``parallel`` resolves both of ``flow_only``'s failures."""
+    path = tmp_path / "run"
+    first = [dropped("s0"), dropped("s1")]
+    units = {
+        "e1": first,
+        "flow_only": [again(r, "flow_only", **SAME) for r in first],
+        "parallel": [again(r, "parallel") for r in first],
+    }
+    for name, records in units.items():
+        memory = {"memory_entries": None, "memory_bytes": None} if name == "flow_only" else {}
+        _write_unit(path / "units" / IDS[name], records, **memory)
+    rows = [
+        {
+            "unit": IDS[name],
+            "arm": records[0].arm,
+            "round": records[0].round,
+            "num_envs": 2,
+            "episodes": [[r.exposure, r.scenario_id, r.base_scenario_id, r.attempt] for r in records],
+        }
+        for name, records in units.items()
+    ]
+    plan = "".join(json.dumps(row) + "\n" for row in [{"scenario": {}, "id": "s0"}, *rows])
+    (path / "plan.jsonl").write_text(plan)
+    settings = {"task": "FlowRAG-PickPlace-Franka", "physics": "newton_mujoco", "seed": 3}
+    manifest = {
+        "settings": settings,
+        "plan_sha256": hashlib.sha256(plan.encode()).hexdigest(),
+        "command": "made by hand",
+    }
+    write_json_atomic(path / "manifest.json", manifest)
+    return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -12,30 +13,52 @@ from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_dete
 from flow_rag_vla.agents.detection.window import SCORE_EVERY
 from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from flow_rag_vla.benchmark.detectors.failure_plan import failure_scenarios, planned
-from flow_rag_vla.benchmark.detectors.failure_recording import ChunkProbe, RecordingAgent, record_wave
+from flow_rag_vla.benchmark.detectors.failure_recording import ChunkProbe, RecordingAgent, record_batch
 from flow_rag_vla.benchmark.detectors.fit import scorer_scores
 from flow_rag_vla.benchmark.detectors.metrics import first_alarms, measure
 from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, make_policy_agent
 from flow_rag_vla.benchmark.episodes.plan import Unit
-from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.episodes.seeds import require_split
+
+if TYPE_CHECKING:
+    from flow_rag_vla.agents.agent import Agent
+    from flow_rag_vla.benchmark.detectors.failure_set import FailureSet
+    from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
 
 pytestmark = pytest.mark.sim
 
 
-def test_a_recorded_wave_is_the_wave_that_runs_unwatched(fleet):
+@dataclasses.dataclass(frozen=True)
+class Watched:
+    """One wave, unwatched by all but the rules, and again recorded of a policy that has the learned detector."""
+
+    plain: list[EpisodeRecord]
+    recorded: FailureSet
+    agent: Agent
+    """As the recorded wave left it."""
+
+
+@pytest.fixture(scope="module")
+def watched(fleet: ManipulationEnv) -> Watched:
     scenarios = failure_scenarios("pick_place", "train", 498, fleet.num_envs)
     require_split([s.layout_seed for s in scenarios], "train")
     episodes = planned(scenarios)
     policy = load_checkpoint(DEFAULT_CHECKPOINT)
     settings = default_arm_settings(policy.flow.horizon)
-    agent = make_policy_agent(FLOW_ONLY, fleet, policy, settings)
     unit = Unit("flow_only", 0, fleet.num_envs, tuple(episodes))
-    plain = run_wave(fleet, agent, unit, episodes, 0.0).records
+    unwatched = make_policy_agent(FLOW_ONLY, fleet, policy, settings)
+    plain = run_batch(fleet, unwatched, unit, episodes, 0.0).records
+    learned = dataclasses.replace(settings, detector=load_detector(DEFAULT_DETECTOR))
+    agent = make_policy_agent(FLOW_ONLY, fleet, policy, learned, remembers=True)
     probe = ChunkProbe(policy, settings.execute, 0, "cpu")
     recorder = RecordingAgent(agent, fleet.num_envs, fleet.max_episode_length, "cpu", probe)
-    recorded = record_wave(fleet, recorder, unit, episodes)
+    return Watched(plain, record_batch(fleet, recorder, unit, episodes), agent)
 
+
+def test_a_recorded_wave_is_the_wave_that_runs_unwatched(watched):
+    plain, recorded = watched.plain, watched.recorded
     valid = [r for r in plain if r.valid]
     assert recorded.steps.tolist() == [r.steps for r in valid]
     assert recorded.failed.tolist() == [r.failed for r in valid]
@@ -52,14 +75,9 @@ def test_a_recorded_wave_is_the_wave_that_runs_unwatched(fleet):
     assert float(recorded.chunk.max()) > 0.0
 
 
-def test_the_detector_at_work_alarms_where_the_recorded_episodes_say(fleet):
-    episodes = planned(failure_scenarios("pick_place", "train", 498, fleet.num_envs))
-    policy = load_checkpoint(DEFAULT_CHECKPOINT)
+def test_the_detector_at_work_alarms_where_the_recorded_episodes_say(fleet, watched):
+    recorded, agent = watched.recorded, watched.agent
     detector = load_detector(DEFAULT_DETECTOR)
-    settings = dataclasses.replace(default_arm_settings(policy.flow.horizon), detector=detector)
-    agent = make_policy_agent(FLOW_ONLY, fleet, policy, settings, remembers=True)
-    recorder = RecordingAgent(agent, fleet.num_envs, fleet.max_episode_length, "cpu", None)
-    recorded = record_wave(fleet, recorder, Unit("flow_only", 0, fleet.num_envs, tuple(episodes)), episodes)
     assert recorded.num_episodes == fleet.num_envs
     expected = first_alarms(scorer_scores(detector.scorer, recorded), detector.limits, recorded)
     notes = agent.notes()
@@ -73,8 +91,19 @@ def test_the_detector_at_work_alarms_where_the_recorded_episodes_say(fleet):
     assert found.detected.k > 0.7 * found.detected.n
     assert found.named.k > 0.5 * found.named.n
     assert found.false_alarms.k < 0.3 * found.false_alarms.n
-    assert bool(torch.isnan(recorded.chunk).all())
     # What is remembered was noticed, in episodes that ended without the object at its goal.
     remembered = agent.failures()
     assert remembered
     assert all(int(notes.failure_step[i]) >= 0 and bool(agent.seems_failed()[i]) for i in remembered)
+
+
+def test_without_a_probe_chunk_distances_are_missing(fleet, watched):
+    recorder = RecordingAgent(watched.agent, fleet.num_envs, fleet.max_episode_length, "cpu", None)
+    scenarios = failure_scenarios("pick_place", "train", 498, fleet.num_envs)
+    seen, running = fleet.load(scenarios, [0] * fleet.num_envs), torch.ones(fleet.num_envs, dtype=torch.bool)
+    recorder.reset([s.noise_key for s in scenarios], [0] * fleet.num_envs)
+    recorder.decide(seen, running)
+    for _ in range(SCORE_EVERY):
+        recorder.watch(seen, running)
+    assert recorder.looks
+    assert all(bool(torch.isnan(look.chunk).all()) for look in recorder.looks)

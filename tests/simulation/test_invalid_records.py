@@ -13,7 +13,7 @@ from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
 from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.plan import make_plan
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
-from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.tasks.contract import InvalidReason
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.sim
 
+FLEET = (6, 260)
 BROKEN = {0: InvalidReason.NON_FINITE_STATE, 1: InvalidReason.OBJECT_IN_TABLE, 2: InvalidReason.RUNAWAY_SPEED}
 
 
@@ -46,7 +47,7 @@ def records(fleet: ManipulationEnv) -> list[EpisodeRecord]:
     """Six clean scenarios, of which three break."""
     site = make_site(3, "pick_place")
     unit = make_plan([site.scenario(10_000_200 + i) for i in range(6)], ("flow_only",), fleet.num_envs, 1).units[0]
-    return run_wave(fleet, SaboteurAgent(fleet), unit, unit.episodes, 0.0).records
+    return run_batch(fleet, SaboteurAgent(fleet), unit, unit.episodes, 0.0).records
 
 
 def test_broken_physics_is_recorded_as_invalid_with_the_setting_to_change(records):

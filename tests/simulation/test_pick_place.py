@@ -25,6 +25,8 @@ TASK = "FlowRAG-PickPlace-Franka"
 DEVELOPMENT_SEED = 10_000_000
 KINDS: list[tuple] = [(None, None)]
 KINDS += [(fault, None) for fault in all_faults("pick_place")]
+FLEET = (len(KINDS), 130)
+"""Each kind once, and time enough for a carry and for every hazard to act."""
 
 
 def _scenarios(count: int, shift: int = 0) -> list[Scenario]:
@@ -61,11 +63,11 @@ def test_the_same_scenarios_twice_are_bitwise_equal(fleet, nominal):
 
 def test_an_episode_does_not_depend_on_its_neighbours(fleet, nominal):
     scenarios, first = nominal
-    half = fleet.num_envs // 2
-    changed = scenarios[:half] + _scenarios(fleet.num_envs, shift=500)[half:]
+    kept = fleet.num_envs * 3 // 4
+    changed = scenarios[:kept] + _scenarios(fleet.num_envs, shift=500)[kept:]
     again = run_expert(fleet, changed, ExpertPlan.nominal(fleet.num_envs))
     for field in dataclasses.fields(again):
-        assert torch.equal(getattr(first, field.name)[:half], getattr(again, field.name)[:half]), field.name
+        assert torch.equal(getattr(first, field.name)[:kept], getattr(again, field.name)[:kept]), field.name
 
 
 def test_equal_scenarios_have_equal_initial_state_hashes(fleet):
@@ -99,5 +101,5 @@ def test_a_zero_action_holds_the_pose(fleet):
 
 
 def test_a_fleet_needs_one_scenario_for_each_environment(fleet):
-    with pytest.raises(ValueError, match="expected 32 scenarios"):
+    with pytest.raises(ValueError, match=f"expected {fleet.num_envs} scenarios"):
         fleet.load(_scenarios(3), [0] * 3)

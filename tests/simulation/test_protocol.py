@@ -18,7 +18,7 @@ from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, load_ba
 from flow_rag_vla.benchmark.episodes.latency import LatencyProfile
 from flow_rag_vla.benchmark.episodes.plan import Plan, make_plan
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
-from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.units import UnitContext, memory_before, run_unit
 from flow_rag_vla.tasks.scenarios.sites import make_site
@@ -31,6 +31,15 @@ pytestmark = pytest.mark.sim
 
 TASK = "FlowRAG-PickPlace-Franka"
 ARMS = ("flow_only", "sequential", "parallel", "parallel_shuffled", "rag_only", "always_cautious", "expert")
+FLEET = (18, 130)
+"""A unit is one wave, since steps are what costs; an episode is long enough to succeed in, and for every failure."""
+
+ANSWERS = {
+    "goal_bias_minus": "goal_plus", "goal_bias_plus": "goal_minus",
+    "pose_bias_minus": "object_plus", "pose_bias_plus": "object_minus",
+    "slippery_object": "grip_up_4", "crushable_object": "grip_down_3",
+}  # fmt: skip
+"""Faults that leave no doubt about what corrects them, with the correction that is tried first."""
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +58,10 @@ def settings(policy: PolicyCheckpoint) -> ArmSettings:
 
 @pytest.fixture(scope="module")
 def plan(fleet) -> Plan:
-    """Faults and clean scenarios on development seeds, one wave in E1."""
+    """Each avoidable fault of the site once, and a clean scenario, on development seeds."""
     site = make_site(3, TASK)
     faults = [*site.avoidable_faults, None]
-    scenarios = [site.scenario(10_000_100 + i, faults[i % len(faults)]) for i in range(12)]
+    scenarios = [site.scenario(10_000_100 + i, faults[i]) for i in range(len(faults))]
     return make_plan(scenarios, ARMS, fleet.num_envs, 1)
 
 
@@ -71,8 +80,12 @@ def _outcomes(directory: RunDirectory, plan: Plan, arm: str) -> list[EpisodeReco
     return [dataclasses.replace(r, arm="") for r in directory.records(unit)]
 
 
-def test_sequential_and_parallel_give_identical_episodes_without_latency(run, plan):
-    assert _outcomes(run, plan, "sequential") == _outcomes(run, plan, "parallel")
+def test_what_memory_advises_is_what_happens_in_sequential_and_parallel_alike_without_latency(run, plan):
+    sequential, parallel, alone = (_outcomes(run, plan, arm) for arm in ("sequential", "parallel", "flow_only"))
+    assert sequential == parallel
+    differs = [with_memory != without for with_memory, without in zip(parallel, alone, strict=True)]
+    assert differs == [record.candidate is not None for record in parallel]
+    assert any(differs)
 
 
 def test_every_arm_starts_every_scenario_from_the_same_state(run, plan):
@@ -100,20 +113,28 @@ def test_memory_arms_start_from_what_e1_remembered(run, plan):
     assert memory_before(run, plan, plan.units[0]) is None
 
 
-def test_the_memory_steers_something(run, plan):
-    parallel = next(u for u in plan.units if u.arm == "parallel")
-    assert any(r.candidate is not None for r in run.records(parallel))
+def test_a_remembered_failure_is_answered_by_its_own_correction_and_in_the_placebo_by_anothers(run, plan):
+    noticed = {r.scenario_id: r.agent_failure_type for r in run.records(plan.units[0])}
+    assert set(ANSWERS) <= {s.fault for s in plan.scenarios}
+    arms = ("parallel", "parallel_shuffled")
+    both = list(zip(*(_outcomes(run, plan, arm) for arm in arms), strict=True))
+    for answered, shuffled in both:
+        if answered.fault in ANSWERS and answered.exposure in ("exact", "near"):
+            assert answered.retrieved_type == noticed[answered.base_scenario_id]
+            assert answered.candidate == ANSWERS[answered.fault]
+            assert shuffled.candidate is not None
+    # A permutation may leave a case in its place, not most of them.
+    pairs = [(a.candidate, b.candidate) for a, b in both if a.candidate and b.candidate]
+    assert sum(a != b for a, b in pairs) > len(pairs) / 2
 
 
-def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit(fleet: ManipulationEnv, policy, settings, plan):
+def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit(fleet: ManipulationEnv, policy, settings, plan, run):
     first = plan.units[0]
-    rows = []
-    for arm, memory in (("flow_only", None), ("parallel", new_memory(settings, policy.flow.horizon).frozen())):
-        agent = FleetAgent.for_arm(
-            get_arm(arm), policy, memory, settings, num_envs=fleet.num_envs, max_steps=fleet.max_episode_length
-        )
-        rows.append(run_wave(fleet, agent, first, first.episodes, 0.0).records)
-    assert rows[0] == rows[1]
+    memory = new_memory(settings, policy.flow.horizon).frozen()
+    agent = FleetAgent.for_arm(
+        get_arm("parallel"), policy, memory, settings, num_envs=fleet.num_envs, max_steps=fleet.max_episode_length
+    )
+    assert run_batch(fleet, agent, first, first.episodes, 0.0).records == run.records(first)
 
 
 def test_the_same_unit_twice_writes_the_same_bytes(fleet, policy, settings, plan, run, tmp_path: Path):

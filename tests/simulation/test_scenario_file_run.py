@@ -37,7 +37,14 @@ class NoReports:
 def test_the_example_runs_unchanged(tmp_path, monkeypatch):
     monkeypatch.setattr(carry_out, "render_stills", lambda run_dir, console: None)
     settings = compose_settings(
-        [f"scenario_file='{EXAMPLE}'", "scenarios=16", "num_envs=16", "device=cpu", f"out='{tmp_path}'"]
+        [
+            f"scenario_file='{EXAMPLE}'",
+            "scenarios=16",
+            "num_envs=32",
+            "max_steps=130",
+            "device=cpu",
+            f"out='{tmp_path}'",
+        ]
     )
     assert start_benchmark(settings, ["--scenarios", str(EXAMPLE)], NoReports())
     (path,) = tmp_path.iterdir()

@@ -18,14 +18,14 @@ from flow_rag_vla.agents.vision.networks.dinov2 import DinoV2Encoder, DinoV2Enco
 from flow_rag_vla.agents.vision.networks.dinov2_backbone import MODEL, load_dinov2
 from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, make_policy_agent, open_vision
 from flow_rag_vla.benchmark.episodes.plan import Unit
-from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.policies.evaluate import planned_episodes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
-    from flow_rag_vla.benchmark.episodes.rollout import Wave
+    from flow_rag_vla.benchmark.episodes.rollout import BatchResult
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
 
 pytestmark = pytest.mark.sim
@@ -58,13 +58,13 @@ def vision(tmp_path: Path, save_tiny_dinov2, monkeypatch: pytest.MonkeyPatch) ->
     return str(path)
 
 
-def run(env: ManipulationEnv, vision: VisionEncoder | None) -> Wave:
+def run(env: ManipulationEnv, vision: VisionEncoder | None) -> BatchResult:
     policy = load_checkpoint(DEFAULT_CHECKPOINT)
     settings = default_arm_settings(policy.flow.horizon)
     agent = make_policy_agent(FLOW_ONLY, env, policy, settings, vision=vision)
     episodes = planned_episodes(TASK, "development", 0, NUM_ENVS)
     unit = Unit("flow_only", 0, NUM_ENVS, tuple(episodes))
-    return run_wave(env, agent, unit, episodes, 0.0)
+    return run_batch(env, agent, unit, episodes, 0.0)
 
 
 def test_a_policy_acts_on_what_dinov2_sees(fleet: ManipulationEnv, vision: str) -> None:

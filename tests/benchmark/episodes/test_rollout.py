@@ -7,7 +7,7 @@ import pytest
 from flow_rag_vla.benchmark.episodes.chunk_executor import play_agent
 from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.plan import E1, PlannedEpisode, Unit
-from flow_rag_vla.benchmark.episodes.rollout import run_wave
+from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
 SITE = make_site(0, "pick_place")
@@ -19,7 +19,7 @@ def planned(n: int, attempt: int = 0) -> list[PlannedEpisode]:
 
 
 def run(fleet, agent, episodes, delay_ms=0.0, on_step=None):
-    return run_wave(fleet, agent, Unit("flow_only", 0, fleet.num_envs, tuple(episodes)), episodes, delay_ms, on_step)
+    return run_batch(fleet, agent, Unit("flow_only", 0, fleet.num_envs, tuple(episodes)), episodes, delay_ms, on_step)
 
 
 def executed(fleet) -> list[float]:

@@ -20,7 +20,7 @@ from flow_rag_vla.benchmark.episodes.latency import parse_latency
 from flow_rag_vla.benchmark.run.cli import main
 from flow_rag_vla.benchmark.run.config import compose_settings
 from flow_rag_vla.benchmark.run.networks import load_networks
-from flow_rag_vla.benchmark.run.run_plan import with_policys_own
+from flow_rag_vla.benchmark.run.run_plan import with_policy_defaults
 
 
 def test_overrides_reach_nested_settings():
@@ -34,12 +34,12 @@ def test_steps_and_chunk_are_the_policys_own_unless_given():
     policy = dataclasses.replace(load_checkpoint(DEFAULT_CHECKPOINT), flow=FlowMatching(cfg))
     given = compose_settings(["agent.ode_steps=7", "agent.execute=2"])
     for settings, expected in ((compose_settings([]), (3, 4)), (given, (7, 2))):
-        agent = with_policys_own(settings, policy).agent
+        agent = with_policy_defaults(settings, policy).agent
         assert (agent.ode_steps, agent.execute) == expected
     assert default_arm_settings(4).execute == 4
     assert default_arm_settings(16).execute == 8
     with pytest.raises(ValueError, match="execute is 5, expected at most the policy's horizon of 4"):
-        with_policys_own(compose_settings(["agent.execute=5"]), policy)
+        with_policy_defaults(compose_settings(["agent.execute=5"]), policy)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import torch
 from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
 from flow_rag_vla.tasks.contract import CONTROL_HZ
 from flow_rag_vla.tasks.rl.reward import (
-    WEIGHTS,
     bringing,
     gripping_in_time,
     holding,
     raising,
     reaching,
+    reward_weights,
     task_reward,
 )
 
@@ -71,7 +71,7 @@ def test_holding_takes_a_squeeze_from_both_sides_by_closed_fingers(facts):
 
 
 def test_a_step_pays_its_weighted_terms_per_second(facts):
-    weights = WEIGHTS["lift"]
+    weights = reward_weights(get_task("lift"))
     expected = (
         weights.reach * REACHED_FROM_10_CM
         + 0.75 * weights.align
@@ -82,7 +82,7 @@ def test_a_step_pays_its_weighted_terms_per_second(facts):
 
 
 def test_pressing_costs_only_while_the_object_is_in_the_hand(facts):
-    task, weights = get_task("lift"), WEIGHTS["lift"]
+    task, weights = get_task("lift"), reward_weights(get_task("lift"))
     held = facts(commanded_closed=True, finger_force_n=(10.0, 10.0))
     cost = 0.25 * weights.press / CONTROL_HZ  # 2 cm of lag
     assert paid(task, held) - paid(task, held, lag_m=0.02) == pytest.approx(cost)
@@ -109,7 +109,7 @@ def test_every_stage_of_a_task_pays_more_than_the_one_before(task, facts):
 
 def test_an_object_put_down_at_its_goal_pays_as_if_it_were_still_held(facts):
     delivered = facts(object_pos_b=(0.5, 0.2, 0.025), goal_pos_b=(0.5, 0.2, 0.025), ee_pos_b=(0.5, 0.2, 0.025))
-    weights = WEIGHTS["pick_place"]
+    weights = reward_weights(get_task("pick_place"))
     everything = weights.reach + weights.align + weights.grip + weights.hold + weights.raised + weights.bring
     assert paid(get_task("pick_place"), delivered) == pytest.approx(everything / CONTROL_HZ)
 
@@ -126,7 +126,7 @@ def test_a_pushed_object_earns_nothing_for_being_nearer_the_goal(facts):
 def test_success_pays_more_than_lingering_before_it_for_ever(task):
     from flow_rag_vla.tasks.rl.runner_cfg import GAMMA
 
-    weights = WEIGHTS[task.slug]
+    weights = reward_weights(task)
     assert weights.success > weights.most_per_step / (1.0 - GAMMA)
 
 

@@ -1,0 +1,131 @@
+"""A fleet's episodes: an environment that has taken advice keeps to it until its episode ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+
+from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES
+from flow_rag_vla.agents.fleet_agent import FleetAgent
+from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA
+from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder, LearnedStateEncoderCfg, RetrievalEncoder
+from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
+from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
+from flow_rag_vla.agents.recall.advice import Advice
+from flow_rag_vla.agents.recall.dual_pathway import VirtualClock
+from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING, Observation
+
+HORIZON = 2
+DROP, COLLISION = FAILURE_TYPES.index("drop"), FAILURE_TYPES.index("collision")
+FIRM, PLUS, MINUS = (CANDIDATE_NAMES.index(name) for name in ("grip_up_4", "goal_plus", "goal_minus"))
+
+type Said = tuple[int, int, int]
+"""Case, its type and the candidate."""
+
+SAYS_NOTHING = (NOTHING, NOTHING, NOTHING)
+
+
+class Script:
+    """A memory that says the next of its lines at each decision, one entry per environment, and then the last again."""
+
+    def __init__(self, *lines: Sequence[Said]) -> None:
+        self._lines = list(lines)
+
+    def advise(self, observation: Observation) -> Advice:
+        del observation
+        line = self._lines.pop(0) if len(self._lines) > 1 else self._lines[0]
+        case, kind, candidate = (torch.tensor(column) for column in zip(*line, strict=True))
+        return Advice(case, kind, candidate, torch.where(candidate == NOTHING, 0.0, 0.9))
+
+
+class Nonsense:
+    """A chunk policy whose grip is half open and that goes where the goal is seen."""
+
+    horizon = HORIZON
+
+    def __call__(self, observation: Observation, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        del noise
+        chunk = torch.full((observation.num_envs, HORIZON, 7), -0.25)
+        chunk[:, :, :3] = observation.goal_pos_b[:, None]
+        return torch.zeros(observation.num_envs, 1), chunk
+
+
+@pytest.fixture
+def fleet(observe: Callable[..., Observation], instructions) -> Callable[..., FleetAgent]:
+    """``fleet(line, line, ...)``: an agent whose memory follows the script, its episodes begun."""
+
+    def make(*lines: Sequence[Said], retrieval_ms: float = 0.0) -> FleetAgent:
+        num_envs = len(lines[0])
+        encoder = LearnedStateEncoder(LearnedStateEncoderCfg(hidden_dim=8), instructions).eval()
+        flow = FlowMatching(FlowMatchingCfg(VelocityNetworkCfg(horizon=HORIZON, hidden_dim=8, num_layers=1))).eval()
+        model = FlowRAGVLA(
+            PolicyCheckpoint(encoder, flow),
+            Script(*lines),  # pyright: ignore[reportArgumentType]
+            chunk_policy=Nonsense(),  # pyright: ignore[reportArgumentType]
+            clock=VirtualClock(10.0, retrieval_ms, 1000.0),
+        )
+        agent = FleetAgent(model, RetrievalEncoder(), num_envs=num_envs, max_steps=40, execute=HORIZON, remembers=False)
+        begin(agent, num_envs)
+        return agent
+
+    return make
+
+
+def begin(agent: FleetAgent, num_envs: int) -> None:
+    agent.reset([f"scenario {i}" for i in range(num_envs)], [0] * num_envs)
+
+
+def steered_by(agent: FleetAgent) -> list[Said]:
+    """What each episode has settled on, as its notes say."""
+    notes = agent.notes()
+    columns = (notes.retrieved_case, notes.retrieved_type, notes.candidate)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def test_the_first_advice_is_kept_to_whatever_the_memory_says_later(fleet, observe):
+    agent = fleet([(7, DROP, PLUS)], [(8, COLLISION, MINUS)], [SAYS_NOTHING])
+    running = torch.ones(1, dtype=torch.bool)
+    chunks = [agent.decide(observe(1, goal_pos_b=[0.5, 0.2, 0.0]), running) for _ in range(3)]
+    assert [chunk[0, 0, 1].item() for chunk in chunks] == pytest.approx([0.25] * 3)
+    assert steered_by(agent) == [(7, DROP, PLUS)]
+
+
+def test_advice_that_comes_later_is_taken_by_those_that_have_none(fleet, observe):
+    agent = fleet([(7, DROP, PLUS), SAYS_NOTHING], [(8, COLLISION, MINUS), (9, COLLISION, MINUS)])
+    running = torch.ones(2, dtype=torch.bool)
+    seen = observe(2, goal_pos_b=[0.5, 0.2, 0.0])
+    first, second = (agent.decide(seen, running)[:, 0, 1].tolist() for _ in range(2))
+    assert first == pytest.approx([0.25, 0.20])
+    assert second == pytest.approx([0.25, 0.15])
+    assert steered_by(agent) == [(7, DROP, PLUS), (9, COLLISION, MINUS)]
+
+
+def test_an_episode_that_has_ended_takes_no_advice(fleet, observe):
+    agent = fleet([SAYS_NOTHING] * 2, [(7, DROP, FIRM)] * 2)
+    seen = observe(2)
+    agent.decide(seen, torch.tensor([True, True]))
+    agent.decide(seen, torch.tensor([True, False]))
+    assert steered_by(agent) == [(7, DROP, FIRM), SAYS_NOTHING]
+    notes = agent.notes()
+    assert (notes.decisions.tolist(), notes.retrievals.tolist()) == ([2, 1], [1, 0])
+
+
+def test_advice_to_do_nothing_is_noted_and_steers_nobody(fleet, observe):
+    agent = fleet([(7, DROP, CANDIDATE_NAMES.index("none"))])
+    chunk = agent.decide(observe(1, goal_pos_b=[0.5, 0.2, 0.0]), torch.ones(1, dtype=torch.bool))
+    assert chunk[0, 0].tolist() == pytest.approx([0.5, 0.2, 0.0, -0.25, -0.25, -0.25, -0.25])
+    assert steered_by(agent) == [(7, DROP, NOTHING)]
+
+
+def test_a_new_episode_has_settled_on_nothing(fleet, observe):
+    agent = fleet([(7, DROP, PLUS)], [SAYS_NOTHING])
+    running = torch.ones(1, dtype=torch.bool)
+    agent.decide(observe(1), running)
+    begin(agent, 1)
+    assert steered_by(agent) == [SAYS_NOTHING]
+    chunk = agent.decide(observe(1, goal_pos_b=[0.5, 0.2, 0.0]), running)
+    assert chunk[0, 0, 1].item() == pytest.approx(0.20)
+    assert steered_by(agent) == [SAYS_NOTHING]

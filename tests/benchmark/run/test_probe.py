@@ -1,0 +1,96 @@
+"""The batch-1 probe: who is timed, what is compared, and that it leaves the process as it found it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from flow_rag_vla.agents.arms.settings import ArmSettings
+from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder, LearnedStateEncoderCfg
+from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
+from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
+from flow_rag_vla.agents.policy.instructions import InstructionTable
+from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
+from flow_rag_vla.agents.recall.new_memory import new_memory
+from flow_rag_vla.benchmark.run import probe
+from flow_rag_vla.tasks.contract import OBSERVATION_WIDTHS, Observation
+
+HORIZON = 8
+SETTINGS = ArmSettings(4, 5, 0.9, 0.5, 100)
+ARMS = ("flow_only", "sequential", "parallel", "always_cautious", "expert")
+REPETITIONS = 6
+
+
+@pytest.fixture
+def policy() -> PolicyCheckpoint:
+    """A small untrained policy."""
+    known = InstructionTable(["do it"], ["PickPlace"], torch.eye(1, INSTRUCTION_DIM))
+    encoder = LearnedStateEncoder(LearnedStateEncoderCfg(hidden_dim=16), known).eval()
+    flow = FlowMatching(FlowMatchingCfg(VelocityNetworkCfg(horizon=HORIZON, hidden_dim=16, num_layers=1))).eval()
+    return PolicyCheckpoint(encoder, flow)
+
+
+def observations(count: int) -> list[Observation]:
+    """Different single rows."""
+    upright = torch.tensor([[0.0, 0.0, 0.0, 1.0]])
+    rows = []
+    for i in range(count):
+        fields = {name: torch.full((1, width), 0.1 * i) for name, width in OBSERVATION_WIDTHS.items()}
+        fields |= {name: upright for name in fields if name.endswith("quat_b")}
+        rows.append(Observation(**fields, instruction=("do it",)))
+    return rows
+
+
+@pytest.fixture
+def probed(policy, monkeypatch: pytest.MonkeyPatch):
+    """Timings of ``ARMS``, and the progress that was told."""
+    monkeypatch.setattr(probe, "WARM_UP", 2)
+    monkeypatch.setattr(probe, "REPETITIONS", REPETITIONS)
+    memories = {arm: new_memory(SETTINGS, HORIZON).frozen() for arm in ("sequential", "parallel")}
+    told: list[int] = []
+    return probe.probe_arms(ARMS, policy, memories, SETTINGS, observations(3), told.append), told
+
+
+def test_every_arm_with_a_policy_is_timed_and_the_expert_is_not(probed):
+    timings, told = probed
+    assert list(timings) == ["flow_only", "sequential", "parallel", "always_cautious"]
+    assert told == list(range(1, 2 + REPETITIONS + 1))
+    for timing in timings.values():
+        latency = timing.decision_latency_ms
+        assert 0 < latency.p50 <= latency.p95 <= latency.p99
+        assert timing.avg_frequency_hz > 0
+
+
+def test_all_but_the_reference_are_compared_with_it_pair_by_pair(probed):
+    timings, _ = probed
+    compared = {arm: timing.latency_equivalence for arm, timing in timings.items()}
+    assert compared.pop("flow_only") is None
+    assert {equivalence.n for equivalence in compared.values()} == {REPETITIONS}
+
+
+def test_only_arms_that_consult_a_memory_have_rates_of_retrieval(probed):
+    timings, _ = probed
+    rates = {arm: (timing.correction_rate, timing.rag_timeout_rate) for arm, timing in timings.items()}
+    assert rates["flow_only"] == rates["always_cautious"] == (None, None)
+    assert rates["sequential"] == (0.0, 0.0)  # an empty memory, asked before the flow
+    assert rates["parallel"][0] == 0.0
+
+
+def test_threads_are_given_back(policy, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(probe, "WARM_UP", 1)
+    monkeypatch.setattr(probe, "REPETITIONS", 2)
+    seen: list[int] = []
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        memories = {"parallel": new_memory(SETTINGS, HORIZON).frozen()}
+        look = lambda _: seen.append(torch.get_num_threads())  # noqa: E731
+        probe.probe_arms(("flow_only", "parallel"), policy, memories, SETTINGS, observations(1), look)
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("retrieval")]
