@@ -119,9 +119,9 @@ def test_an_unknown_prediction_is_refused():
 
 
 def test_other_solver_steps_are_another_policy_with_the_same_weights(flow):
-    other = flow.with_ode_steps(9)
+    other = flow.with_steps(9)
     assert (flow.cfg.ode_steps, other.cfg.ode_steps) == (5, 9)
     pairs = zip(flow.parameters(), other.parameters(), strict=True)
     assert all(ours is theirs for ours, theirs in pairs)
     with pytest.raises(ValueError, match="ode_steps must be at least 1, got 0"):
-        flow.with_ode_steps(0)
+        flow.with_steps(0)
