@@ -42,7 +42,7 @@ class FlowMatchingCfg:
 
 def _require_steps(ode_steps: int) -> None:
     if ode_steps < 1:
-        raise ValueError(f"ode_steps must be at least 1, got {ode_steps}")
+        raise ValueError(f"ode_steps is {ode_steps}, expected at least 1")
 
 
 class FlowMatching(nn.Module):
@@ -93,9 +93,8 @@ class FlowMatching(nn.Module):
         Raises:
             ValueError: fewer than one step.
         """
-        if ode_steps < 1:
-            raise ValueError(f"ode_steps is {ode_steps}, expected at least 1")
-        other = copy.copy(self)
+        _require_steps(ode_steps)
+        other = copy.copy(self)  # shares every tensor
         other.cfg = dataclasses.replace(self.cfg, ode_steps=ode_steps)
         return other
 

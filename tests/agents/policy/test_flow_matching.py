@@ -123,5 +123,5 @@ def test_other_solver_steps_are_another_policy_with_the_same_weights(flow):
     assert (flow.cfg.ode_steps, other.cfg.ode_steps) == (5, 9)
     pairs = zip(flow.parameters(), other.parameters(), strict=True)
     assert all(ours is theirs for ours, theirs in pairs)
-    with pytest.raises(ValueError, match="ode_steps must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="ode_steps is 0, expected at least 1"):
         flow.with_steps(0)
