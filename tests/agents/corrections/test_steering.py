@@ -6,7 +6,6 @@ import torch
 from flow_rag_vla.agents.corrections.steering import STEERING, blend, negative, warm_start
 from flow_rag_vla.agents.corrections.steering.blend import ALPHA
 from flow_rag_vla.agents.corrections.steering.negative import expected_chunk
-from flow_rag_vla.agents.corrections.steering.warm_start import MAX_START
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 
@@ -131,8 +130,14 @@ def test_impossible_strengths_are_refused(two_modes, batch, strength):
         warm_start(two_modes, state, noise, chunk_of(FIRM), strength)
 
 
-def test_a_warm_start_never_starts_at_the_very_end(two_modes, batch):
-    assert MAX_START < 1.0
+def test_a_warm_start_of_full_strength_leaves_the_flow_a_last_stretch_that_mends_an_impossible_correction(
+    two_modes, batch
+):
+    state, noise, _ = batch
+    between = (SOFT + FIRM) / 2
+    warm = warm_start(two_modes, state, noise, chunk_of(between), torch.ones(400))
+    assert (warm[:, 0, 6] - between).abs().mean() > 0.05
+    assert share(warm, SOFT) + share(warm, FIRM) > 0.5
 
 
 def test_the_memorys_expectation_is_exact_at_both_ends_of_the_path():

@@ -39,15 +39,28 @@ def separable(n=600, state_dim=6):
     return TrainingRows(before, before + change, torch.zeros(n, 7), failed, kind, ~failed, torch.ones(n))
 
 
-def test_the_guides_interface_and_size():
-    detector = FailureDetector().eval()
-    before, after, action = torch.zeros(3, 512), torch.ones(3, 512), torch.zeros(3, 7)
-    probability = detector(before, after)
-    assert probability.shape == (3, 1)
-    assert bool(((probability > 0) & (probability < 1)).all())
-    assert detector.failure_types == ["grasp_failure", "collision", "drop", "misalignment", "timeout"]
-    assert all(kind in detector.failure_types for kind in detector.classify_failure(before, after, action))
-    assert [m.out_features for m in detector.trunk if isinstance(m, torch.nn.Linear)] == [256, 256, 64]
+def test_the_probability_is_the_failure_heads_and_the_type_the_type_heads():
+    states = torch.zeros(3, NUM_STATE_FEATURES)
+    for kind, name in enumerate(["grasp_failure", "collision", "drop", "misalignment", "timeout"]):
+        detector = constant_detector(math.log(4.0), kind)
+        assert detector(states, states).tolist() == [[pytest.approx(0.8)]] * 3
+        assert detector.classify_failure(states, states, torch.zeros(3, ACTION_DIM)) == [name] * 3
+
+
+def test_where_no_action_is_known_the_usual_one_stands_for_it():
+    torch.manual_seed(0)
+    detector = FailureDetector(4, 16).eval()
+    usual = torch.linspace(-1.0, 1.0, ACTION_DIM)
+    detector.set_input_statistics(torch.cat([torch.zeros(8), usual]), torch.ones(8 + ACTION_DIM))
+    states = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(detector(*states), detector(*states, usual.expand(3, -1)))
+    assert not torch.allclose(detector(*states), detector(*states, torch.zeros(3, ACTION_DIM)))
+
+
+def test_the_default_network_has_the_guides_size():
+    wide = (2 * 512 + 7 + 1) * 256 + (256 + 1) * 256 + (256 + 1) * 64
+    heads = (64 + 1) * (1 + 5)
+    assert sum(weight.numel() for weight in FailureDetector().parameters()) == wide + heads
 
 
 def test_rows_of_a_batch_are_judged_alone():
