@@ -100,7 +100,7 @@ class FleetAgent:
             RetrievalEncoder(device=device),
             num_envs=num_envs,
             max_steps=max_steps,
-            execute=settings.execute,
+            execute=settings.agent.executed(policy.flow.horizon),
             device=device,
             remembers=remembers,
             detector=settings.detector,

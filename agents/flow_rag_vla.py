@@ -146,7 +146,8 @@ class FlowRAGVLA(nn.Module):
             advisor = make_advisor(arm, memory, settings, device)
         if clock is None:
             retrieval_ms = settings.retrieval_ms if arm.concurrent and advisor is not None else 0.0
-            clock = VirtualClock(settings.flow_ms, retrieval_ms, 1000.0 * settings.execute / CONTROL_HZ)
+            interval_ms = 1000.0 * settings.agent.executed(policy.flow.horizon) / CONTROL_HZ
+            clock = VirtualClock(settings.flow_ms, retrieval_ms, interval_ms)
         return cls(
             policy,
             advisor,

@@ -49,8 +49,8 @@ def _line(row: ThroughputRow) -> str:
 
 def _measure(arguments: Namespace) -> ExitCode:
     from flow_rag_vla.agents.arms.registry import policy_arms
+    from flow_rag_vla.agents.arms.settings import AgentSettings
     from flow_rag_vla.benchmark.command.quiet_run import quiet_run
-    from flow_rag_vla.benchmark.episodes.agent_settings import AgentSettings
     from flow_rag_vla.benchmark.policies.throughput import RAW_ARMS, measure
 
     arms = arguments.arms.split(",")

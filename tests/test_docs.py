@@ -242,7 +242,7 @@ def fields_in(*modules: str) -> set[str]:
 @functools.cache
 def house() -> House:
     """This checkout."""
-    benchmark = fields_in("benchmark/run/config.py", "benchmark/episodes/agent_settings.py")
+    benchmark = fields_in("benchmark/run/config.py", "agents/arms/settings.py")
     train = fields_in("benchmark/training/settings.py", "agents/training/cfg.py")
     return House(CHECKOUT, flags_of_scripts(), {"scripts/benchmark.py": benchmark, "scripts/train.py": train})
 

@@ -1,4 +1,4 @@
-"""What a run may change of its arms: retrieval, steering's gate, latencies, and the networks that some arms need."""
+"""What a run may change of its arms: the agent's settings, latencies, and the networks that some arms need."""
 
 from __future__ import annotations
 
@@ -9,21 +9,50 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.detection.checkpoint import DetectorCheckpoint
     from flow_rag_vla.agents.policy.demonstration_bank import DemonstrationBank
 
+DEFAULT_EXECUTE = 8
+"""Actions of a chunk that run before the next decision."""
+
+
+@dataclass
+class AgentSettings:
+    """How the memory arms retrieve and steer."""
+
+    execute: int | None = None
+    """Actions of a chunk that run before the next decision, at least 1; None for ``DEFAULT_EXECUTE`` or, where the
+    policy's horizon is less, the horizon."""
+    ode_steps: int | None = None
+    """Solver steps a decision; None for the checkpoint's own."""
+    num_neighbours: int = 5
+    similarity_threshold: float = 0.9
+    """Cosine similarity below which a case is not the same situation."""
+    confidence_gate: float = 0.5
+    """Least posterior chance to help for a correction to be tried."""
+    max_cases: int = 10_000
+
+    def executed(self, horizon: int) -> int:
+        """``execute`` of a policy with chunks of ``horizon`` actions.
+
+        Raises:
+            ValueError: a chunk has fewer.
+        """
+        if self.execute is None:
+            return min(DEFAULT_EXECUTE, horizon)
+        if self.execute > horizon:
+            raise ValueError(f"execute is {self.execute}, expected at most the policy's horizon of {horizon}")
+        return self.execute
+
 
 @dataclass(frozen=True)
 class ArmSettings:
-    """How memory arms retrieve and steer, and what latencies their virtual clock assumes."""
+    """What arms are built from: settings as they were given, networks as they were loaded."""
 
-    execute: int
-    """Actions of a chunk that run before the next decision."""
-    num_neighbours: int
-    similarity_threshold: float
-    confidence_gate: float
-    max_cases: int
+    agent: AgentSettings
+    """How memory arms retrieve and steer."""
     bank: DemonstrationBank | None = None
     """Demonstrated states, for arms whose chunks come from demonstrations."""
     detector: DetectorCheckpoint | None = None
     """Notices failures; None for the rules."""
     seed: int = 0
     flow_ms: float = 0.0
+    """What the virtual clock assumes of each pathway."""
     retrieval_ms: float = 0.0

@@ -116,8 +116,8 @@ class ShuffledAdvisor(Advisor):
 
 def make_advisor(arm: Arm, memory: CaseReader, settings: ArmSettings, device: str = "cpu") -> Advisor:
     """The voice of ``memory`` as ``arm`` hears it."""
-    encoder = RetrievalEncoder(device=device)
+    encoder, agent = RetrievalEncoder(device=device), settings.agent
     if arm.placebo is Placebo.SHUFFLED:
         rng = np.random.Generator(np.random.Philox(key=settings.seed))
-        return ShuffledAdvisor(memory, encoder, settings.num_neighbours, settings.confidence_gate, rng)
-    return Advisor(memory, encoder, settings.num_neighbours, settings.confidence_gate)
+        return ShuffledAdvisor(memory, encoder, agent.num_neighbours, agent.confidence_gate, rng)
+    return Advisor(memory, encoder, agent.num_neighbours, agent.confidence_gate)

@@ -19,7 +19,7 @@ def new_memory(settings: ArmSettings, horizon: int, source: Path | None = None) 
 
     Writes do not reach the file.
     """
-    options = {"max_size": settings.max_cases, "similarity_threshold": settings.similarity_threshold}
+    options = {"max_size": settings.agent.max_cases, "similarity_threshold": settings.agent.similarity_threshold}
     threads = torch.get_num_threads()
     if source is not None:
         return FailureMemory.load(source, **options, search_threads=threads)

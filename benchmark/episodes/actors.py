@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms.arm import Arm, ChunkSource, Expert
-from flow_rag_vla.agents.arms.settings import ArmSettings
+from flow_rag_vla.agents.arms.settings import AgentSettings, ArmSettings
 from flow_rag_vla.agents.fleet_agent import FleetAgent
 from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT, PolicyCheckpoint, load_checkpoint
 from flow_rag_vla.agents.policy.demonstration_bank import DemonstrationBank, bank_path
@@ -16,7 +17,6 @@ from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
 from flow_rag_vla.agents.vision.asynchronous_percept import make_percept
 from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION, load_vision
 from flow_rag_vla.agents.vision.sighted_agent import SightedAgent
-from flow_rag_vla.benchmark.episodes.agent_settings import AgentSettings
 from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 
 if TYPE_CHECKING:
@@ -68,20 +68,12 @@ def arm_settings(
     bank: DemonstrationBank | None = None,
     detector: DetectorCheckpoint | None = None,
 ) -> ArmSettings:
-    """What ``agent`` means for a policy of ``horizon``, with the networks beside it.
+    """``agent`` with what a policy of ``horizon`` decides where it leaves that open, and the networks beside it.
 
     Raises:
         ValueError: ``agent.execute`` exceeds ``horizon``.
     """
-    return ArmSettings(
-        execute=agent.executed(horizon),
-        num_neighbours=agent.num_neighbours,
-        similarity_threshold=agent.similarity_threshold,
-        confidence_gate=agent.confidence_gate,
-        max_cases=agent.max_cases,
-        bank=bank,
-        detector=detector,
-    )
+    return ArmSettings(replace(agent, execute=agent.executed(horizon)), bank, detector)
 
 
 def default_arm_settings(

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flow_rag_vla.agents.arms.registry import get_arm
+from flow_rag_vla.agents.arms.settings import AgentSettings
 from flow_rag_vla.agents.corrections.corrections import CANDIDATES
 from flow_rag_vla.agents.fleet_agent import FleetAgent
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.benchmark.episodes.actors import arm_settings, load_bank, load_policy
-from flow_rag_vla.benchmark.episodes.agent_settings import AgentSettings
 from flow_rag_vla.benchmark.episodes.chunk_executor import play_agent
 from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.seeds import seed_block

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from flow_rag_vla.agents.arms.arm import Suite
 from flow_rag_vla.agents.arms.catalogue import PARALLEL
 from flow_rag_vla.agents.arms.registry import benchmark_arms, reference_arm
+from flow_rag_vla.agents.arms.settings import AgentSettings
 from flow_rag_vla.agents.detection import DETECTORS
 from flow_rag_vla.benchmark.command.composition import compose_dataclass
-from flow_rag_vla.benchmark.episodes.agent_settings import AgentSettings
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES
 from flow_rag_vla.tasks.catalogue.pick_place import TASK as DEFAULT_TASK
 from flow_rag_vla.tasks.catalogue.registry import get_task

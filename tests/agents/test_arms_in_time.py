@@ -10,7 +10,7 @@ import torch
 
 from flow_rag_vla.agents.arms.arm import Arm
 from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY, PARALLEL, SEQUENTIAL
-from flow_rag_vla.agents.arms.settings import ArmSettings
+from flow_rag_vla.agents.arms.settings import AgentSettings, ArmSettings
 from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES
 from flow_rag_vla.agents.fleet_agent import FleetAgent
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
@@ -38,7 +38,7 @@ def policy(instructions) -> PolicyCheckpoint:
 
 
 def settings(flow_ms: float, retrieval_ms: float) -> ArmSettings:
-    return ArmSettings(EXECUTE, 5, 0.9, 0.5, 100, flow_ms=flow_ms, retrieval_ms=retrieval_ms)
+    return ArmSettings(AgentSettings(execute=EXECUTE), flow_ms=flow_ms, retrieval_ms=retrieval_ms)
 
 
 def memory_of(observation, candidate: str) -> FailureMemory:

@@ -10,7 +10,7 @@ import torch
 from flow_rag_vla.agents.arms import registry
 from flow_rag_vla.agents.arms.arm import Arm, ChunkSource, Expert, Placebo, Suite
 from flow_rag_vla.agents.arms.catalogue import ALWAYS_CAUTIOUS, EXPERT, FLOW_ONLY, PARALLEL, RAG_ONLY
-from flow_rag_vla.agents.arms.settings import ArmSettings
+from flow_rag_vla.agents.arms.settings import AgentSettings, ArmSettings
 from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES
 from flow_rag_vla.agents.corrections.steering import STEERING
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA
@@ -23,15 +23,7 @@ from flow_rag_vla.agents.recall.dual_pathway import VirtualClock
 from flow_rag_vla.agents.recall.new_memory import new_memory
 
 HORIZON = 8
-SETTINGS = ArmSettings(
-    execute=4,
-    num_neighbours=5,
-    similarity_threshold=0.9,
-    confidence_gate=0.5,
-    max_cases=100,
-    flow_ms=20.0,
-    retrieval_ms=100.0,
-)
+SETTINGS = ArmSettings(AgentSettings(execute=4), flow_ms=20.0, retrieval_ms=100.0)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY, PARALLEL
-from flow_rag_vla.agents.arms.settings import ArmSettings
+from flow_rag_vla.agents.arms.settings import AgentSettings, ArmSettings
 from flow_rag_vla.agents.deployment import compiled, optimize
 from flow_rag_vla.agents.deployment.onnx_export import check_onnx, export_onnx
 from flow_rag_vla.agents.deployment.onnx_policy import OnnxPolicy
@@ -29,7 +29,7 @@ from flow_rag_vla.agents.policy.instructions import InstructionTable
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 
 TEXT = "pick up the cube"  # the hand-made observations' own
-SETTINGS = ArmSettings(4, 5, 0.9, 0.8, 100)
+SETTINGS = ArmSettings(AgentSettings(execute=4))
 
 
 CLOSE = 2e-5

@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from flow_rag_vla.agents.arms.settings import ArmSettings
+from flow_rag_vla.agents.arms.settings import AgentSettings, ArmSettings
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder, LearnedStateEncoderCfg
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
@@ -19,7 +19,7 @@ from flow_rag_vla.benchmark.run import probe
 from flow_rag_vla.tasks.contract import OBSERVATION_WIDTHS, Observation
 
 HORIZON = 8
-SETTINGS = ArmSettings(4, 5, 0.9, 0.5, 100)
+SETTINGS = ArmSettings(AgentSettings(execute=4))
 ARMS = ("flow_only", "sequential", "parallel", "always_cautious", "expert")
 REPETITIONS = 6
 

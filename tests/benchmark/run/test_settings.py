@@ -36,8 +36,8 @@ def test_steps_and_chunk_are_the_policys_own_unless_given():
     for settings, expected in ((compose_settings([]), (3, 4)), (given, (7, 2))):
         agent = with_policy_defaults(settings, policy).agent
         assert (agent.ode_steps, agent.execute) == expected
-    assert default_arm_settings(4).execute == 4
-    assert default_arm_settings(16).execute == 8
+    assert default_arm_settings(4).agent.execute == 4
+    assert default_arm_settings(16).agent.execute == 8
     with pytest.raises(ValueError, match="execute is 5, expected at most the policy's horizon of 4"):
         with_policy_defaults(compose_settings(["agent.execute=5"]), policy)
 
