@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -120,6 +121,17 @@ def fake_fleet() -> Callable[..., FakeFleet]:
         return FakeFleet(torch.tensor(ends_after), max_episode_length)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def frozen_heap() -> None:
+    """Let the garbage collector pass over all that lives by now.
+
+    Every simulation that closes collects garbage; without this it looks each time through a million objects of
+    imported libraries.  To be asked for while no simulation lives, since what is frozen is not collected any more.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,11 @@ FLEET = (32, 260)
 """Environments, and control steps of an episode."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_to_close(frozen_heap: None) -> None:
+    """A module's simulations close quickly."""
+
+
 @pytest.fixture(scope="module")
 def fleet(request: pytest.FixtureRequest) -> Iterator[ManipulationEnv]:
     """Pick-and-place environments on the CPU preset, as the module's ``FLEET`` or the one above says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -84,6 +85,7 @@ def _rig(log: Path, physics: str, num_envs: int, obstacle_size: tuple[float, flo
 
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 
+    gc.freeze()  # clearing collects garbage: not through all that was imported, each time
     with quiet_console(log):
         try:
             yield Rig(physics, num_envs, obstacle_size)
