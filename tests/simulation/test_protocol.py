@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.sim
 
 TASK = "FlowRAG-PickPlace-Franka"
-ARMS = ("flow_only", "sequential", "parallel", "parallel_shuffled", "rag_only", "always_cautious", "expert")
+ARMS = ("flow_only", "sequential", "parallel", "parallel_shuffled", "rag_only", "expert")
 FLEET = (18, 130)
 """A unit is one wave, since steps are what costs; an episode is long enough to succeed in, and for every failure."""
 
