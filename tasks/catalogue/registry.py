@@ -86,9 +86,10 @@ def task_of_class(name: str, suffix: str) -> Task:
 def _found_tasks() -> Iterator[Task]:
     others = sorted({module.name for module in pkgutil.iter_modules(catalogue.__path__)} - set(_FIRST))
     for name in (*_FIRST, *others):
-        module = importlib.import_module(f"{catalogue.__name__}.{name}") if name != "registry" else None
-        if hasattr(module, "TASK"):
-            yield module.TASK
+        if name != "registry":
+            module = importlib.import_module(f"{catalogue.__name__}.{name}")
+            if isinstance(task := getattr(module, "TASK", None), Task):
+                yield task
 
 
 for _task in _found_tasks():

@@ -36,12 +36,16 @@ def test_a_new_task_is_known_by_all_its_names(hover: Task):
 
 
 def test_a_new_task_has_its_own_configurations(hover: Task):
-    from isaaclab_tasks.utils.parse_cfg import load_cfg_from_registry
+    from flow_rag_vla.tasks.env.env_cfg import env_cfg_class
+    from flow_rag_vla.tasks.rl.runner_cfg import runner_cfg_class
 
-    env_cfg = load_cfg_from_registry(hover.name, "env_cfg_entry_point")
+    named = gym.spec(hover.name).kwargs
+    assert named["env_cfg_entry_point"] == "flow_rag_vla.tasks.env.env_cfg:HoverEnvCfg"
+    assert named["rsl_rl_cfg_entry_point"] == "flow_rag_vla.tasks.rl.runner_cfg:HoverRunnerCfg"
+    env_cfg = env_cfg_class(hover.name)()
     assert type(env_cfg).__name__ == "HoverEnvCfg"
     assert (env_cfg.task_name, env_cfg.episode_length_s) == (hover.name, pytest.approx(3.0))
-    assert load_cfg_from_registry(hover.name, "rsl_rl_cfg_entry_point").experiment_name == "flow_rag_hover"
+    assert runner_cfg_class(hover.name)().experiment_name == "flow_rag_hover"
 
 
 def test_a_new_task_has_sites_and_scenarios(hover: Task):
