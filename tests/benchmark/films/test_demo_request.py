@@ -80,7 +80,9 @@ def test_a_policy_that_was_not_trained_on_the_task_is_refused(tmp_path):
 
 def test_the_command_line_answers_a_bad_fault_with_one_line_and_code_2_and_leaves_nothing_behind(tmp_path, capfd):
     out = tmp_path / "out"
-    assert runpy.run_path(str(SCRIPT))["main"](["--fault", "gremlin", "--out", str(out)]) == 2
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(SCRIPT))["main"](["--fault", "gremlin", "--out", str(out)])
+    assert stop.value.code == 2
     printed = capfd.readouterr()
     assert printed.out == ""
     assert len(printed.err.splitlines()) == 1
