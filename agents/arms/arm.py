@@ -78,7 +78,7 @@ class Arm:
     constant_corrections: tuple[str, ...] = ()
     """Names of corrections that are applied to every chunk, whatever the memory says."""
     latency_as: str = ""
-    """Arm whose decision latency stands in where its own is not known; empty for decisions that take no time."""
+    """Arm whose decision latency stands in where its own is not known; empty for the reference's."""
     guide: GuideNumbers | None = None
     is_reference: bool = False
     """The one arm that acts in E1 and that all others are compared with."""

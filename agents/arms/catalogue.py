@@ -8,7 +8,6 @@ FLOW_ONLY = Arm(
     name="flow_only",
     description="flow policy, no memory",
     suite=Suite.GUIDE,
-    latency_as="flow_only",
     guide=GuideNumbers(20.0, "85 %", "500", "model"),
     is_reference=True,
 )
@@ -20,7 +19,6 @@ RAG_ONLY = Arm(
     chunk_source=ChunkSource.DEMONSTRATIONS,
     consults_memory=True,
     concurrent=False,
-    latency_as="flow_only",
     guide=GuideNumbers(100.0, "75 %", "100", "database"),
 )
 
@@ -30,7 +28,6 @@ SEQUENTIAL = Arm(
     suite=Suite.GUIDE,
     consults_memory=True,
     concurrent=False,
-    latency_as="flow_only",
     guide=GuideNumbers(120.0, "88 %", "600", "both"),
 )
 
@@ -48,7 +45,6 @@ ALWAYS_CAUTIOUS = Arm(
     description="flow policy that always carries as high and grips as firmly as it can",
     suite=Suite.CONTROL,
     constant_corrections=("lift_15cm", "grip_up_4"),
-    latency_as="flow_only",
     is_habit=True,
 )
 

@@ -35,7 +35,7 @@ def usage_errors(*others: type[Exception]) -> Iterator[None]:
     """
     try:
         yield
-    except UsageError:
+    except (UsageError, BrokenPipeError):
         raise
     except (ValueError, *others) as error:
         raise UsageError(str(error)) from error

@@ -25,8 +25,11 @@ class LatencyProfile:
 
     def of(self, arm: str) -> float:
         """Decision latency of ``arm``, or of the arm that stands in for it; the expert takes no time."""
-        stand_in = get_arm(arm).latency_as
-        return self.decision_ms.get(arm, self.decision_ms.get(stand_in, 0.0)) if stand_in else 0.0
+        record = get_arm(arm)
+        if record.expert is not None:
+            return 0.0
+        stand_in = record.latency_as or reference_arm().name
+        return self.decision_ms.get(arm, self.decision_ms.get(stand_in, 0.0))
 
 
 def parse_latency(text: str, arms: Sequence[str], measured_ms: Mapping[str, float] | None = None) -> LatencyProfile:

@@ -11,6 +11,7 @@ from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
 
 from flow_rag_vla.tasks.catalogue.registry import get_task, task_of_class
+from flow_rag_vla.tasks.catalogue.task import Task
 from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnvCfg
 from flow_rag_vla.tasks.env.scene import SCENES
 from flow_rag_vla.tasks.facts.device import default_device
@@ -29,16 +30,19 @@ class TaskEnvCfg(ManipulationEnvCfg):
     )
 
 
-@functools.cache
 def env_cfg_class(name: str) -> type[TaskEnvCfg]:
     """The configuration class of the task with gym id ``name``.
 
     Raises:
         KeyError: an unknown task, or a scene that nobody has built.
     """
-    task = get_task(name)
+    return _class_of(get_task(name))
+
+
+@functools.cache
+def _class_of(task: Task) -> type[TaskEnvCfg]:
     if task.scene not in SCENES:
-        raise KeyError(f"task {name!r}: unknown scene {task.scene!r}; available: {', '.join(SCENES)}")
+        raise KeyError(f"task {task.name!r}: unknown scene {task.scene!r}; available: {', '.join(SCENES)}")
     fields = {
         "__module__": __name__,
         "__doc__": f"{task.name}.",

@@ -12,6 +12,7 @@ from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
 
 from flow_rag_vla.tasks.catalogue.registry import get_task, task_of_class
+from flow_rag_vla.tasks.catalogue.task import Task
 from flow_rag_vla.tasks.facts.device import default_device
 
 GAMMA = 0.98
@@ -56,10 +57,13 @@ class ManipulationRunnerCfg(RslRlOnPolicyRunnerCfg):
     )
 
 
-@functools.cache
 def runner_cfg_class(name: str) -> type[ManipulationRunnerCfg]:
     """The runner of the task with gym id ``name``; raises ``KeyError`` for an unknown one."""
-    task = get_task(name)
+    return _class_of(get_task(name))
+
+
+@functools.cache
+def _class_of(task: Task) -> type[ManipulationRunnerCfg]:
     fields = {"__module__": __name__, "__doc__": f"{task.name}.", "experiment_name": f"flow_rag_{task.slug}"}
     return configclass(type(f"{task.class_name}RunnerCfg", (ManipulationRunnerCfg,), fields))
 

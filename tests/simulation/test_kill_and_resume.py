@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from flow_rag_vla.benchmark.run import carry_out
+from flow_rag_vla.benchmark.run import carry_out, decision_times, probe
 from flow_rag_vla.benchmark.run.config import compose_settings
 from flow_rag_vla.benchmark.run.resume import resume_benchmark
 from flow_rag_vla.benchmark.run.start import start_benchmark
 
 pytestmark = pytest.mark.sim
 
-OVERRIDES = ("scenarios=24", "num_envs=16", "max_steps=60", "seed=1", "split=development", "device=cpu")
+OVERRIDES = ("scenarios=24", "num_envs=24", "max_steps=24", "seed=1", "split=development", "device=cpu")
 RESULTS = ("summary.json", "merged/episodes.parquet")
 
 KILLED = """
@@ -50,6 +50,9 @@ class NoReports:
 
 def test_a_killed_run_resumes_to_the_bytes_of_an_undisturbed_one(tmp_path, monkeypatch):
     monkeypatch.setattr(carry_out, "render_stills", lambda run_dir, console: None)
+    for module in (probe, decision_times):  # nobody reads these times
+        monkeypatch.setattr(module, "WARM_UP", 1)
+        monkeypatch.setattr(module, "REPETITIONS", 2)
     assert start_benchmark(compose_settings([*OVERRIDES, f"out='{tmp_path / 'whole'}'"]), [], NoReports())
     (whole,) = (tmp_path / "whole").iterdir()
 
@@ -58,7 +61,7 @@ def test_a_killed_run_resumes_to_the_bytes_of_an_undisturbed_one(tmp_path, monke
     assert stopped.returncode == -signal.SIGKILL, stopped.stderr
     (killed,) = (tmp_path / "killed").iterdir()
     (torso,) = (killed / "units").glob("r1-parallel-*")
-    assert len((torso / "episodes.jsonl").read_text().splitlines()) == 16
+    assert len((torso / "episodes.jsonl").read_text().splitlines()) == 24
     assert not (torso / "DONE.json").exists()
     assert not (killed / "summary.json").exists()
 
@@ -67,7 +70,7 @@ def test_a_killed_run_resumes_to_the_bytes_of_an_undisturbed_one(tmp_path, monke
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
     # What the killed unit had written is set aside, not lost, and counted once.
     (aside,) = (killed / "units").glob("r1-parallel-*.interrupted-*")
-    assert len((aside / "episodes.jsonl").read_text().splitlines()) == 16
+    assert len((aside / "episodes.jsonl").read_text().splitlines()) == 24
     starts = json.loads((killed / "starts.json").read_text())["starts"]
     assert len(starts) == 2
     assert json.loads((killed / "timing.json").read_text())["wall_s"] > starts[1]["wall_s"] > 0

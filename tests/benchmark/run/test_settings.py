@@ -140,3 +140,8 @@ class NoReports:
 
     def table(self, run_dir: Path) -> str:
         raise AssertionError(run_dir)
+
+
+def test_an_arm_without_a_stand_in_takes_its_own_latency_or_the_references_and_the_expert_none():
+    profile = parse_latency("flow_only=20,always_cautious=30", ("flow_only", "always_cautious", "sequential", "expert"))
+    assert [profile.of(arm) for arm in ("always_cautious", "sequential", "expert")] == [30.0, 20.0, 0.0]

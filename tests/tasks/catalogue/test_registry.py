@@ -70,11 +70,9 @@ def test_a_task_that_cannot_be_told_apart_is_refused(changes: dict, complaint: s
 def test_a_task_in_a_scene_that_nobody_built_is_refused(hover: Task, monkeypatch: pytest.MonkeyPatch):
     from flow_rag_vla.tasks.env.env_cfg import env_cfg_class
 
-    env_cfg_class.cache_clear()
     monkeypatch.setitem(registry._TASKS, hover.name, dataclasses.replace(hover, scene="moon"))
     with pytest.raises(KeyError, match="unknown scene 'moon'; available: table, stack, bin"):
         env_cfg_class(hover.name)
-    env_cfg_class.cache_clear()
 
 
 def test_a_configuration_of_no_task_is_no_attribute():
