@@ -87,8 +87,7 @@ class Arm:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
-        parts = self.consults_memory or self.constant_corrections or self.chunk_source is not ChunkSource.FLOW
-        if self.expert is not None and parts:
+        if self.expert is not None and self._adds_to_flow:
             raise ValueError(f"arm {self.name!r}: the scripted expert has no memory, corrections or chunks")
         if self.placebo is not None and not self.consults_memory:
             raise ValueError(f"arm {self.name!r}: a {self.placebo} placebo needs a memory to answer for")
@@ -101,8 +100,12 @@ class Arm:
     @property
     def acts_on_flow_alone(self) -> bool:
         """What the flow puts out is what is done: nothing steers, corrects or replaces it."""
-        own = self.consults_memory or self.constant_corrections or self.chunk_source is not ChunkSource.FLOW
-        return self.has_policy and not own
+        return self.has_policy and not self._adds_to_flow
+
+    @property
+    def _adds_to_flow(self) -> bool:
+        other_chunks = self.chunk_source is not ChunkSource.FLOW
+        return self.consults_memory or bool(self.constant_corrections) or other_chunks
 
     @property
     def retrieves_beside_flow(self) -> bool:
