@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,13 +62,12 @@ def _certify(arguments: Namespace, command: str) -> ExitCode:
         for task in tasks:
             start = time.monotonic()
             with usage_errors():
-                env = make_fleet(
+                fleet = make_fleet(
                     task.name, arguments.num_envs, physics=physics, device=arguments.device, max_steps=MAX_STEPS
                 )
             trials = plan_trials(task.slug, **sizes)
-            with Progress(len(trials), "episodes", console) as progress:
+            with closing(fleet) as env, Progress(len(trials), "episodes", console) as progress:
                 certificate = certify(env, physics, trials, sizes, progress.update)
-            env.close()
             write_certificate(certificate, out)
             certificates.append(certificate)
             console.write(f"{task.name}, {time.monotonic() - start:.0f} s\n{table(certificate)}\n")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def _render(arguments: Namespace) -> ExitCode:
     refuse_unwritable_folder(out=arguments.out)
     with quiet_run(arguments.out / f"log-{task}.txt") as console:
         console.write("starting the simulation (a first start compiles kernels for about a minute)\n")
-        env = make_fleet(
+        fleet = make_fleet(
             task,
             arguments.num_envs,
             physics=arguments.physics,
@@ -50,11 +51,11 @@ def _render(arguments: Namespace) -> ExitCode:
             max_steps=MAX_STEPS,
             camera=True,
         )
-        taken = collect_renders(
-            env, task, arguments.num_pictures, arguments.seed, arguments.split, arguments.out, console
-        )
+        with closing(fleet) as env:
+            taken = collect_renders(
+                env, task, arguments.num_pictures, arguments.seed, arguments.split, arguments.out, console
+            )
         console.write(f"{taken} pictures in {arguments.out}\n")
-        env.close()
     return ExitCode.DONE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,28 +61,29 @@ def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> 
     if arm.has_policy:
         task = get_task(request.task).name
         policy = load_policy(request.checkpoint, task, resolve_device(request.device))
-    env = make_fleet(
+    fleet = make_fleet(
         request.task, request.num_envs, physics=request.physics, device=request.device, max_steps=MAX_STEPS
     )
-    device = str(env.device)
-    agent: Agent
-    probe = None
-    if policy is None:
-        agent = make_expert(arm, env)
-    else:
-        settings = default_arm_settings(policy.flow.horizon)
-        agent = make_policy_agent(arm, env, policy, settings)
-        probe = ChunkProbe(
-            policy, settings.agent.executed(policy.flow.horizon), SPLITS[request.split].start + request.seed, device
-        )
-    recorder = RecordingAgent(agent, env.num_envs, env.max_episode_length, device, probe)
-    sets = []
-    with Progress(len(scenarios), "episodes", console) as progress:
-        for batch in batches(scenarios, env.num_envs):
-            episodes = planned(batch.entries)
-            unit = Unit(request.actor, 0, env.num_envs, tuple(episodes))
-            sets.append(record_batch(env, recorder, unit, episodes, lambda n, d=batch.first: progress.update(d + n)))
-    env.close()
+    with closing(fleet) as env:
+        device = str(env.device)
+        agent: Agent
+        probe = None
+        if policy is None:
+            agent = make_expert(arm, env)
+        else:
+            settings = default_arm_settings(policy.flow.horizon)
+            agent = make_policy_agent(arm, env, policy, settings)
+            probe = ChunkProbe(
+                policy, settings.agent.executed(policy.flow.horizon), SPLITS[request.split].start + request.seed, device
+            )
+        recorder = RecordingAgent(agent, env.num_envs, env.max_episode_length, device, probe)
+        sets = []
+        with Progress(len(scenarios), "episodes", console) as progress:
+            for batch in batches(scenarios, env.num_envs):
+                episodes = planned(batch.entries)
+                unit = Unit(request.actor, 0, env.num_envs, tuple(episodes))
+                done = batch.first
+                sets.append(record_batch(env, recorder, unit, episodes, lambda n, d=done: progress.update(d + n)))
     recorded = FailureSet.concatenate(sets)
     origin = {"policy_sha256": None if policy is None else policy.sha256, "code": code_state()}
     recorded.save(out, asdict(request) | origin)

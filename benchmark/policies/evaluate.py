@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,7 @@ def _evaluate(request: EvaluationRequest, vision: VisionEncoder | None, console:
         bank = load_bank([arm], request.checkpoint, policy, device)
         settings = default_arm_settings(policy.flow.horizon, request.execute, bank)
         chunks = _other_runtime(request, policy, console)
-    env = make_fleet(
+    fleet = make_fleet(
         request.task,
         request.num_envs,
         physics=request.physics,
@@ -109,13 +110,14 @@ def _evaluate(request: EvaluationRequest, vision: VisionEncoder | None, console:
         max_steps=MAX_STEPS,
         camera=vision is not None,
     )
-    if policy is None or settings is None:
-        agent = make_expert(arm, env)
-    else:
-        agent = make_policy_agent(arm, env, policy, settings, chunk_policy=chunks, vision=vision)
-        if request.wording != "own":
-            agent = RewordedAgent(agent, spoken_instead(request.task, request.wording), request.num_envs)
-    result = _run(env, agent, request, episodes, console)
+    with closing(fleet) as env:
+        if policy is None or settings is None:
+            agent = make_expert(arm, env)
+        else:
+            agent = make_policy_agent(arm, env, policy, settings, chunk_policy=chunks, vision=vision)
+            if request.wording != "own":
+                agent = RewordedAgent(agent, spoken_instead(request.task, request.wording), request.num_envs)
+        result = _run(env, agent, request, episodes, console)
     ages = None if vision is None else vision.take_ages()
     return result if ages is None else result | {"picture_age": ages}
 
@@ -171,7 +173,6 @@ def _run(
     unit = Unit(request.arm, 0, request.num_envs, tuple(episodes))
     with Progress(request.num_envs, "episodes", console) as progress:
         played = run_batch(env, agent, unit, episodes, 0.0, progress.update)
-    env.close()
     return {
         "task": get_task(request.task).name,
         "arm": request.arm,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.console import say
-from flow_rag_vla.benchmark.command.errors import IncompleteError
-from flow_rag_vla.benchmark.run.conclusion import conclude, render_stills
+from flow_rag_vla.benchmark.run.conclusion import conclude, render_stills, work_on_run
 from flow_rag_vla.benchmark.run.waiting_units import run_waiting_units
-from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.starts import StartClock
-from flow_rag_vla.tasks.physics.quiet import quiet_console
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from flow_rag_vla.benchmark.run.conclusion import Reporter
     from flow_rag_vla.benchmark.run.run import Run
 
@@ -21,22 +19,15 @@ if TYPE_CHECKING:
 def carry_out(run: Run, reporter: Reporter) -> bool:
     """Run what is left of the plan, then score and report; False where something broke on the way."""
     path = run.directory.path
-    again = f"finish it with --resume {path}"
-    with quiet_console(path / run_files.LOG) as console:
+
+    def work(console: TextIO) -> None:
         say(console, _headline(run))
-        try:
-            with StartClock(path) as clock:
-                run_waiting_units(run, console, clock.note)
-                render_stills(path, console)
-            conclude(path, reporter, console)
-        except KeyboardInterrupt:
-            say(console, f"interrupted; {again}")
-            raise
-        except (IncompleteError, ValueError, RuntimeError, OSError, LookupError, ArithmeticError) as error:
-            traceback.print_exc()
-            say(console, f"incomplete: {error} (details: {path / run_files.LOG}); {again}")
-            return False
-    return True
+        with StartClock(path) as clock:
+            run_waiting_units(run, console, clock.note)
+            render_stills(path, console)
+        conclude(path, reporter, console)
+
+    return work_on_run(path, work)
 
 
 def _headline(run: Run) -> str:

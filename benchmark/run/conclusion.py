@@ -1,17 +1,25 @@
-"""The end of a run, and of a finished run that is resumed: render stills, score, write the report, show both."""
+"""The end of a run, and of a finished run that is resumed: render stills, score, write the report, show both.
+
+And how a run ends that breaks off: one line says why and what finishes it.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from flow_rag_vla.benchmark.command.console import say
+from flow_rag_vla.benchmark.command.errors import IncompleteError
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.score import score_run
+from flow_rag_vla.tasks.physics.quiet import quiet_console
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TextIO
 
 
@@ -64,3 +72,30 @@ def conclude(run_dir: Path, reporter: Reporter, console: TextIO) -> None:
     report = reporter.build(run_dir)
     say(console, "\n" + reporter.table(run_dir) + "\n")
     say(console, str(report))
+
+
+def work_on_run(run_dir: Path, work: Callable[[TextIO], None]) -> bool:
+    """``work`` with a console, while everything else that it prints goes to the run's log; False where it broke off.
+
+    Raises:
+        IncompleteError: there can be no log.
+        KeyboardInterrupt: the user's, said on the console.
+    """
+    log, again = run_dir / run_files.LOG, f"finish it with --resume {run_dir}"
+    try:
+        with quiet_console(log) as console:
+            try:
+                work(console)
+            except KeyboardInterrupt:
+                say(console, f"interrupted; {again}")
+                raise
+            except (IncompleteError, ValueError, RuntimeError, OSError, LookupError, ArithmeticError) as error:
+                with suppress(OSError):  # the log's disk may be what is full
+                    traceback.print_exc()
+                say(console, f"incomplete: {error} (details: {log}); {again}")
+                return False
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise IncompleteError(f"incomplete: {error}; {again}") from error
+    return True

@@ -6,26 +6,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.errors import UsageError
-from flow_rag_vla.benchmark.run.conclusion import conclude, has_stills, render_stills
-from flow_rag_vla.benchmark.scoring import run_files
+from flow_rag_vla.benchmark.run.conclusion import conclude, has_stills, render_stills, work_on_run
 from flow_rag_vla.benchmark.scoring.score import is_finished
-from flow_rag_vla.tasks.physics.quiet import quiet_console
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from flow_rag_vla.benchmark.run.conclusion import Reporter
     from flow_rag_vla.benchmark.run.run import Run
 
 
 def resume_benchmark(path: str, reporter: Reporter) -> bool:
-    """Finish the run in ``path``; True when everything planned has run.
+    """Finish the run in ``path``; True when everything planned has run, and is scored and reported.
 
     Raises:
+        IncompleteError: nothing can be written there.
         UsageError: there is no such run, or this code would plan it differently.
         ValueError: a file of it is damaged.
     """
     if is_finished(Path(path)):
-        _conclude_again(Path(path), reporter)
-        return True
+        return _conclude_again(Path(path), reporter)
     from flow_rag_vla.benchmark.run.carry_out import carry_out
 
     return carry_out(reopened(path), reporter)
@@ -51,8 +51,10 @@ def reopened(path: str) -> Run:
     return Run(directory, settings, plan, networks)
 
 
-def _conclude_again(run_dir: Path, reporter: Reporter) -> None:
-    with quiet_console(run_dir / run_files.LOG) as console:
+def _conclude_again(run_dir: Path, reporter: Reporter) -> bool:
+    def work(console: TextIO) -> None:
         if not has_stills(run_dir):
             render_stills(run_dir, console)
         conclude(run_dir, reporter, console)
+
+    return work_on_run(run_dir, work)

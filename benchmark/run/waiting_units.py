@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,7 +28,7 @@ def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None
     torch.set_num_threads(settings.threads)
     waiting = [unit for unit in run.plan.units if not run.directory.is_done(unit)]
     say(console, "starting the simulation (the first start on a machine compiles kernels: about a minute)")
-    env = make_fleet(
+    fleet = make_fleet(
         settings.task,
         settings.num_envs or CPU_SCALE,
         physics=settings.physics,
@@ -35,20 +36,20 @@ def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None
         max_steps=settings.max_steps,
         camera=settings.obs == "rgb",
     )
-    times = DecisionTimes(run, env, console)
-    total = sum(len(unit.episodes) for unit in waiting)
-    finished = 0
-    with (
-        Progress(total, "episodes", console) as progress,
-        opened(run.networks.vision, asynchronous=settings.vision_async) as vision,
-    ):
-        for unit in waiting:
-            latency = times.latency_in(unit)
-            arm_settings = run.arm_settings(latency)
-            context = UnitContext(run.directory, run.plan, env, run.networks.policy, arm_settings, latency, vision)
-            note = f"{unit.arm} round {unit.round}"
-            run_unit(context, unit, lambda n, d=finished, t=note: progress.update(d + n, t))
-            finished += len(unit.episodes)
-            on_unit_done()
-    times.measured()
-    env.close()
+    with closing(fleet) as env:
+        times = DecisionTimes(run, env, console)
+        total = sum(len(unit.episodes) for unit in waiting)
+        finished = 0
+        with (
+            Progress(total, "episodes", console) as progress,
+            opened(run.networks.vision, asynchronous=settings.vision_async) as vision,
+        ):
+            for unit in waiting:
+                latency = times.latency_in(unit)
+                arm_settings = run.arm_settings(latency)
+                context = UnitContext(run.directory, run.plan, env, run.networks.policy, arm_settings, latency, vision)
+                note = f"{unit.arm} round {unit.round}"
+                run_unit(context, unit, lambda n, d=finished, t=note: progress.update(d + n, t))
+                finished += len(unit.episodes)
+                on_unit_done()
+        times.measured()

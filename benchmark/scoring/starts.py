@@ -83,5 +83,10 @@ class StartClock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Note the end, an interruption's too."""
-        self.note()
+        """Note the end, an interruption's too; where that fails, the error under way stays the one that is raised."""
+        try:
+            self.note()
+        except OSError as failure:
+            if error is None:
+                raise
+            error.add_note(f"{self._run_dir / run_files.STARTS} could not be written either: {failure}")

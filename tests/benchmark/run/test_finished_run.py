@@ -96,5 +96,20 @@ def test_what_cannot_be_scored_is_one_line_and_exit_code_2(finished_run, spoil, 
     assert complaint in errors[0]
 
 
+@pytest.mark.parametrize("blocked", ["report/index.html", "merged", "log.txt"])
+def test_where_nothing_can_be_written_resuming_says_so_in_one_line(finished_run: Path, blocked: str):
+    path = finished_run / blocked
+    path.unlink(missing_ok=True)
+    path.write_text("") if blocked == "merged" else path.mkdir()
+    result, _ = script("benchmark.py", "--resume", finished_run)
+    assert result.returncode == 3
+    (line,) = [line for line in (result.stdout + result.stderr).splitlines() if "incomplete" in line]
+    assert str(path) in line
+    assert f"finish it with --resume {finished_run}" in line
+    assert "Traceback" not in result.stdout + result.stderr
+    if blocked != "log.txt":
+        assert "Traceback" in (finished_run / "log.txt").read_text()
+
+
 def report(run_dir: Path) -> int:
     return runpy.run_path(str(SCRIPTS / "report.py"))["main"]([str(run_dir)])

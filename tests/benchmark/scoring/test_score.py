@@ -177,6 +177,24 @@ def test_the_time_of_two_starts_adds_up_an_interrupted_one_included(tmp_path: Pa
     assert starts.wall_s == 9.5
 
 
+def test_a_start_whose_end_cannot_be_noted_raises_what_broke_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(self: StartClock) -> None:
+        raise OSError("disk full")
+
+    def broken(error: Exception | None) -> None:
+        with StartClock(tmp_path):
+            monkeypatch.setattr(StartClock, "note", full)
+            if error is not None:
+                raise error
+
+    with pytest.raises(RuntimeError, match="the solver broke") as caught:
+        broken(RuntimeError("the solver broke"))
+    assert caught.value.__notes__ == [f"{tmp_path}/starts.json could not be written either: disk full"]
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="disk full"):
+        broken(None)
+
+
 def json_starts(run_dir: Path) -> list[Start]:
     return [Start(**row) for row in json.loads((run_dir / "starts.json").read_text())["starts"]]
 
