@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from flow_rag_vla.agents.arms.arm import ChunkSource
-from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES, apply_correction
+from flow_rag_vla.agents.corrections.corrections import apply_correction, candidate_index
 from flow_rag_vla.agents.corrections.observation_correction import apply_observation_correction, corrects_observation
 from flow_rag_vla.agents.corrections.priors import candidate_priors
-from flow_rag_vla.agents.corrections.steering import STEERING, warm_start
+from flow_rag_vla.agents.corrections.steering import steering_method, warm_start
 from flow_rag_vla.agents.detection.rules import UNKNOWN, classify_failure
 from flow_rag_vla.agents.recall.advice import Advice, Advisor, make_advisor
 from flow_rag_vla.agents.recall.dual_pathway import (
@@ -132,6 +132,7 @@ class FlowRAGVLA(nn.Module):
         Raises:
             ValueError: an arm without a policy, without the demonstrations that it needs, or another runtime for an
                 arm that needs the flow itself.
+            UnknownNameError: the arm names a steering method or a correction that does not exist.
         """
         if not arm.has_policy:
             raise ValueError(f"arm {arm.name!r} is the scripted expert and has no model")
@@ -151,10 +152,10 @@ class FlowRAGVLA(nn.Module):
         return cls(
             policy,
             advisor,
-            steering=STEERING[arm.steering],
+            steering=steering_method(arm.steering),
             chunk_policy=chunk_policy,
             clock=clock,
-            constant_candidates=tuple(CANDIDATE_NAMES.index(name) for name in arm.constant_corrections),
+            constant_candidates=tuple(candidate_index(name) for name in arm.constant_corrections),
         )
 
     def forward(

@@ -17,7 +17,7 @@ _LEFT, _RIGHT = 190.0, 590.0
 
 
 def success_forest(results: RunResults) -> Drawing:
-    """Success with 95 % intervals, arms within exposures; dashes mark ``flow_only``."""
+    """Success with 95 % intervals, arms within exposures; dashes mark the reference arm."""
     arms = results.summary.arms
     groups = _met(results, EXPOSURE_ORDER)
     drawing = Drawing(
@@ -68,7 +68,7 @@ def _forest_row(drawing: Drawing, y: float, arm: str, summary: ArmSummary, expos
 
 
 def repeat_bars(results: RunResults) -> Drawing:
-    """Repeated, substituted and resolved shares on NEAR and EXACT; a line marks ``flow_only``'s repeats."""
+    """Repeated, substituted and resolved shares on NEAR and EXACT; a line marks the reference arm's repeats."""
     arms = results.summary.arms
     groups = _met(results, (Exposure.NEAR, Exposure.EXACT, Exposure.FAR))
     drawing = Drawing(

@@ -12,7 +12,7 @@ _UNTIMED = ArmTiming()
 
 
 def latency(results: RunResults) -> Table:
-    """Batch-1 decisions of every arm, and whether they take as long as ``flow_only``'s."""
+    """Batch-1 decisions of every arm, and whether they take as long as the reference arm's."""
     rows = []
     for arm in ordered_arms(results.summary.arms):
         timing, base = results.timing.arms.get(arm, _UNTIMED), ("timing", "arms", arm)

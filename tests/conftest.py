@@ -123,6 +123,14 @@ def fake_fleet() -> Callable[..., FakeFleet]:
     return make
 
 
+@pytest.fixture
+def own_arms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arms that a test registers are forgotten after it."""
+    from flow_rag_vla.agents.arms import registry
+
+    monkeypatch.setattr(registry, "_ARMS", dict(registry._ARMS))
+
+
 @pytest.fixture(scope="module")
 def frozen_heap() -> None:
     """Let the garbage collector pass over all that lives by now.

@@ -17,6 +17,7 @@ from flow_rag_vla.tasks.contract import (
     MAX_DELTA_POS_M,
     NOMINAL_GRIP,
     Observation,
+    UnknownNameError,
 )
 
 
@@ -79,6 +80,18 @@ CANDIDATES: tuple[CorrectionCandidate, ...] = (
 """All corrections; index 0 is to change nothing."""
 
 CANDIDATE_NAMES: tuple[str, ...] = tuple(candidate.name for candidate in CANDIDATES)
+
+
+def candidate_index(name: str) -> int:
+    """Index into ``CANDIDATES`` of the correction called ``name``.
+
+    Raises:
+        UnknownNameError: naming the corrections that exist.
+    """
+    if name not in CANDIDATE_NAMES:
+        raise UnknownNameError(f"unknown correction {name!r}; available: {', '.join(CANDIDATE_NAMES)}")
+    return CANDIDATE_NAMES.index(name)
+
 
 NOMINAL_CLEARANCE_M = 0.12
 """Height above the goal's at which the object is carried by default."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES, CANDIDATES
+from flow_rag_vla.agents.corrections.corrections import CANDIDATES, candidate_index
 from flow_rag_vla.tasks.contract import FailureType, Phase
 
 
@@ -75,7 +75,7 @@ def candidate_priors(
     means[0] = _NONE_MEAN
     ranking = _ranking(FailureType(failure_type), Phase(phase), signature or FailureSignature())
     for rank, name in enumerate(ranking):
-        means[CANDIDATE_NAMES.index(name)] = max(_BEST_MEAN - _RANK_DROP * rank, _NONE_MEAN + 0.01)
+        means[candidate_index(name)] = max(_BEST_MEAN - _RANK_DROP * rank, _NONE_MEAN + 0.01)
     return (PRIOR_TRIALS * np.stack([means, 1.0 - means], axis=1)).astype(np.float32)
 
 

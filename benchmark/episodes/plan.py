@@ -1,7 +1,7 @@
 """The plan: every scenario, unit and episode of a run, fixed before the first simulation step.
 
-E1 meets every scenario once with ``flow_only`` and an empty memory.  In E2 each arm meets them again: EXACT (the same
-scenario), NEAR (displaced), CLEAN (no fault) and CONTROL (the hazard's cue without its bite).
+In E1 the reference arm meets every scenario once, with an empty memory.  In E2 each arm meets them again: EXACT (the
+same scenario), NEAR (displaced), CLEAN (no fault) and CONTROL (the hazard's cue without its bite).
 """
 
 from __future__ import annotations

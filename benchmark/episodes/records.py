@@ -19,7 +19,7 @@ class Exposure(StrEnum):
     """For which purpose an episode meets its scenario; in the order of tables."""
 
     E1 = "e1"
-    """Round 0: ``flow_only`` meets every planned scenario with an empty memory."""
+    """Round 0: the reference arm meets every planned scenario with an empty memory."""
     EXACT = "exact"
     """The same scenario again."""
     NEAR = "near"

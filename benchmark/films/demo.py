@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 BOTH_EXPERTS = "experts"
 """The nominal expert, which meets the fault blindly, then the one that was told of it."""
 
-CHOICES: tuple[str, ...] = (BOTH_EXPERTS, *(arm.name for arm in all_arms()))
-"""What ``--arm`` may say."""
-
 _SPLIT = "development"
 """Layouts and sites of demos: never those that benchmark runs report."""
 
@@ -88,6 +85,11 @@ class Demo:
         return self.request.out / f"{get_task(self.scenario.task).slug}-{fault}-{self.request.arm}"
 
 
+def arm_choices() -> tuple[str, ...]:
+    """What ``--arm`` may say."""
+    return (BOTH_EXPERTS, *(arm.name for arm in all_arms()))
+
+
 def prepare_demo(request: DemoRequest) -> Demo:
     """Check ``request`` and name its scenario, before anything is built.
 
@@ -98,7 +100,7 @@ def prepare_demo(request: DemoRequest) -> Demo:
     """
     task = get_task(request.task)
     fault = None if request.fault == "none" else get_fault(request.fault)
-    for what, name, known in (("arm", request.arm, CHOICES), ("format", request.format, FORMATS)):
+    for what, name, known in (("arm", request.arm, arm_choices()), ("format", request.format, FORMATS)):
         if name not in known:
             raise ValueError(f"unknown {what} {name!r}; available: {', '.join(known)}")
     for what, number in (("attempts", request.attempts), ("max_steps", request.max_steps)):

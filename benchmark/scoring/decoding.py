@@ -36,7 +36,7 @@ def decode(kind: Any, value: Any, place: str) -> Any:
     Unknown keys are ignored, missing ones are an error.
 
     Raises:
-        ValueError: naming the place (``$.arms.parallel``) of the first value that does not fit.
+        ValueError: naming the place (``$.arms.NAME``) of the first value that does not fit.
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:

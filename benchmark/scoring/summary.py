@@ -22,7 +22,7 @@ HEADLINE_EXPOSURE = Exposure.NEAR
 
 @dataclass(frozen=True)
 class E1Summary:
-    """Round 0: ``flow_only`` with an empty memory on every planned scenario."""
+    """Round 0: the reference arm with an empty memory on every planned scenario."""
 
     n: int
     failed: int
@@ -87,7 +87,7 @@ class ExposureSummary:
 
 @dataclass(frozen=True)
 class Harm:
-    """Failures on CLEAN and CONTROL scenarios that E1 had solved, minus ``flow_only``'s."""
+    """Failures on CLEAN and CONTROL scenarios that E1 had solved, minus the reference arm's."""
 
     rate: float | None
     ci95: Interval | None

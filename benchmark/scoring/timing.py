@@ -25,7 +25,7 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class LatencyEquivalence:
-    """TOST of the mean paired decision-latency difference to ``flow_only``, ms."""
+    """TOST of the mean paired decision-latency difference to the reference arm, ms."""
 
     n: int
     mean_difference_ms: float

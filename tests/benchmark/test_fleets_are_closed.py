@@ -19,12 +19,21 @@ from flow_rag_vla.benchmark.run import waiting_units
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings
 
 TASK = "pick_place"
-WHERE = {"physics": "auto", "device": "cpu"}
 
 
 def evaluated(out: Path) -> None:
     request = evaluate.EvaluationRequest(
-        TASK, "default", 2, 0, "development", EXPERT.name, "none", ode_steps=None, execute=None, **WHERE
+        TASK,
+        "default",
+        2,
+        0,
+        "development",
+        EXPERT.name,
+        "none",
+        ode_steps=None,
+        execute=None,
+        physics="auto",
+        device="cpu",
     )
     evaluate.evaluate(request, io.StringIO())
 
@@ -38,7 +47,7 @@ def tabulated(out: Path) -> None:
 
 
 def collected(out: Path) -> None:
-    request = collect_failures.CollectionRequest(TASK, EXPERT.name, "default", "development", 0, 8, 2, **WHERE)
+    request = collect_failures.CollectionRequest(TASK, EXPERT.name, "default", "development", 0, 8, 2, "auto", "cpu")
     collect_failures.collect_failures(request, out / "set.safetensors", io.StringIO())
 
 

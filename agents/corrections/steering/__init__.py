@@ -12,8 +12,21 @@ from flow_rag_vla.agents.corrections.steering.blend import blend
 from flow_rag_vla.agents.corrections.steering.method import SteeringMethod
 from flow_rag_vla.agents.corrections.steering.negative import negative
 from flow_rag_vla.agents.corrections.steering.warm_start import warm_start
+from flow_rag_vla.tasks.contract import UnknownNameError
 
 STEERING: dict[str, SteeringMethod] = {"warm_start": warm_start, "blend": blend, "negative": negative}
 """Name to method."""
 
-__all__ = ["STEERING", "SteeringMethod", "blend", "negative", "warm_start"]
+
+def steering_method(name: str) -> SteeringMethod:
+    """The method called ``name``.
+
+    Raises:
+        UnknownNameError: naming the methods that exist.
+    """
+    if name not in STEERING:
+        raise UnknownNameError(f"unknown steering {name!r}; available: {', '.join(STEERING)}")
+    return STEERING[name]
+
+
+__all__ = ["STEERING", "SteeringMethod", "blend", "negative", "steering_method", "warm_start"]

@@ -21,15 +21,10 @@ from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.agents.recall.advice import ShuffledAdvisor
 from flow_rag_vla.agents.recall.dual_pathway import VirtualClock
 from flow_rag_vla.agents.recall.new_memory import new_memory
+from flow_rag_vla.tasks.contract import UnknownNameError
 
 HORIZON = 8
 SETTINGS = ArmSettings(AgentSettings(execute=4), flow_ms=20.0, retrieval_ms=100.0)
-
-
-@pytest.fixture
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers is forgotten after it."""
-    monkeypatch.setattr(registry, "_ARMS", dict(registry._ARMS))
 
 
 @pytest.fixture
@@ -92,7 +87,7 @@ def test_the_suites_hold_the_guides_arms_and_their_controls():
     assert full == [*guide, "always_cautious", "parallel_blend", "parallel_shuffled", "expert"]
 
 
-@pytest.mark.usefixtures("own_registry")
+@pytest.mark.usefixtures("own_arms")
 def test_a_new_arm_is_one_entry(policy, observe):
     toy = registry.register_arm(Arm("gentle", "grips softly", Suite.CONTROL, constant_corrections=("grip_down_3",)))
     assert registry.get_arm("gentle") is toy
@@ -101,7 +96,7 @@ def test_a_new_arm_is_one_entry(policy, observe):
     assert chunk.shape == (1, HORIZON, 7)
 
 
-@pytest.mark.usefixtures("own_registry")
+@pytest.mark.usefixtures("own_arms")
 @pytest.mark.parametrize(
     ("arm", "complaint"),
     [
@@ -144,3 +139,18 @@ def test_unknown_arms_are_told_which_exist():
 def test_an_arm_that_cannot_be_built_says_why(arm: Arm, chunk_policy, complaint: str, policy):
     with pytest.raises(ValueError, match=complaint):
         FlowRAGVLA.for_arm(arm, policy, None, SETTINGS, chunk_policy=chunk_policy)
+
+
+@pytest.mark.parametrize(
+    ("arm", "complaint"),
+    [
+        (Arm("odd", "odd", steering="gently"), "unknown steering 'gently'; available: warm_start, blend, negative"),
+        (
+            Arm("odd", "odd", constant_corrections=("lift_5cm", "lift_1km")),
+            "unknown correction 'lift_1km'; available: none, grip_up_1, .*grasp_minus",
+        ),
+    ],
+)
+def test_names_that_an_arm_has_wrong_are_told_which_exist(arm: Arm, complaint: str, policy):
+    with pytest.raises(UnknownNameError, match=complaint):
+        FlowRAGVLA.for_arm(arm, policy, None, SETTINGS)
