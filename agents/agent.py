@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.contract import Observation
 
 
+def where_rows[R](rows: torch.Tensor, new: R, old: R) -> R:
+    """``new`` in ``rows`` (num_envs,) bool, ``old`` elsewhere: both are records of columns (num_envs,)."""
+    pairs = zip(vars(new).values(), vars(old).values(), strict=True)
+    return type(old)(*(torch.where(rows, after, before) for after, before in pairs))
+
+
 @dataclass(frozen=True)
 class EpisodeNotes:
     """What an agent itself can say of its episodes, one row per environment; all from sensed quantities."""

@@ -114,11 +114,6 @@ class FailureCase:
         object.__setattr__(self, name, value)
 
     @property
-    def state_embedding(self) -> Float32Array:
-        """(embedding_dim,) the last key: the state nearest to the failure."""
-        return self.key_states[-1]
-
-    @property
     def shape(self) -> CaseShape:
         """Embedding dimension, horizon and number of candidates."""
         return CaseShape(self.key_states.shape[1], len(self.correction), len(self.prior))
@@ -138,21 +133,6 @@ class FailureCase:
         """Chance that the best candidate helps, 0 to 1: posterior mean from own outcomes."""
         posterior = self.posterior
         return float((posterior[:, 0] / posterior.sum(axis=1)).max())
-
-    @property
-    def helped(self) -> int:
-        """Recorded uses of any candidate that helped."""
-        return int(self.counts[:, 0].sum())
-
-    @property
-    def not_helped(self) -> int:
-        """Recorded uses of any candidate that did not help."""
-        return int(self.counts[:, 1].sum())
-
-    def best_candidate(self) -> int:
-        """The candidate with the highest posterior mean; ties go to the lowest index."""
-        posterior = self.posterior
-        return int(np.argmax(posterior[:, 0] / posterior.sum(axis=1)))
 
 
 def unit_rows(rows: npt.ArrayLike) -> Float32Array:

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_rag_vla.agents.arms.arm import Expert
 from flow_rag_vla.benchmark.command.arguments import CommandParser, add_physics_and_device
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError, usage_errors
 from flow_rag_vla.benchmark.command.main import run_command
 from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
+from flow_rag_vla.tasks.catalogue.pick_place import TASK as DEFAULT_TASK
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
 
 def _parser() -> CommandParser:
     parser = CommandParser(__doc__)
-    parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
+    parser.add_argument("--task", default=DEFAULT_TASK.name)
     parser.add_argument("--fault", default="none", help="a fault of tasks/README.md, at its default severity")
-    parser.add_argument("--expert", default="nominal", choices=("nominal", "informed"), help="told the hazard or not")
+    parser.add_argument("--expert", default=Expert.NOMINAL, choices=tuple(Expert), help="told the hazard or not")
     parser.add_argument("--num_episodes", type=int, default=256)
     parser.add_argument("--num_envs", type=int, default=256, help="at most num_episodes are used")
     parser.add_argument("--seed", type=int, default=0, help="names a site and a block of training layouts")
@@ -50,7 +52,7 @@ def _export(arguments: Namespace) -> ExitCode:
             env = make_fleet(arguments.task, num_envs, physics=arguments.physics, device=arguments.device)
         try:
             writer = make_writer(arguments.format, arguments.out, arguments.task)
-            counts = export(env, scenarios, arguments.expert, writer, console)
+            counts = export(env, scenarios, Expert(arguments.expert), writer, console)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"{arguments.out} is incomplete, delete it") from None
         finally:

@@ -64,13 +64,12 @@ class FakeFleet:
         return dataclasses.replace(self._seen, rgb=self._steps.new_zeros(self.num_envs, 2, 2, 3))
 
     def _sense(self) -> Observation:
-        from flow_rag_vla.tasks.contract import Observation
+        from flow_rag_vla.tasks.contract import OBSERVATION_WIDTHS, Observation
 
-        widths = {"joint_pos": 7, "joint_vel": 7, "gripper_width_m": 1, "grip_force_n": 1, "previous_action": 7}
-        names = [f.name for f in dataclasses.fields(Observation) if f.name not in ("instruction", "rgb")]
-        columns = {name: self._steps.float().new_zeros(self.num_envs, widths.get(name, 3)) for name in names}
+        zeros = self._steps.float().new_zeros
+        columns = {name: zeros(self.num_envs, width) for name, width in OBSERVATION_WIDTHS.items()}
         upright = self._steps.float().new_tensor([0.0, 0.0, 0.0, 1.0]).repeat(self.num_envs, 1)
-        quats = {name: upright.clone() for name in names if name.endswith("_quat_b")}
+        quats = {name: upright.clone() for name in columns if name.endswith("_quat_b")}
         taken = len([call for call in self.calls if call == "step"])
         columns["joint_pos"] += float(taken)
         return Observation(**(columns | quats), instruction=("do it",) * self.num_envs)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from flow_rag_vla.agents.agent import where_rows
 from flow_rag_vla.tasks.contract import NOTHING
 
 
@@ -44,5 +45,4 @@ class FailureAlarm:
 
     def where(self, rows: torch.Tensor, other: FailureAlarm) -> FailureAlarm:
         """``other`` in ``rows`` (num_envs,) bool, this elsewhere."""
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return FailureAlarm(*(torch.where(rows, new, old) for old, new in pairs))
+        return where_rows(rows, other, self)

@@ -74,11 +74,6 @@ class InstructionEncoder:
         """Numbers in an embedding."""
         return INSTRUCTION_DIM
 
-    @property
-    def is_loaded(self) -> bool:
-        """Whether the transformer is in memory."""
-        return self._model is not None
-
     def encode(self, text: str) -> torch.Tensor:
         """Embedding (INSTRUCTION_DIM,) of ``text``, float32 of length one, on the CPU.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from flow_rag_vla.agents.agent import where_rows
 from flow_rag_vla.agents.arms.arm import Placebo
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING
@@ -41,8 +42,7 @@ class Advice:
 
     def where(self, rows: torch.Tensor, other: Advice) -> Advice:
         """``other`` in ``rows`` (num_envs,) bool, this elsewhere."""
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Advice(*(torch.where(rows, new, old) for old, new in pairs))
+        return where_rows(rows, other, self)
 
     @property
     def given(self) -> torch.Tensor:

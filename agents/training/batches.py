@@ -15,7 +15,7 @@ HELD_OUT_PER_TASK = 2048
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """Demonstrated states with the chunks that followed them."""
 
     features: torch.Tensor
@@ -82,7 +82,9 @@ class BalancedSampler:
         return self._steps[self._first[task] + within]
 
 
-def make_batch(data: DemonstrationSet, steps: torch.Tensor, horizon: int, device: str) -> Batch:
+def make_batch(data: DemonstrationSet, steps: torch.Tensor, horizon: int, device: str) -> TrainingBatch:
     """The batch that ``steps`` (batch,) begin."""
     instruction = data.instruction_embeddings[data.instruction[steps]]
-    return Batch(data.features[steps].to(device), instruction.to(device), data.chunks(steps, horizon).to(device))
+    return TrainingBatch(
+        data.features[steps].to(device), instruction.to(device), data.chunks(steps, horizon).to(device)
+    )

@@ -13,7 +13,13 @@ from torch import nn
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching
-from flow_rag_vla.agents.training.batches import BalancedSampler, Batch, held_out_steps, make_batch, split_starts
+from flow_rag_vla.agents.training.batches import (
+    BalancedSampler,
+    TrainingBatch,
+    held_out_steps,
+    make_batch,
+    split_starts,
+)
 from flow_rag_vla.agents.training.schedule import make_average, make_optimiser, make_schedule
 from flow_rag_vla.agents.training.state import SavedState
 
@@ -36,7 +42,7 @@ class Policy(nn.Module):
         self.encoder = LearnedStateEncoder(network.encoder_cfg(), instructions)
         self.flow = FlowMatching(network.flow_cfg())
 
-    def loss(self, batch: Batch, rng: torch.Generator) -> torch.Tensor:
+    def loss(self, batch: TrainingBatch, rng: torch.Generator) -> torch.Tensor:
         """Flow-matching loss (scalar) with noise and times from ``rng``, a generator on the CPU."""
         noise = torch.randn(batch.chunk.shape, generator=rng).to(batch.chunk)
         return self.flow.compute_loss(self.encoder(batch.features, batch.instruction), noise, batch.chunk, rng)

@@ -46,8 +46,6 @@ class EpisodeLog:
 
     records: list[EpisodeRecord]
     notice: str | None
-    valid_bytes: int
-    """Length of the undamaged part: truncate the file to it before appending again."""
 
 
 def read_episodes(path: Path) -> EpisodeLog:
@@ -57,18 +55,16 @@ def read_episodes(path: Path) -> EpisodeLog:
         ValueError: naming file and line, where any finished line is not a record.
     """
     records: list[EpisodeRecord] = []
-    valid_bytes = 0
     *lines, unfinished = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
             records.append(EpisodeRecord.from_json(line.decode()))
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from None
-        valid_bytes += len(line) + 1
     notice = None
     if unfinished:
         notice = f"{path}:{len(lines) + 1}: dropped an unfinished last line"
-    return EpisodeLog(records, notice, valid_bytes)
+    return EpisodeLog(records, notice)
 
 
 def write_episodes_parquet(path: Path, records: Iterable[EpisodeRecord]) -> None:

@@ -58,7 +58,7 @@ class ThroughputRow:
     memory_entries: int
 
 
-def measure(
+def measure_throughput(
     task: str,
     physics: str,
     num_envs: int,

@@ -43,6 +43,13 @@ def render_stills(run_dir: Path, console: TextIO) -> None:
             say(console, f"no stills: {error}")
 
 
+def say_and_log(run_dir: Path, console: TextIO, notice: str) -> None:
+    """A line on the console and in the run's log."""
+    say(console, notice)
+    with (run_dir / run_files.LOG).open("a", encoding="utf-8") as log:
+        log.write(notice + "\n")
+
+
 class Reporter(Protocol):
     """Shows a finished run; handed in by the caller, since results know nothing of reports."""
 
@@ -62,13 +69,7 @@ def conclude(run_dir: Path, reporter: Reporter, console: TextIO) -> None:
         IncompleteRunError: units are missing.
         ValueError: a file of the run is damaged.
     """
-
-    def tell(notice: str) -> None:
-        say(console, notice)
-        with (run_dir / run_files.LOG).open("a", encoding="utf-8") as log:
-            log.write(notice + "\n")
-
-    score_run(run_dir, tell)
+    score_run(run_dir, lambda notice: say_and_log(run_dir, console, notice))
     report = reporter.build(run_dir)
     say(console, "\n" + reporter.table(run_dir) + "\n")
     say(console, str(report))

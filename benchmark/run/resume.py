@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.run.conclusion import conclude, has_stills, render_stills, work_on_run
-from flow_rag_vla.benchmark.scoring.score import is_finished
+from flow_rag_vla.benchmark.scoring.score import is_finished, require_run
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -24,6 +24,7 @@ def resume_benchmark(path: str, reporter: Reporter) -> bool:
         UsageError: there is no such run, or this code would plan it differently.
         ValueError: a file of it is damaged.
     """
+    require_run(Path(path), "--resume")
     if is_finished(Path(path)):
         return _conclude_again(Path(path), reporter)
     from flow_rag_vla.benchmark.run.carry_out import carry_out
@@ -32,14 +33,14 @@ def resume_benchmark(path: str, reporter: Reporter) -> bool:
 
 
 def reopened(path: str) -> Run:
-    """The run in ``path`` with its own settings; errors as in ``resume_benchmark``."""
+    """The run in ``path``, which is one, with its own settings; errors as in ``resume_benchmark``."""
     # Late: a finished run needs neither torch nor a simulator.
     from flow_rag_vla.benchmark.run.networks import load_networks
     from flow_rag_vla.benchmark.run.run import Run
     from flow_rag_vla.benchmark.run.run_directory import RunDirectory
     from flow_rag_vla.benchmark.run.run_plan import plan_run, scenario_file_of
 
-    directory = RunDirectory.open(path)
+    directory = RunDirectory(Path(path))
     settings = directory.settings()
     networks = load_networks(settings)
     manifest = directory.manifest()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_bytes_atomic, write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.command.provenance import code_state
-from flow_rag_vla.benchmark.episodes.episode_log import append_episodes, read_episodes
+from flow_rag_vla.benchmark.episodes.episode_log import append_episodes
 from flow_rag_vla.benchmark.episodes.plan import Plan, Unit
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings, compose_settings
@@ -56,18 +56,6 @@ class RunDirectory:
         except OSError as error:
             raise UsageError(f"cannot write to --out {out!r}: {error.strerror}") from None
         return cls(path)
-
-    @classmethod
-    def open(cls, path: str) -> RunDirectory:
-        """The run directory at ``path``.
-
-        Raises:
-            UsageError: there is no run.
-        """
-        directory = cls(Path(path))
-        if not (directory.path / run_files.MANIFEST).is_file():
-            raise UsageError(f"--resume {path!r}: no {run_files.MANIFEST} there, so it is no run directory")
-        return directory
 
     def discard(self) -> None:
         """Remove the directory of a run that could not start."""
@@ -137,13 +125,20 @@ class RunDirectory:
         """Whether ``unit`` has finished and its episodes are the ones that it wrote."""
         return is_done(self.unit(unit), len(unit.episodes))
 
-    def begin(self, unit: Unit) -> Path:
-        """An empty folder for ``unit``; what an interrupted attempt left is set aside, not lost."""
+    def set_aside(self, unit: Unit) -> Path | None:
+        """Move what an attempt at ``unit`` left that did not finish; returns where it lies now, None without any."""
         folder = self.unit(unit)
-        if folder.exists():
-            folder.rename(folder.with_name(f"{folder.name}.interrupted-{secrets.token_hex(3)}"))
-        (folder / run_files.MEMORY).parent.mkdir(parents=True)
-        return folder
+        if not folder.exists():
+            return None
+        return folder.rename(folder.with_name(f"{folder.name}.interrupted-{secrets.token_hex(3)}"))
+
+    def begin(self, unit: Unit) -> None:
+        """An empty folder for ``unit``.
+
+        Raises:
+            FileExistsError: an attempt has left one, which nobody has set aside.
+        """
+        (self.unit(unit) / run_files.MEMORY).parent.mkdir(parents=True)
 
     def append(self, unit: Unit, records: Sequence[EpisodeRecord]) -> None:
         """Add finished episodes of ``unit``, durable when this returns."""
@@ -160,14 +155,6 @@ class RunDirectory:
             "measured": measured,
         }
         write_json_atomic(self.unit(unit) / run_files.DONE, done)
-
-    def measured(self, unit: Unit) -> dict[str, Any]:
-        """What was timed while ``unit`` ran."""
-        return read_json_object(self.unit(unit) / run_files.DONE)["measured"]
-
-    def records(self, unit: Unit) -> list[EpisodeRecord]:
-        """The episodes of ``unit``."""
-        return list(read_episodes(self.unit(unit) / run_files.EPISODES).records)
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

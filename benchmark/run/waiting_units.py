@@ -11,14 +11,17 @@ import torch
 from flow_rag_vla.benchmark.command.console import say
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.actors import opened
+from flow_rag_vla.benchmark.run.conclusion import say_and_log
 from flow_rag_vla.benchmark.run.decision_times import DecisionTimes
 from flow_rag_vla.benchmark.run.run_plan import CPU_SCALE
 from flow_rag_vla.benchmark.run.units import UnitContext, run_unit
+from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.tasks.env.make import make_fleet
 
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from flow_rag_vla.benchmark.episodes.plan import Unit
     from flow_rag_vla.benchmark.run.run import Run
 
 
@@ -27,6 +30,8 @@ def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None
     settings = run.settings
     torch.set_num_threads(settings.threads)
     waiting = [unit for unit in run.plan.units if not run.directory.is_done(unit)]
+    for unit in waiting:
+        _set_aside(run, unit, console)
     say(console, "starting the simulation (the first start on a machine compiles kernels: about a minute)")
     fleet = make_fleet(
         settings.task,
@@ -53,3 +58,18 @@ def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None
                 finished += len(unit.episodes)
                 on_unit_done()
         times.measured()
+
+
+def _set_aside(run: Run, unit: Unit, console: TextIO) -> None:
+    """Make room for ``unit``, and say what of it had run: no result counts that."""
+    folder = run.directory.set_aside(unit)
+    if folder is None:
+        return
+    log = folder / run_files.EPISODES
+    rows = log.read_bytes().count(b"\n") if log.is_file() else 0
+    say_and_log(
+        run.directory.path,
+        console,
+        f"{unit.arm} round {unit.round}: {rows} of {len(unit.episodes)} episodes had run when it was interrupted; they "
+        f"are set aside in {folder} and run again",
+    )

@@ -70,6 +70,18 @@ def score_run(run_dir: Path, on_notice: Callable[[str], None] | None = None) -> 
     return summary
 
 
+def require_run(run_dir: Path, given_as: str = "") -> None:
+    """Refuse what is no run directory; ``given_as`` is the flag that named it, for the message.
+
+    Raises:
+        UsageError: there is no manifest.
+    """
+    if not (run_dir / run_files.MANIFEST).is_file():
+        raise UsageError(
+            f"{given_as} {str(run_dir)!r}: no {run_files.MANIFEST} there, so it is no run directory".strip()
+        )
+
+
 def is_finished(run_dir: Path) -> bool:
     """Whether nothing is left to run: every unit is done and decisions have been timed.
 
@@ -108,9 +120,8 @@ class _ScoredRun:
 
     @classmethod
     def read(cls, run_dir: Path) -> _ScoredRun:
+        require_run(run_dir)
         path = run_dir / run_files.MANIFEST
-        if not path.is_file():
-            raise UsageError(f"{str(run_dir)!r}: no {run_files.MANIFEST} there, so it is no run directory")
         manifest: dict[str, Any] = read_json_object(path)
         try:
             settings = manifest["settings"]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 
 
-def say(line: str) -> None:
+def print_above_bars(line: str) -> None:
     """Print a line above whatever bar is shown, at once."""
     tqdm.write(line)
 
@@ -108,17 +108,17 @@ class TrainingRun:
         """
         torch.set_num_threads(self.settings.training.threads)
         with Interruption() as interruption:
-            collect_missing(self.settings, self._scripts, interruption, self._times, say)
+            collect_missing(self.settings, self._scripts, interruption, self._times, print_above_bars)
             with self._times.part("load demonstrations"):
                 data = load_for_training(self.settings)
                 trainer = Trainer(
                     data, self.settings.network, self.settings.training, resolve_device(self.settings.device)
                 )
-                if (state := self._states.newest(say)) is not None:
+                if (state := self._states.newest(print_above_bars)) is not None:
                     trainer.restore(state)
             interruption.check()
             begun = "resumed after" if trainer.iteration else "beginning at"
-            say(
+            print_above_bars(
                 f"{len(data.actions)} steps of {len(data.tasks)} tasks, "
                 f"{trainer.num_parameters / 1e6:.2f} M parameters; "
                 f"{begun} iteration {trainer.iteration} of {trainer.cfg.iterations}"
@@ -133,7 +133,7 @@ class TrainingRun:
     def _train(self, trainer: Trainer, interruption: Interruption) -> bool:
         settings, first = self.settings, trainer.iteration
         validation = SimulatedValidation(
-            settings, self.folder / "validation", self.best, self._scripts, interruption, self._times, say
+            settings, self.folder / "validation", self.best, self._scripts, interruption, self._times, print_above_bars
         )
         logger = self._logger(first)
         try:
@@ -153,11 +153,11 @@ class TrainingRun:
     def _logger(self, iteration: int) -> ScalarLogger:
         loggers: list[ScalarLogger] = [TensorBoardLogger(self.folder, iteration + 1 if iteration else 0)]
         if self.settings.logger == "wandb":
-            loggers.append(WandbLogger(self.folder, self.settings.name, asdict(self.settings), say))
+            loggers.append(WandbLogger(self.folder, self.settings.name, asdict(self.settings), print_above_bars))
         return SeveralLoggers(loggers)
 
     def _save(self, trainer: Trainer, data: DemonstrationSet) -> None:
-        """Policy, demonstration bank, pictures; and say where they are."""
+        """Policy, demonstration bank, pictures; and print_above_bars where they are."""
         bank = bank_path(self.policy)
         with self._times.part("save"):
             sha256 = save_checkpoint(self.policy, trainer.checkpoint())
@@ -167,12 +167,12 @@ class TrainingRun:
             pictures = [self.folder / "curves.svg", self.folder / "curves.png"]
             draw_curves(self.folder, f"{self.settings.name}: {', '.join(self.settings.tasks)}", pictures)
         minutes = ", ".join(f"{part} {time.strftime('%M:%S', time.gmtime(s))}" for part, s in self._times.parts.items())
-        say(f"took {self._times.total_s / 60:.1f} minutes ({minutes})")
-        say(f"policy    {self.policy}  sha256 {sha256}")
+        print_above_bars(f"took {self._times.total_s / 60:.1f} minutes ({minutes})")
+        print_above_bars(f"policy    {self.policy}  sha256 {sha256}")
         if self.best.exists():
-            say(f"best      {self.best}  (highest success in validation)")
-        say(f"bank      {bank}  (demonstrated states, for {RAG_ONLY.name})")
-        say(f"curves    {pictures[0]}; tensorboard --logdir {self.folder}")
+            print_above_bars(f"best      {self.best}  (highest success in validation)")
+        print_above_bars(f"bank      {bank}  (demonstrated states, for {RAG_ONLY.name})")
+        print_above_bars(f"curves    {pictures[0]}; tensorboard --logdir {self.folder}")
 
 
 def _holds_run(folder: Path) -> bool:

@@ -45,11 +45,6 @@ class RewardWeights:
     press: float = 1.5
     success: float = 30.0
 
-    @property
-    def most_per_step(self) -> float:
-        """The most that one control step can earn short of success."""
-        return (self.reach + self.align + self.grip + self.hold + self.raised + self.bring) / CONTROL_HZ
-
 
 WEIGHTS: dict[str, RewardWeights] = {
     "bin_transport": RewardWeights(raised=6.0),  # the bin's wall stands in the way of what is not raised

@@ -39,7 +39,7 @@ def evaluated(out: Path) -> None:
 
 
 def timed(out: Path) -> None:
-    throughput.measure(TASK, "auto", 2, [throughput.RAW], 1, 0, AgentSettings(), lambda row: None)
+    throughput.measure_throughput(TASK, "auto", 2, [throughput.RAW], 1, 0, AgentSettings(), lambda row: None)
 
 
 def tabulated(out: Path) -> None:
@@ -55,7 +55,7 @@ def benchmarked(out: Path) -> None:
     run: Any = SimpleNamespace(
         settings=BenchmarkSettings(num_envs=2),
         plan=SimpleNamespace(units=(Unit(FLOW_ONLY.name, 0, 2, ()),)),
-        directory=SimpleNamespace(is_done=lambda unit: False, begin=lambda unit: broken()),
+        directory=SimpleNamespace(is_done=lambda unit: False, set_aside=lambda unit: None, begin=lambda unit: broken()),
         networks=SimpleNamespace(vision=None, policy=None),
         arm_settings=lambda latency: None,
     )

@@ -5,13 +5,14 @@ A module that needs fewer environments or shorter episodes says so in a ``FLEET`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.faults.definition.fault import Fault
 
 TASK = "FlowRAG-PickPlace-Franka"
 FLEET = (32, 260)
@@ -21,6 +22,13 @@ FLEET = (32, 260)
 @pytest.fixture(scope="module", autouse=True)
 def quick_to_close(frozen_heap: None) -> None:
     """A module's simulations close quickly."""
+
+
+@pytest.fixture(scope="session")
+def permitted_channels() -> Callable[[Fault], set[str]]:
+    """Gives the observation fields whose first value may depend on a fault: those that it makes perceived wrongly."""
+    channels = {"object_bias": "object_pos_b", "goal_bias": "goal_pos_b"}
+    return lambda fault: {f for prefix, f in channels.items() if any(n.startswith(prefix) for n in fault.effect)}
 
 
 @pytest.fixture(scope="module")

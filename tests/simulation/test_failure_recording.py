@@ -32,12 +32,12 @@ pytestmark = pytest.mark.sim
 
 @dataclasses.dataclass(frozen=True)
 class Watched:
-    """One wave, unwatched by all but the rules, and again recorded of a policy that has the learned detector."""
+    """One batch, unwatched by all but the rules, and again recorded of a policy that has the learned detector."""
 
     plain: list[EpisodeRecord]
     recorded: FailureSet
     agent: Agent
-    """As the recorded wave left it."""
+    """As the recorded batch left it."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def watched(fleet: ManipulationEnv) -> Watched:
     return Watched(plain, record_batch(fleet, recorder, unit, episodes), agent)
 
 
-def test_a_recorded_wave_is_the_wave_that_runs_unwatched(watched):
+def test_a_recorded_batch_is_the_batch_that_runs_unwatched(watched):
     plain, recorded = watched.plain, watched.recorded
     valid = [r for r in plain if r.valid]
     assert recorded.steps.tolist() == [r.steps for r in valid]

@@ -48,7 +48,7 @@ class NoReports:
         return str(run_dir)
 
 
-def test_a_killed_run_resumes_to_the_bytes_of_an_undisturbed_one(tmp_path, monkeypatch):
+def test_a_killed_run_resumes_to_the_bytes_of_an_undisturbed_one(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(carry_out, "render_stills", lambda run_dir, console: None)
     for module in (probe, decision_times):  # nobody reads these times
         monkeypatch.setattr(module, "WARM_UP", 1)
@@ -66,6 +66,7 @@ def test_a_killed_run_resumes_to_the_bytes_of_an_undisturbed_one(tmp_path, monke
     assert not (killed / "summary.json").exists()
 
     assert resume_benchmark(str(killed), NoReports())
+    assert "episodes had run when it was interrupted" in capfd.readouterr().out
     for name in RESULTS:
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
     # What the killed unit had written is set aside, not lost, and counted once.

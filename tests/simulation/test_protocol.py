@@ -14,9 +14,11 @@ from flow_rag_vla.agents.arms.settings import ArmSettings
 from flow_rag_vla.agents.fleet_agent import FleetAgent
 from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from flow_rag_vla.agents.recall.new_memory import new_memory
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, load_bank
+from flow_rag_vla.benchmark.episodes.episode_log import read_episodes
 from flow_rag_vla.benchmark.episodes.latency import LatencyProfile
-from flow_rag_vla.benchmark.episodes.plan import Plan, make_plan
+from flow_rag_vla.benchmark.episodes.plan import Plan, Unit, make_plan
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
@@ -32,7 +34,7 @@ pytestmark = pytest.mark.sim
 TASK = "FlowRAG-PickPlace-Franka"
 ARMS = ("flow_only", "sequential", "parallel", "parallel_shuffled", "rag_only", "expert")
 FLEET = (18, 130)
-"""A unit is one wave, since steps are what costs; an episode is long enough to succeed in, and for every failure."""
+"""A unit is one batch, since steps are what costs; an episode is long enough to succeed in, and for every failure."""
 
 ANSWERS = {
     "goal_bias_minus": "goal_plus", "goal_bias_plus": "goal_minus",
@@ -75,9 +77,13 @@ def run(fleet, policy, settings, plan, tmp_path_factory) -> RunDirectory:
     return directory
 
 
+def records_of(directory: RunDirectory, unit: Unit) -> list[EpisodeRecord]:
+    return read_episodes(directory.unit(unit) / "episodes.jsonl").records
+
+
 def _outcomes(directory: RunDirectory, plan: Plan, arm: str) -> list[EpisodeRecord]:
     unit = next(u for u in plan.units if u.arm == arm and u.round == 1)
-    return [dataclasses.replace(r, arm="") for r in directory.records(unit)]
+    return [dataclasses.replace(r, arm="") for r in records_of(directory, unit)]
 
 
 def test_what_memory_advises_is_what_happens_in_sequential_and_parallel_alike_without_latency(run, plan):
@@ -91,7 +97,7 @@ def test_what_memory_advises_is_what_happens_in_sequential_and_parallel_alike_wi
 def test_every_arm_starts_every_scenario_from_the_same_state(run, plan):
     starts: dict[str, set[str]] = {}
     for unit in plan.units:
-        for record in run.records(unit):
+        for record in records_of(run, unit):
             starts.setdefault(record.scenario_id, set()).add(record.initial_state_sha)
     assert all(len(hashes) == 1 for hashes in starts.values())
     assert len({next(iter(h)) for h in starts.values()}) == len(starts)
@@ -99,7 +105,7 @@ def test_every_arm_starts_every_scenario_from_the_same_state(run, plan):
 
 def test_every_planned_episode_is_recorded_once(run, plan):
     for unit in plan.units:
-        records = run.records(unit)
+        records = records_of(run, unit)
         assert [r.scenario_id for r in records] == [e.scenario.id for e in unit.episodes]
         assert run.is_done(unit)
 
@@ -109,12 +115,12 @@ def test_memory_arms_start_from_what_e1_remembered(run, plan):
     source = memory_before(run, plan, parallel)
     assert source is not None
     assert source.parent.parent == run.unit(plan.units[0])
-    assert run.measured(plan.units[0])["memory_entries"] > 0
+    assert read_json_object(run.unit(plan.units[0]) / "DONE.json")["measured"]["memory_entries"] > 0
     assert memory_before(run, plan, plan.units[0]) is None
 
 
 def test_a_remembered_failure_is_answered_by_its_own_correction_and_in_the_placebo_by_anothers(run, plan):
-    noticed = {r.scenario_id: r.agent_failure_type for r in run.records(plan.units[0])}
+    noticed = {r.scenario_id: r.agent_failure_type for r in records_of(run, plan.units[0])}
     assert set(ANSWERS) <= {s.fault for s in plan.scenarios}
     arms = ("parallel", "parallel_shuffled")
     both = list(zip(*(_outcomes(run, plan, arm) for arm in arms), strict=True))
@@ -134,7 +140,7 @@ def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit(fleet: Manipulati
     agent = FleetAgent.for_arm(
         get_arm("parallel"), policy, memory, settings, num_envs=fleet.num_envs, max_steps=fleet.max_episode_length
     )
-    assert run_batch(fleet, agent, first, first.episodes, 0.0).records == run.records(first)
+    assert run_batch(fleet, agent, first, first.episodes, 0.0).records == records_of(run, first)
 
 
 def test_the_same_unit_twice_writes_the_same_bytes(fleet, policy, settings, plan, run, tmp_path: Path):

@@ -12,7 +12,8 @@ import pyarrow.dataset as pads
 import pytest
 import torch
 
-from flow_rag_vla.benchmark.datasets.export import EXPERTS, FORMATS, ExportCounts, export, export_scenarios, make_writer
+from flow_rag_vla.agents.arms.arm import Expert
+from flow_rag_vla.benchmark.datasets.export import FORMATS, ExportCounts, export, export_scenarios, make_writer
 from flow_rag_vla.tasks.datasets.recording import record_trajectories, scene_state
 from flow_rag_vla.tasks.expert.scripted_expert import ScriptedExpert
 
@@ -92,9 +93,9 @@ def test_more_scenarios_than_environments_are_refused(fleet: ManipulationEnv, sc
         record_trajectories(fleet, [*scenarios, scenarios[0]], ScriptedExpert(fleet.num_envs).act)
 
 
-@pytest.mark.parametrize(("expert", "file_format"), zip(EXPERTS, FORMATS, strict=True))
-def test_an_export_in_waves_holds_every_episode_once(
-    fleet: ManipulationEnv, tmp_path: Path, expert: str, file_format: str
+@pytest.mark.parametrize(("expert", "file_format"), zip(Expert, FORMATS, strict=True))
+def test_an_export_in_batches_holds_every_episode_once(
+    fleet: ManipulationEnv, tmp_path: Path, expert: Expert, file_format: str
 ):
     scenarios = export_scenarios(TASK, "post", 0, fleet.num_envs + 2)
     writer = make_writer(file_format, tmp_path, TASK)

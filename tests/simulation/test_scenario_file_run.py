@@ -12,6 +12,7 @@ from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT
 from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.episodes.episode_log import read_episodes
 from flow_rag_vla.benchmark.run import carry_out
 from flow_rag_vla.benchmark.run.config import compose_settings
 from flow_rag_vla.benchmark.run.resume import reopened
@@ -58,7 +59,7 @@ def test_the_example_runs_unchanged(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="the run was started with another policy"):
         reopened(str(path))
     plan = plan_run(settings, scenario_file_of(settings))
-    e1 = {record.fault: record for record in directory.records(plan.units[0])}
+    e1 = {record.fault: record for record in read_episodes(directory.unit(plan.units[0]) / "episodes.jsonl").records}
     assert {"draught", "slippery_object", "beam", "post", "none"} <= set(e1)
     assert e1["draught"].fault_fired
     assert e1["none"].outcome == "success"

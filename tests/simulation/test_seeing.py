@@ -78,13 +78,13 @@ def test_a_policy_acts_on_what_dinov2_sees(fleet: ManipulationEnv, vision: str) 
     assert first.records == again.records
 
 
-def test_pictures_may_come_late_and_each_wave_begins_with_its_own(fleet: ManipulationEnv, vision: str) -> None:
+def test_pictures_may_come_late_and_each_batch_begins_with_its_own(fleet: ManipulationEnv, vision: str) -> None:
     threads = set(threading.enumerate())
     with open_vision("rgb", vision, asynchronous=True) as encoder:
         assert isinstance(encoder, AsynchronousEncoder)
         for _ in range(2):
-            wave = run(fleet, encoder)
-            assert [r.decisions for r in wave.records] == [DECISIONS] * NUM_ENVS
+            played = run(fleet, encoder)
+            assert [r.decisions for r in played.records] == [DECISIONS] * NUM_ENVS
             ages = [age for _, age in encoder._ages]
             assert ages[0] == 0
             assert all(age >= 1 for age in ages[1:])

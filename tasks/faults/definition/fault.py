@@ -114,9 +114,3 @@ class Fault:
     def objects_of(self, task_objects: tuple[str, ...]) -> tuple[str, ...]:
         """Those of a task's objects that it makes sense with."""
         return tuple(name for name in task_objects if not self.objects or name in self.objects)
-
-    @property
-    def permitted_channels(self) -> tuple[str, ...]:
-        """Observation fields whose first value may depend on it: perception faults move a percept, others nothing."""
-        channels = {"object_bias": "object_pos_b", "goal_bias": "goal_pos_b"}
-        return tuple(f for prefix, f in channels.items() if any(name.startswith(prefix) for name in self.effect))

@@ -77,7 +77,7 @@ class _Model:
 
 
 def test_a_new_encoder_has_loaded_nothing():
-    assert not InstructionEncoder().is_loaded
+    assert InstructionEncoder()._model is None
 
 
 def test_known_texts_load_no_transformer():
@@ -107,7 +107,7 @@ def test_changed_weights_are_refused_before_they_are_loaded(tmp_path):
     encoder = InstructionEncoder(tmp_path)
     with pytest.raises(ValueError, match=r"model\.safetensors has sha256 .*, expected 53aa"):
         encoder.encode("lift")
-    assert not encoder.is_loaded
+    assert encoder._model is None
 
 
 def test_missing_weights_give_one_line(tmp_path):

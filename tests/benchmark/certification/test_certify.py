@@ -1,4 +1,4 @@
-"""Certifying without physics: what is planned, how waves are filled, and what the counts of a world known say."""
+"""Certifying without physics: what is planned, how batches are filled, and what the counts of a world known say."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Fleet:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[Ends], list[list[Scenario]]]:
-    """``world(ends)`` replaces the simulator by ``ends``; the list that it gives fills with the waves that ran."""
+    """``world(ends)`` replaces the simulator by ``ends``; the list that it gives fills with the batches that ran."""
 
     def replace(ends: Ends) -> list[list[Scenario]]:
-        waves: list[list[Scenario]] = []
+        batches: list[list[Scenario]] = []
 
         def run(env: Fleet, scenarios: Sequence[Scenario], plan: ExpertPlan) -> EpisodeTruth:
             assert len(scenarios) == env.num_envs == len(plan.grip)
-            waves.append(list(scenarios))
+            batches.append(list(scenarios))
             rows = [ends(s, row_of(plan, i)) for i, s in enumerate(scenarios)]
             success, invalid = (torch.tensor(column) for column in zip(*rows, strict=True))
             none, zeros = torch.full((env.num_envs,), -1), torch.zeros(env.num_envs)
@@ -63,7 +63,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[Ends], list[list[Scenari
             )  # fmt: skip
 
         monkeypatch.setattr(module, "run_expert", run)
-        return waves
+        return batches
 
     return replace
 
@@ -101,11 +101,11 @@ def test_every_trial_runs_once_in_its_place_and_padding_is_counted_for_nobody(wo
     scenarios = [site.scenario(10_000_000 + i, get_fault("post")) for i in range(5)]
     trials = [Trial(("cell", "post", i), s, NOMINAL) for i, s in enumerate(scenarios)]
     # The second breaks, though it would have succeeded; the fifth succeeds.
-    waves = world(lambda s, plan: (s in (scenarios[1], scenarios[4]), s == scenarios[1]))
+    batches = world(lambda s, plan: (s in (scenarios[1], scenarios[4]), s == scenarios[1]))
     ended: list[int] = []
     found = list(run_trials(Fleet(3, get_task("pick_place")), trials, ended.append))  # pyright: ignore[reportArgumentType]
     assert found == list(zip(trials, [True, False, True, True, True], [False, False, False, False, True], strict=True))
-    assert waves == [scenarios[:3], [*scenarios[3:], scenarios[3]]]
+    assert batches == [scenarios[:3], [*scenarios[3:], scenarios[3]]]
     assert ended == [3, 5]
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from flow_rag_vla.benchmark.episodes.chunk_executor import play_agent
 from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
-from flow_rag_vla.benchmark.episodes.plan import E1, PlannedEpisode, Unit
+from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
+from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
@@ -15,7 +16,7 @@ SITE = make_site(0, "pick_place")
 
 def planned(n: int, attempt: int = 0) -> list[PlannedEpisode]:
     scenarios = [SITE.scenario(10_000_000 + i) for i in range(n)]
-    return [PlannedEpisode(E1, scenario, scenario.id, attempt) for scenario in scenarios]
+    return [PlannedEpisode(Exposure.E1, scenario, scenario.id, attempt) for scenario in scenarios]
 
 
 def run(fleet, agent, episodes, delay_ms=0.0, on_step=None):
@@ -33,23 +34,23 @@ def test_the_agent_is_reset_when_the_episodes_are_loaded_and_watches_every_step(
     assert fleet.calls == ["load", "reset", "decide", "step", "watch", "step", "watch"]
 
 
-def test_a_short_wave_is_padded_with_its_first_episode_which_leaves_no_record(fake_fleet, fake_agent):
+def test_a_short_batch_is_padded_with_its_first_episode_which_leaves_no_record(fake_fleet, fake_agent):
     fleet = fake_fleet(3, 3, 3, 3)
     agent, episodes = fake_agent(fleet), planned(2, attempt=1)
-    wave = run(fleet, agent, episodes)
+    played = run(fleet, agent, episodes)
     scenarios = [episode.scenario for episode in (*episodes, episodes[0], episodes[0])]
     assert fleet.loaded == scenarios
     assert agent.noise_keys == [scenario.noise_key for scenario in scenarios]
     assert fleet.attempts == agent.attempts == [1] * 4
-    assert [record.scenario_id for record in wave.records] == [s.id for s in scenarios[:2]]
+    assert [record.scenario_id for record in played.records] == [s.id for s in scenarios[:2]]
 
 
-def test_a_wave_ends_with_the_last_planned_episode_whatever_its_padding_does(fake_fleet, fake_agent):
+def test_a_batch_ends_with_the_last_planned_episode_whatever_its_padding_does(fake_fleet, fake_agent):
     fleet = fake_fleet(2, 3, 9)
     ended = []
-    wave = run(fleet, fake_agent(fleet), planned(2), on_step=ended.append)
+    played = run(fleet, fake_agent(fleet), planned(2), on_step=ended.append)
     assert ended == [0, 1, 2]
-    assert [(record.outcome, record.steps) for record in wave.records] == [("success", 2), ("success", 3)]
+    assert [(record.outcome, record.steps) for record in played.records] == [("success", 2), ("success", 3)]
 
 
 def test_more_episodes_than_environments_are_refused_before_anything_is_loaded(fake_fleet, fake_agent):

@@ -111,5 +111,12 @@ def test_where_nothing_can_be_written_resuming_says_so_in_one_line(finished_run:
         assert "Traceback" in (finished_run / "log.txt").read_text()
 
 
+def test_a_folder_without_a_run_is_refused_with_the_flag_that_named_it(tmp_path: Path):
+    result, _ = script("benchmark.py", "--resume", tmp_path)
+    (line,) = result.stderr.splitlines()
+    assert line.endswith(f"--resume {str(tmp_path)!r}: no manifest.json there, so it is no run directory")
+    assert result.returncode == 2
+
+
 def report(run_dir: Path) -> int:
     return runpy.run_path(str(SCRIPTS / "report.py"))["main"]([str(run_dir)])

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from flow_rag_vla.tasks.contract import ACTION_DIM
+from flow_rag_vla.tasks.contract import ACTION_DIM, OBSERVATION_WIDTHS
 
 HERE = str(Path(__file__).parent)
 # One process imports everything, once; every command is forked from it.
@@ -27,18 +27,13 @@ STEPS = 12
 """Of every made-up episode."""
 
 
-WIDTHS = {
-    "joint_pos": 7, "joint_vel": 7, "ee_pos_b": 3, "ee_quat_b": 4, "ee_target_pos_b": 3, "ee_target_quat_b": 4,
-    "gripper_width_m": 1, "grip_force_n": 1, "hand_force_b": 3, "link_force_b": 3, "previous_action": 7,
-    "object_pos_b": 3, "object_quat_b": 4, "object_size_m": 3, "object_rgb": 3, "goal_pos_b": 3,
-}  # fmt: skip
-
-
 def write_demonstrations(folder: Path, task: str, episodes: int = 8, layout_seed: int = 0) -> Path:
     """A folder as ``scripts/collect_demos.py`` leaves it."""
     rng = torch.Generator().manual_seed(len(task))
     num_steps = episodes * STEPS
-    rows = {f"observation.{name}": torch.rand(num_steps, width, generator=rng) for name, width in WIDTHS.items()}
+    rows = {
+        f"observation.{name}": torch.rand(num_steps, width, generator=rng) for name, width in OBSERVATION_WIDTHS.items()
+    }
     rows["action"] = torch.randn(num_steps, ACTION_DIM, generator=rng) * 0.01
     rows["disturbed"] = torch.zeros(num_steps, dtype=torch.bool)
     rows["episode"] = torch.arange(num_steps) // STEPS

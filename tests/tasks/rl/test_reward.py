@@ -10,6 +10,7 @@ import torch
 from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
 from flow_rag_vla.tasks.contract import CONTROL_HZ
 from flow_rag_vla.tasks.rl.reward import (
+    RewardWeights,
     bringing,
     gripping_in_time,
     holding,
@@ -107,11 +108,16 @@ def test_every_stage_of_a_task_pays_more_than_the_one_before(task, facts):
     assert stages == sorted(set(stages))
 
 
+def most_per_step(weights: RewardWeights) -> float:
+    """The most that one control step can earn short of success."""
+    everything = weights.reach + weights.align + weights.grip + weights.hold + weights.raised + weights.bring
+    return everything / CONTROL_HZ
+
+
 def test_an_object_put_down_at_its_goal_pays_as_if_it_were_still_held(facts):
     delivered = facts(object_pos_b=(0.5, 0.2, 0.025), goal_pos_b=(0.5, 0.2, 0.025), ee_pos_b=(0.5, 0.2, 0.025))
-    weights = reward_weights(get_task("pick_place"))
-    everything = weights.reach + weights.align + weights.grip + weights.hold + weights.raised + weights.bring
-    assert paid(get_task("pick_place"), delivered) == pytest.approx(everything / CONTROL_HZ)
+    most = most_per_step(reward_weights(get_task("pick_place")))
+    assert paid(get_task("pick_place"), delivered) == pytest.approx(most)
 
 
 def test_a_pushed_object_earns_nothing_for_being_nearer_the_goal(facts):
@@ -127,7 +133,7 @@ def test_success_pays_more_than_lingering_before_it_for_ever(task):
     from flow_rag_vla.tasks.rl.runner_cfg import GAMMA
 
     weights = reward_weights(task)
-    assert weights.success > weights.most_per_step / (1.0 - GAMMA)
+    assert weights.success > most_per_step(weights) / (1.0 - GAMMA)
 
 
 def test_invalid_physics_pays_nothing_even_where_it_is_not_a_number(facts):
