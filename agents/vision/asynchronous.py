@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from flow_rag_vla.agents.vision.networks.sighting import AgedSighting
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -22,21 +24,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AgedSighting:
-    """A result, what it was made of, and how old that is."""
-
-    sighting: Sighting
-    embedding: torch.Tensor
-    """(num_envs, embedding_dim)."""
-    observation: Observation
-    """The one that was looked at: its pictures, and where the arm was when they were taken."""
-    age_s: float
-    """Seconds since the observation was handed in."""
-    age_calls: int
-    """Calls since then; 0 if it is this call's own."""
-
-
-@dataclass(frozen=True)
 class _Request:
     future: Future[tuple[Sighting, torch.Tensor]]
     observation: Observation
@@ -45,7 +32,7 @@ class _Request:
 
 
 class AsynchronousEncoder:
-    """Runs ``encoder`` in one worker thread; a ``VisionEncoder`` itself.
+    """Runs ``encoder`` in one worker thread; a ``LateEncoder``.
 
     At most one observation is being looked at.  Whenever the worker is free, the next call hands it the newest one;
     those that come while it is busy are passed over.  Results arrive in the order of their pictures, so the last one is
@@ -65,6 +52,11 @@ class AsynchronousEncoder:
     def embedding_dim(self) -> int:
         """Numbers in an embedding."""
         return self._encoder.embedding_dim
+
+    @property
+    def late(self) -> Self:
+        """Itself."""
+        return self
 
     def encode(self, observation: Observation) -> torch.Tensor:
         """The newest finished embeddings (num_envs, embedding_dim); raises what the encoder raised."""

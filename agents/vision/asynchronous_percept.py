@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
 from flow_rag_vla.agents.vision.percept import VisualPercept, out_of_hand
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
+    from flow_rag_vla.agents.vision.networks.image_encoder import LateEncoder, VisionEncoder
     from flow_rag_vla.tasks.contract import Observation
 
 
@@ -22,7 +21,7 @@ class AsynchronousPercept(VisualPercept):
     go of it, says nothing of where it is now and is left out.
     """
 
-    def __init__(self, encoder: AsynchronousEncoder, num_envs: int, device: str = "cpu") -> None:
+    def __init__(self, encoder: LateEncoder, num_envs: int, device: str = "cpu") -> None:
         """Look through ``encoder``; closing it is the caller's."""
         self._worker = encoder
         super().__init__(encoder, num_envs, device)
@@ -58,7 +57,6 @@ class AsynchronousPercept(VisualPercept):
 
 
 def make_percept(encoder: VisionEncoder, num_envs: int, device: str = "cpu") -> VisualPercept:
-    """What ``num_envs`` robots see through ``encoder``, late if that is asynchronous."""
-    if isinstance(encoder, AsynchronousEncoder):
-        return AsynchronousPercept(encoder, num_envs, device)
-    return VisualPercept(encoder, num_envs, device)
+    """What ``num_envs`` robots see through ``encoder``, late if its results are."""
+    late = encoder.late
+    return VisualPercept(encoder, num_envs, device) if late is None else AsynchronousPercept(late, num_envs, device)

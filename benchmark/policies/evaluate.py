@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.policy.chunk_policy import ChunkPolicy
     from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
     from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
-    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.env.fleet import Fleet
     from flow_rag_vla.tasks.faults.definition.fault import Fault
 
 
@@ -165,7 +165,7 @@ def _other_runtime(request: EvaluationRequest, policy: PolicyCheckpoint, console
 
 
 def _run(
-    env: ManipulationEnv,
+    env: Fleet,
     agent: Agent,
     request: EvaluationRequest,
     episodes: list[PlannedEpisode],

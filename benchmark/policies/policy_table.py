@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from flow_rag_vla.tasks.contract import Observation
-    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.env.fleet import Fleet
 
 GUIDE = "implementation guide"
 
@@ -124,7 +124,7 @@ def guide_policy(like: PolicyCheckpoint) -> PolicyCheckpoint:
 
 
 def _success(
-    env: ManipulationEnv, policy: PolicyCheckpoint, row: Variant, request: TableRequest, episodes: list[PlannedEpisode]
+    env: Fleet, policy: PolicyCheckpoint, row: Variant, request: TableRequest, episodes: list[PlannedEpisode]
 ) -> dict[str, Any]:
     policy = policy.with_steps(row.evaluations)
     arm = reference_arm()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.benchmark.episodes.plan import Unit
     from flow_rag_vla.benchmark.run.run import Run
     from flow_rag_vla.tasks.contract import Observation
-    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.env.fleet import Fleet
 
 PROBE_OBSERVATIONS = 32
 
@@ -31,7 +31,7 @@ PROBE_OBSERVATIONS = 32
 class DecisionTimes:
     """Times single decisions after E1 (or at the end), on observations of E1's first layouts."""
 
-    def __init__(self, run: Run, env: ManipulationEnv, console: TextIO) -> None:
+    def __init__(self, run: Run, env: Fleet, console: TextIO) -> None:
         """Nothing is measured yet; ``env`` is the run's fleet."""
         self._run, self._env, self._console = run, env, console
 

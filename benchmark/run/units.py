@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.benchmark.episodes.plan import Plan, Unit
     from flow_rag_vla.benchmark.run.run_directory import RunDirectory
     from flow_rag_vla.memory.failure_memory import FailureMemory
-    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+    from flow_rag_vla.tasks.env.fleet import Fleet
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class UnitContext:
 
     directory: RunDirectory
     plan: Plan
-    env: ManipulationEnv
+    env: Fleet
     policy: PolicyCheckpoint
     arm_settings: ArmSettings
     latency: LatencyProfile

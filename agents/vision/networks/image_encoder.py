@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import torch
 
-    from flow_rag_vla.agents.vision.networks.sighting import Sighting
+    from flow_rag_vla.agents.vision.networks.sighting import AgedSighting, Sighting
     from flow_rag_vla.tasks.contract import Observation
 
 
@@ -43,6 +43,11 @@ class VisionEncoder(Protocol):
         """
         ...
 
+    @property
+    def late(self) -> LateEncoder | None:
+        """This encoder, if its results may be of earlier observations; None of one that shows the one it is given."""
+        ...
+
     def take_ages(self) -> dict[str, Any] | None:
         """How old results were when they were used, since this was last asked; JSON-able.
 
@@ -52,6 +57,21 @@ class VisionEncoder(Protocol):
 
     def reset(self) -> None:
         """Forget pictures that are still under way; raises what went wrong with them."""
+        ...
+
+
+class LateEncoder(VisionEncoder, Protocol):
+    """A ``VisionEncoder`` whose newest result may be of an earlier observation."""
+
+    def latest(self, observation: Observation) -> AgedSighting:
+        """The newest finished result, of which observation it is, and its age.
+
+        Args:
+            observation: Looked at next.
+
+        Raises:
+            ValueError: no pictures, or another number of environments than before ``reset``.
+        """
         ...
 
 

@@ -126,6 +126,10 @@ class VisionNetwork(nn.Module, ABC):
         outputs = torch.cat([self.outputs(look) for look in looks])
         return sighting(outputs), torch.cat([look.embedding for look in looks])
 
+    @property
+    def late(self) -> None:
+        """None: every result is of the observation it was asked for."""
+
     def take_ages(self) -> None:
         """Nothing: every result is of the observation it was asked for."""
 

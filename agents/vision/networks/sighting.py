@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
 from flow_rag_vla.agents.policy.features import ELONGATED_RATIO, POSITION_SCALE_M, SIZE_SCALE_M, WORKSPACE_CENTRE_M
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.contract import Observation
 
 HEADS: tuple[tuple[str, int], ...] = (
     ("object_pos", 3), ("object_spread", 3), ("yaw_4", 2), ("yaw_2", 2), ("pitch", 1), ("size", 3), ("rgb", 3),
@@ -51,6 +55,21 @@ class Sighting:
     """(num_envs, 2) m; meaningless where no mark shows the goal."""
     goal_spread_m: torch.Tensor
     """(num_envs, 2)."""
+
+
+@dataclass(frozen=True)
+class AgedSighting:
+    """A result, what it was made of, and how old that is."""
+
+    sighting: Sighting
+    embedding: torch.Tensor
+    """(num_envs, embedding_dim)."""
+    observation: Observation
+    """The one that was looked at: its pictures, and where the arm was when they were taken."""
+    age_s: float
+    """Seconds since the observation was handed in."""
+    age_calls: int
+    """Calls since then; 0 if it is this call's own."""
 
 
 def sighting(outputs: torch.Tensor) -> Sighting:

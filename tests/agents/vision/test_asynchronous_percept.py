@@ -18,6 +18,7 @@ class SlowEyes:
     """Sees what it is told to, when it is let."""
 
     embedding_dim = 1
+    late = None
 
     def __init__(self):
         self.answers = []

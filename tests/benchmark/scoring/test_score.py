@@ -199,6 +199,20 @@ def json_starts(run_dir: Path) -> list[Start]:
     return [Start(**row) for row in json.loads((run_dir / "starts.json").read_text())["starts"]]
 
 
+def test_the_package_offers_score_run_and_loads_it_when_it_is_asked_for():
+    program = (
+        "import sys, flow_rag_vla.benchmark.scoring as scoring\n"
+        "before = 'scipy' in sys.modules\n"
+        "from flow_rag_vla.benchmark.scoring import score_run\n"
+        "from flow_rag_vla.benchmark.scoring.score import score_run as defined\n"
+        "print(before, score_run is defined is scoring.score_run, 'torch' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "True", "False"]
+    with pytest.raises(ImportError, match="cannot import name 'scor_run'"):
+        from flow_rag_vla.benchmark.scoring import scor_run  # noqa: F401  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def test_scoring_needs_neither_torch_nor_a_simulator():
     program = f"import sys, {', '.join(MODULES)}; print(*{{name.split('.')[0] for name in sys.modules}})"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -1,20 +1,15 @@
-"""What pages, comments and docstrings point at exists: links with their anchors, paths, commands with their flags."""
+"""Finds pointers that lead nowhere: links with their anchors, paths, commands with their flags."""
 
 from __future__ import annotations
 
-import argparse
 import functools
 import re
-import runpy
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 FOLDERS = ("tasks", "agents", "memory", "benchmark", "reports", "scripts", "tests", "docker")
 PAGES = sorted(path for path in CHECKOUT.glob("*.md")) + sorted(
     path for folder in FOLDERS for path in (CHECKOUT / folder).rglob("*.md")
@@ -24,7 +19,7 @@ SOURCES = sorted(
     for pattern in ("*.py", "*.sh", "*.yaml", "*.toml", "*.j2", "Dockerfile", "run")
     for folder in (*FOLDERS, ".ci")
     for path in (CHECKOUT / folder).rglob(pattern)
-    if path.is_file() and path != Path(__file__)
+    if path.is_file() and path.parent != Path(__file__).parent
 ) + [CHECKOUT / name for name in ("setup.py", "pyproject.toml", "isaaclab.sh", ".pre-commit-config.yaml")]
 
 WRITTEN = {"outputs", "runs", "logs", "demonstrations", "failures"}
@@ -35,7 +30,7 @@ IN_RUNS = {"report.md", "memory/failures.sqlite"}
 """Files of a run directory."""
 OTHERS_FLAGS = {"--help", "--video"}
 """Of every script, and of Isaac Lab."""
-NAMES = {path.name for path in (*PAGES, *SOURCES, Path(__file__))} | {Path(path).name for path in IN_RUNS | MADE_UP}
+NAMES = {path.name for path in (*PAGES, *SOURCES)} | {Path(path).name for path in IN_RUNS | MADE_UP}
 
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|^\s*\[[^\]]+\]:\s*(\S+)|\b(?:src|href)=\"([^\"]+)\"", re.MULTILINE)
 SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
@@ -211,168 +206,3 @@ def source_mistakes(source: Path, house: House) -> list[str]:
             found += [f"{name}: nothing is called so" for name in names if name not in NAMES]
         mistakes += [f"line {number}: {mistake}" for mistake in found]
     return mistakes
-
-
-# ---- the checkout --------------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def flags_of_scripts() -> dict[str, set[str]]:
-    """The flags of every script, from its own parser: each is run up to where it would parse."""
-
-    def say_usage(parser: argparse.ArgumentParser, *_: object) -> None:
-        raise SystemExit(parser.format_usage())
-
-    flags = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(argparse.ArgumentParser, "parse_known_args", say_usage)
-        for script in sorted((CHECKOUT / "scripts").glob("*.py")):
-            patch.setattr(sys, "argv", [str(script)])
-            with pytest.raises(SystemExit) as said:
-                runpy.run_path(str(script), run_name="__main__")
-            flags[f"scripts/{script.name}"] = set(FLAG.findall(str(said.value)))
-    return flags
-
-
-def fields_in(*modules: str) -> set[str]:
-    """Names of the dataclass fields in ``modules``; importing those would take longer than everything else here."""
-    return {name for module in modules for name in re.findall(r"^    (\w+): ", (CHECKOUT / module).read_text(), re.M)}
-
-
-@functools.cache
-def house() -> House:
-    """This checkout."""
-    benchmark = fields_in("benchmark/run/config.py", "agents/arms/settings.py")
-    train = fields_in("benchmark/training/settings.py", "agents/training/cfg.py")
-    return House(CHECKOUT, flags_of_scripts(), {"scripts/benchmark.py": benchmark, "scripts/train.py": train})
-
-
-def name_of(path: Path) -> str:
-    return path.relative_to(CHECKOUT).as_posix()
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_what_a_page_points_at_exists(page: Path) -> None:
-    assert not page_mistakes(page, house())
-
-
-def test_what_comments_and_messages_point_at_exists() -> None:
-    wrong = {name_of(source): found for source in SOURCES if (found := source_mistakes(source, house()))}
-    assert not wrong
-
-
-@pytest.mark.parametrize("folder", ["agents", "benchmark", "tasks"])
-def test_every_room_is_in_the_page_of_its_folder(folder: str) -> None:
-    rooms = {path.parent.name for path in (CHECKOUT / folder).glob("*/__init__.py")}
-    lines = (CHECKOUT / folder / "README.md").read_text(encoding="utf-8").splitlines()
-    assert rooms == {row[1] for line in lines if (row := ROOM.match(line))} & rooms
-
-
-# ---- that all of this can fail -------------------------------------------------------------------------------------
-
-GOOD_PAGE = """# Tools & how-to (all)
-
-See [the tools](tools/README.md#use-it-2), [below](#tools--how-to-all) and ![its picture](tools/picture.svg "so").
-
-| `scripts/saw.py --teeth N` | cuts; `saw.py` writes `outputs/planks.csv` and `tasks/<name>/` |
-| `tasks/wood.py`, `tasks/` | `flow_rag_vla.tasks.wood.Plank` |
-
-    ./isaaclab.sh -p scripts/saw.py --teeth 3 \\
-        --help key=value a.key=1      # `[no link](here.md)`
-
-```
-python scripts/saw.py --teeth 4
-```
-"""
-BAD_PAGE = """# One
-
-[gone](tools/gone.md), [no heading](tools/README.md#use-it-3), [mine](#two), [written](outputs/planks.csv),
-[out](../secret.md) and ![no picture](tools/none.svg)
-
-`tasks/iron.py`, `tasks/steel/`, `iron.py`, `--angle`, `flow_rag_vla.tasks.wood.Beam`, `flow_rag_vla.tasks.iron`
-
-    ./isaaclab.sh -p scripts/saw.py --teeth 3 \\
-        --angle 4 a.kee=1
-    ./isaaclab.sh -p scripts/plane.py
-"""
-SOURCE = '''"""As ``tasks/wood.py`` and CONTRIBUTING.md say, and ``tasks/iron.py`` and ``IRON.md`` do not.
-
-./isaaclab.sh -p scripts/saw.py --teeth 3 --angle 4  # see iron.py
-"""
-print(f"tasks/{name}.py: record it with scripts/saw.py --teeth {number}")
-'''
-
-
-@pytest.fixture
-def workshop(tmp_path: Path) -> House:
-    """A checkout of few files: a script with one flag, a module with one class."""
-    files = {
-        "scripts/saw.py": "",
-        "tasks/__init__.py": "",
-        "tasks/wood.py": "class Plank: ...",
-        "tools/README.md": "## Use it\n# Other\n## Use it\n## `Use` *it*!\n    # Use it\n",
-        "tools/picture.svg": "",
-        "outputs/planks.csv": "",
-        "page.md": GOOD_PAGE,
-    }
-    for name, text in files.items():
-        (tmp_path / "shop" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "shop" / name).write_text(text)
-    (tmp_path / "secret.md").write_text("")
-    return House(tmp_path / "shop", {"scripts/saw.py": {"--teeth"}}, {"scripts/saw.py": {"key", "a"}})
-
-
-def test_a_page_whose_pointers_are_right_has_no_mistakes(workshop: House) -> None:
-    assert page_mistakes(workshop.root / "page.md", workshop) == []
-
-
-def test_every_wrong_pointer_of_a_page_is_a_mistake(workshop: House) -> None:
-    (workshop.root / "page.md").write_text(BAD_PAGE)
-    assert page_mistakes(workshop.root / "page.md", workshop) == [
-        "link 'tools/gone.md': no such file",
-        "link 'tools/README.md#use-it-3': no such heading",
-        "link '#two': no such heading",
-        "link 'outputs/planks.csv': is not in the checkout",
-        "link '../secret.md': is not in the checkout",
-        "link 'tools/none.svg': no such file",
-        "line 6: tasks/iron.py: no such path",
-        "line 6: tasks/steel/: no such path",
-        "line 6: iron.py: no such file",
-        "line 6: --angle: no script has it",
-        "line 6: flow_rag_vla.tasks.wood.Beam: no such module or name",
-        "line 6: flow_rag_vla.tasks.iron: no such module or name",
-        "line 8: scripts/saw.py: has no --angle",
-        "line 8: scripts/saw.py: has no setting a.kee",
-        "line 10: scripts/plane.py: no such path",
-        "line 10: scripts/plane.py: no such script",
-    ]
-
-
-def test_wrong_pointers_of_comments_and_messages_are_mistakes(workshop: House) -> None:
-    (workshop.root / "tasks/wood.py").write_text(SOURCE)
-    assert source_mistakes(workshop.root / "tasks/wood.py", workshop) == [
-        "line 1: tasks/iron.py: no such path",
-        "line 1: IRON.md: nothing is called so",
-        "line 3: scripts/saw.py: has no --angle",
-        "line 3: iron.py: nothing is called so",
-    ]
-
-
-def test_a_rooms_row_names_modules_of_that_room(workshop: House) -> None:
-    page = workshop.root / "tasks/README.md"
-    (workshop.root / "tasks/joints").mkdir()
-    (workshop.root / "tasks/joints/dovetail.py").write_text("")
-    page.write_text("| [`joints/`](joints) | holds wood | `dovetail`, `mortise`, `glue=1` |\n")
-    assert page_mistakes(page, workshop) == ["line 1: joints/ has no mortise"]
-
-
-def test_flags_come_from_the_scripts_own_parsers() -> None:
-    flags = flags_of_scripts()
-    assert flags["scripts/report.py"] == set()
-    assert {"--ablation", "--resume"} <= flags["scripts/benchmark.py"]
-    assert "--no-held_out" in flags["scripts/evaluate_detector.py"]
-
-
-def test_settings_come_from_their_dataclasses() -> None:
-    assert {"split", "agent", "execute"} <= house().settings["scripts/benchmark.py"]
-    assert {"validation", "every"} <= house().settings["scripts/train.py"]
