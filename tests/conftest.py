@@ -60,7 +60,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     (``-m perf``), and without pytest-xdist.
     """
     option = config.option
-    if not config.pluginmanager.hasplugin("xdist"):
+    if not config.pluginmanager.hasplugin("xdist") or "PYTEST_XDIST_WORKER" in os.environ:
         return
     alone = option.usepdb or option.collectonly or option.markexpr.strip() == "perf"
     if option.numprocesses is None and not option.tx and option.dist == "no" and not alone:
