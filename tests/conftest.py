@@ -62,7 +62,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     option = config.option
     if not config.pluginmanager.hasplugin("xdist") or "PYTEST_XDIST_WORKER" in os.environ:
         return
-    alone = option.usepdb or option.collectonly or option.markexpr.strip() == "perf"
+    alone = option.usepdb or option.trace or option.collectonly or option.markexpr.strip() == "perf"
     if option.numprocesses is None and not option.tx and option.dist == "no" and not alone:
         workers = min(MAX_WORKERS, len(os.sched_getaffinity(0)))
         option.numprocesses = workers if workers > 1 else 0
