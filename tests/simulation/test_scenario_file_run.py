@@ -12,7 +12,7 @@ from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT
 from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
-from flow_rag_vla.benchmark.run import carry_out
+from flow_rag_vla.benchmark.run import carry_out, decision_times, probe
 from flow_rag_vla.benchmark.run.config import compose_settings
 from flow_rag_vla.benchmark.run.resume import reopened
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
@@ -36,6 +36,9 @@ class NoReports:
 
 def test_the_example_runs_unchanged(tmp_path, monkeypatch):
     monkeypatch.setattr(carry_out, "render_stills", lambda run_dir, console: None)
+    for module in (probe, decision_times):  # nobody reads these times
+        monkeypatch.setattr(module, "WARM_UP", 1)
+        monkeypatch.setattr(module, "REPETITIONS", 2)
     settings = compose_settings(
         [
             f"scenario_file='{EXAMPLE}'",
