@@ -27,9 +27,11 @@ from flow_rag_vla.agents.recall.dual_pathway import (
 )
 from flow_rag_vla.agents.recall.remember import region_of, signature_between
 from flow_rag_vla.memory.case import FailureCase
-from flow_rag_vla.tasks.contract import CONTROL_HZ, Phase
+from flow_rag_vla.tasks.contract import CONTROL_HZ, Phase, UnknownNameError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flow_rag_vla.agents.arms.arm import Arm
     from flow_rag_vla.agents.arms.settings import ArmSettings
     from flow_rag_vla.agents.corrections.steering import SteeringMethod
@@ -58,6 +60,15 @@ class Query:
 def merge_advice(settled: Advice, fresh: Advice | None) -> Advice:
     """``settled`` where an environment has settled on something, else ``fresh``."""
     return settled if fresh is None else fresh.where(settled.given, settled)
+
+
+_CANDIDATES = {name: index for index, name in enumerate(CANDIDATE_NAMES)}
+
+
+def _known[T](entries: Mapping[str, T], name: str, what: str, arm: Arm) -> T:
+    if name not in entries:
+        raise UnknownNameError(f"arm {arm.name!r}: unknown {what} {name!r}; available: {', '.join(entries)}")
+    return entries[name]
 
 
 class FlowRAGVLA(nn.Module):
@@ -130,6 +141,7 @@ class FlowRAGVLA(nn.Module):
             chunk_policy: The same policy in another runtime.
 
         Raises:
+            UnknownNameError: it names a steering method or a correction that does not exist.
             ValueError: an arm without a policy, without the demonstrations that it needs, or another runtime for an
                 arm that needs the flow itself.
         """
@@ -151,10 +163,12 @@ class FlowRAGVLA(nn.Module):
         return cls(
             policy,
             advisor,
-            steering=STEERING[arm.steering],
+            steering=_known(STEERING, arm.steering, "steering", arm),
             chunk_policy=chunk_policy,
             clock=clock,
-            constant_candidates=tuple(CANDIDATE_NAMES.index(name) for name in arm.constant_corrections),
+            constant_candidates=tuple(
+                _known(_CANDIDATES, name, "correction", arm) for name in arm.constant_corrections
+            ),
         )
 
     def forward(

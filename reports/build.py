@@ -109,6 +109,7 @@ def _content(results: RunResults) -> dict[str, Any]:
     return {
         "title": f"Flow-RAG-VLA: {summary.task}",
         "summary": summary,
+        "reference": REFERENCE_ARM,
         "headline": wording.verdict_headline(summary.verdict, wording.verdict_subject(results)),
         "sentence": _sentence(results),
         "tiles": _tiles(results),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
-from flow_rag_vla.benchmark.scoring.arms import GUIDE_NUMBERS, HABIT_ARM, REFERENCE_ARM
+from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, guide_numbers
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics import Proportion
 from flow_rag_vla.benchmark.scoring.summary import SUMMARY_EXPOSURES, Comparison
@@ -27,7 +27,7 @@ def ablation(results: RunResults) -> Table:
     """Latency, success and memory of every arm beside the guide's expectation."""
     rows = []
     for arm in _arms(results):
-        summary, guide = results.summary.arms[arm], GUIDE_NUMBERS.get(arm)
+        summary, guide = results.summary.arms[arm], guide_numbers().get(arm)
         timing = results.timing.arms.get(arm)
         latency = timing.decision_latency_ms if timing else None
         base, clock = ("summary", "arms", arm), ("timing", "arms", arm)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
-from flow_rag_vla.benchmark.scoring.arms import ARM_ORDER, REFERENCE_ARM
+from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, arm_order
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics import Interval, Proportion
 from flow_rag_vla.benchmark.scoring.summary import Verdict
@@ -49,7 +49,7 @@ TERMS: dict[str, str] = {
 
 def ordered_arms(arms: Iterable[str]) -> list[str]:
     """``arms`` as they are registered, then those that are not by name."""
-    rank = {arm: i for i, arm in enumerate(ARM_ORDER)}
+    rank = {arm: i for i, arm in enumerate(arm_order())}
     return sorted(arms, key=lambda arm: (rank.get(arm, len(rank)), arm))
 
 

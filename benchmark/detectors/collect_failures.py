@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,12 +77,11 @@ def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> 
         )
     recorder = RecordingAgent(agent, env.num_envs, env.max_episode_length, device, probe)
     sets = []
-    with Progress(len(scenarios), "episodes", console) as progress:
+    with closing(env), Progress(len(scenarios), "episodes", console) as progress:
         for batch in batches(scenarios, env.num_envs):
             episodes = planned(batch.entries)
             unit = Unit(request.actor, 0, env.num_envs, tuple(episodes))
             sets.append(record_batch(env, recorder, unit, episodes, lambda n, d=batch.first: progress.update(d + n)))
-    env.close()
     recorded = FailureSet.concatenate(sets)
     origin = {"policy_sha256": None if policy is None else policy.sha256, "code": code_state()}
     recorded.save(out, asdict(request) | origin)

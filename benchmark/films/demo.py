@@ -43,8 +43,11 @@ if TYPE_CHECKING:
 BOTH_EXPERTS = "experts"
 """The nominal expert, which meets the fault blindly, then the one that was told of it."""
 
-CHOICES: tuple[str, ...] = (BOTH_EXPERTS, *(arm.name for arm in all_arms()))
-"""What ``--arm`` may say."""
+
+def choices() -> tuple[str, ...]:
+    """What ``--arm`` may say."""
+    return (BOTH_EXPERTS, *(arm.name for arm in all_arms()))
+
 
 _SPLIT = "development"
 """Layouts and sites of demos: never those that benchmark runs report."""
@@ -98,7 +101,7 @@ def prepare_demo(request: DemoRequest) -> Demo:
     """
     task = get_task(request.task)
     fault = None if request.fault == "none" else get_fault(request.fault)
-    for what, name, known in (("arm", request.arm, CHOICES), ("format", request.format, FORMATS)):
+    for what, name, known in (("arm", request.arm, choices()), ("format", request.format, FORMATS)):
         if name not in known:
             raise ValueError(f"unknown {what} {name!r}; available: {', '.join(known)}")
     for what, number in (("attempts", request.attempts), ("max_steps", request.max_steps)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,9 +170,8 @@ def _run(
     console: TextIO,
 ) -> dict[str, Any]:
     unit = Unit(request.arm, 0, request.num_envs, tuple(episodes))
-    with Progress(request.num_envs, "episodes", console) as progress:
+    with closing(env), Progress(request.num_envs, "episodes", console) as progress:
         played = run_batch(env, agent, unit, episodes, 0.0, progress.update)
-    env.close()
     return {
         "task": get_task(request.task).name,
         "arm": request.arm,

@@ -7,6 +7,7 @@ report.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,13 +98,13 @@ def measure_table(request: TableRequest, console: TextIO) -> dict[str, Any]:
         done = 0
         for task in request.tasks:
             env = make_fleet(task, request.num_envs, device="cpu", max_steps=MAX_STEPS)
-            episodes = planned_episodes(task, "development", request.seed, request.num_envs)
-            observation = env.load([e.scenario for e in episodes], [0] * len(episodes))
-            for row in rows:
-                success[row][get_task(task).slug] = _success(env, policies[row.network], row, request, episodes)
-                done += 1
-                progress.update(done, f"{get_task(task).slug}, {row.network}")
-            env.close()
+            with closing(env):
+                episodes = planned_episodes(task, "development", request.seed, request.num_envs)
+                observation = env.load([e.scenario for e in episodes], [0] * len(episodes))
+                for row in rows:
+                    success[row][get_task(task).slug] = _success(env, policies[row.network], row, request, episodes)
+                    done += 1
+                    progress.update(done, f"{get_task(task).slug}, {row.network}")
     if observation is None:
         raise ValueError("the table needs at least one task")
     policies[GUIDE] = guide_policy(next(iter(policies.values())))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,16 +87,16 @@ def measure(
     clean = [site.scenario(seed) for seed in seeds]
     faulty = [site.scenario(seed, fault) for seed, fault in zip(seeds, faults, strict=False)]
     rows = []
-    for arm in arms:
-        scenarios = faulty if arm == RAW_FAULTS else clean
-        observation = env.load(scenarios, [0] * num_envs)
-        agent = _agent(arm, env, observation, memory_entries, settings)
-        rate = _rate(env, agent, scenarios, num_steps)
-        searched = memory_entries if arm not in RAW_ARMS and get_arm(arm).consults_memory else 0
-        row = ThroughputRow(physics, num_envs, arm, rate, searched)
-        on_row(row)
-        rows.append(asdict(row))
-    env.close()
+    with closing(env):
+        for arm in arms:
+            scenarios = faulty if arm == RAW_FAULTS else clean
+            observation = env.load(scenarios, [0] * num_envs)
+            agent = _agent(arm, env, observation, memory_entries, settings)
+            rate = _rate(env, agent, scenarios, num_steps)
+            searched = memory_entries if arm not in RAW_ARMS and get_arm(arm).consults_memory else 0
+            row = ThroughputRow(physics, num_envs, arm, rate, searched)
+            on_row(row)
+            rows.append(asdict(row))
     return rows
 
 

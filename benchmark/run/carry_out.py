@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.console import say
-from flow_rag_vla.benchmark.command.errors import IncompleteError
-from flow_rag_vla.benchmark.run.conclusion import conclude, render_stills
+from flow_rag_vla.benchmark.run.conclusion import conclude, kept_and_said, render_stills
 from flow_rag_vla.benchmark.run.waiting_units import run_waiting_units
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.starts import StartClock
@@ -21,22 +19,14 @@ if TYPE_CHECKING:
 def carry_out(run: Run, reporter: Reporter) -> bool:
     """Run what is left of the plan, then score and report; False where something broke on the way."""
     path = run.directory.path
-    again = f"finish it with --resume {path}"
     with quiet_console(path / run_files.LOG) as console:
         say(console, _headline(run))
-        try:
+        with kept_and_said(path, console) as ending:
             with StartClock(path) as clock:
                 run_waiting_units(run, console, clock.note)
                 render_stills(path, console)
             conclude(path, reporter, console)
-        except KeyboardInterrupt:
-            say(console, f"interrupted; {again}")
-            raise
-        except (IncompleteError, ValueError, RuntimeError, OSError, LookupError, ArithmeticError) as error:
-            traceback.print_exc()
-            say(console, f"incomplete: {error} (details: {path / run_files.LOG}); {again}")
-            return False
-    return True
+    return ending.complete
 
 
 def _headline(run: Run) -> str:

@@ -4,19 +4,44 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TextIO
 
 from flow_rag_vla.benchmark.command.console import say
+from flow_rag_vla.benchmark.command.errors import IncompleteError
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.score import score_run
 
-if TYPE_CHECKING:
-    from typing import TextIO
-
-
 STILLS_TIMEOUT_S = 240.0
 """Of rendering; what hangs is given up."""
+
+
+class Ending:
+    """Whether the block that it guards came to its end."""
+
+    complete = False
+
+
+@contextmanager
+def kept_and_said(path: Path, console: TextIO) -> Iterator[Ending]:
+    """Errors in the block are said with the command that finishes the run in ``path``; the block then just ends.
+
+    Raises:
+        KeyboardInterrupt: after saying so.
+    """
+    ending, again = Ending(), f"finish it with --resume {path}"
+    try:
+        yield ending
+        ending.complete = True
+    except KeyboardInterrupt:
+        say(console, f"interrupted; {again}")
+        raise
+    except (IncompleteError, ValueError, RuntimeError, OSError, LookupError, ArithmeticError) as error:
+        traceback.print_exc()
+        say(console, f"incomplete: {error} (details: {path / run_files.LOG}); {again}")
 
 
 def has_stills(run_dir: Path) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.errors import UsageError
-from flow_rag_vla.benchmark.run.conclusion import conclude, has_stills, render_stills
+from flow_rag_vla.benchmark.run.conclusion import conclude, has_stills, kept_and_said, render_stills
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.score import is_finished
 from flow_rag_vla.tasks.physics.quiet import quiet_console
@@ -24,8 +24,7 @@ def resume_benchmark(path: str, reporter: Reporter) -> bool:
         ValueError: a file of it is damaged.
     """
     if is_finished(Path(path)):
-        _conclude_again(Path(path), reporter)
-        return True
+        return _conclude_again(Path(path), reporter)
     from flow_rag_vla.benchmark.run.carry_out import carry_out
 
     return carry_out(reopened(path), reporter)
@@ -51,8 +50,9 @@ def reopened(path: str) -> Run:
     return Run(directory, settings, plan, networks)
 
 
-def _conclude_again(run_dir: Path, reporter: Reporter) -> None:
-    with quiet_console(run_dir / run_files.LOG) as console:
+def _conclude_again(run_dir: Path, reporter: Reporter) -> bool:
+    with quiet_console(run_dir / run_files.LOG) as console, kept_and_said(run_dir, console) as ending:
         if not has_stills(run_dir):
             render_stills(run_dir, console)
         conclude(run_dir, reporter, console)
+    return ending.complete

@@ -10,6 +10,7 @@ import os
 
 import torch
 
+from flow_rag_vla.agents.arms.arm import Suite
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.episodes.plan import Plan, make_plan, plan_scenarios
@@ -42,7 +43,7 @@ def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
         require_physics(physics)
     scale = QUICK_SCALE if settings.quick else CUDA_SCALE if device.startswith("cuda") else CPU_SCALE
     scenarios = settings.scenarios or scale
-    rounds = settings.rounds or (4 if settings.ablation == "full" else 1)
+    rounds = settings.rounds or (4 if settings.ablation == Suite.CONTROL else 1)
     return dataclasses.replace(
         settings,
         device=device,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import torch
@@ -35,13 +36,14 @@ def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None
         max_steps=settings.max_steps,
         camera=settings.obs == "rgb",
     )
-    times = DecisionTimes(run, env, console)
     total = sum(len(unit.episodes) for unit in waiting)
     finished = 0
     with (
+        closing(env),
         Progress(total, "episodes", console) as progress,
         opened(run.networks.vision, asynchronous=settings.vision_async) as vision,
     ):
+        times = DecisionTimes(run, env, console)
         for unit in waiting:
             latency = times.latency_in(unit)
             arm_settings = run.arm_settings(latency)
@@ -50,5 +52,4 @@ def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None
             run_unit(context, unit, lambda n, d=finished, t=note: progress.update(d + n, t))
             finished += len(unit.episodes)
             on_unit_done()
-    times.measured()
-    env.close()
+        times.measured()

@@ -11,13 +11,17 @@ REFERENCE_ARM: str = reference_arm().name
 HABIT_ARM: str = habit_arm().name
 """The constant habit that a memory must beat."""
 
-ARM_ORDER: tuple[str, ...] = tuple(arm.name for arm in all_arms())
-"""In which arms are shown."""
 
-VERDICT_ARMS: tuple[str, ...] = tuple(
-    arm.name for arm in reversed(benchmark_arms(Suite.GUIDE)) if arm.name != REFERENCE_ARM
-)
-"""Whose answer the verdict gives: the first of these that ran, else the first other arm."""
+def arm_order() -> tuple[str, ...]:
+    """In which arms are shown."""
+    return tuple(arm.name for arm in all_arms())
 
-GUIDE_NUMBERS: dict[str, GuideNumbers] = {arm.name: arm.guide for arm in all_arms() if arm.guide is not None}
-"""What the implementation guide expects of its arms."""
+
+def verdict_arms() -> tuple[str, ...]:
+    """Whose answer the verdict gives: the first of these that ran, else the first other arm."""
+    return tuple(arm.name for arm in reversed(benchmark_arms(Suite.GUIDE)) if arm.name != REFERENCE_ARM)
+
+
+def guide_numbers() -> dict[str, GuideNumbers]:
+    """What the implementation guide expects of its arms."""
+    return {arm.name: arm.guide for arm in all_arms() if arm.guide is not None}

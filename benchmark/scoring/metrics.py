@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
-from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, VERDICT_ARMS
+from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, verdict_arms
 from flow_rag_vla.benchmark.scoring.comparisons import adjust_for_many_arms, compare, harm
 from flow_rag_vla.benchmark.scoring.repeats import loss_chains, repeat_counts
 from flow_rag_vla.benchmark.scoring.run_records import RunRecords
@@ -164,7 +164,7 @@ def _fault_order(group: tuple[str, Exposure, str]) -> tuple[str, int, str]:
 
 def _verdict(arms: Mapping[str, ArmSummary], invalid: int) -> Verdict:
     others = [arm for arm in arms if arm != REFERENCE_ARM]
-    main = next((arm for arm in (*VERDICT_ARMS, *others) if arm in arms), None)
+    main = next((arm for arm in (*verdict_arms(), *others) if arm in arms), None)
     answer, harmful = "not_enough_data", False
     if main is not None:
         comparison, broken = arms[main].vs_flow_only, arms[main].harm.ci95

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,5 +84,6 @@ class StartClock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Note the end, an interruption's too."""
-        self.note()
+        """Note the end, an interruption's too; a full disk then does not hide what ended the start."""
+        with suppress(OSError) if error is not None else nullcontext():
+            self.note()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -21,6 +22,9 @@ from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.agents.recall.advice import ShuffledAdvisor
 from flow_rag_vla.agents.recall.dual_pathway import VirtualClock
 from flow_rag_vla.agents.recall.new_memory import new_memory
+from flow_rag_vla.benchmark.films.demo import choices
+from flow_rag_vla.benchmark.scoring.arms import arm_order
+from flow_rag_vla.tasks.contract import UnknownNameError
 
 HORIZON = 8
 SETTINGS = ArmSettings(AgentSettings(execute=4), flow_ms=20.0, retrieval_ms=100.0)
@@ -99,6 +103,23 @@ def test_a_new_arm_is_one_entry(policy, observe):
     assert registry.benchmark_arms()[-1] is toy
     chunk = FlowRAGVLA.for_arm(toy, policy, None, SETTINGS)(observe(), noise=torch.zeros(1, HORIZON, 7))
     assert chunk.shape == (1, HORIZON, 7)
+    assert arm_order()[-1] == "gentle"
+    assert "gentle" in choices()
+
+
+@pytest.mark.parametrize(
+    ("arm", "complaint"),
+    [
+        (
+            Arm("odd", "odd", steering="tow"),
+            "arm 'odd': unknown steering 'tow'; available: warm_start, blend, ",
+        ),
+        (Arm("odd", "odd", constant_corrections=("pray",)), "arm 'odd': unknown correction 'pray'; available: none, "),
+    ],
+)
+def test_a_name_that_nobody_knows_is_said_with_those_that_are_known(arm: Arm, complaint: str, policy):
+    with pytest.raises(UnknownNameError, match=re.escape(complaint)):
+        FlowRAGVLA.for_arm(arm, policy, None, SETTINGS)
 
 
 @pytest.mark.usefixtures("own_registry")
