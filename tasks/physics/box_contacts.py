@@ -8,7 +8,7 @@ the Open Dynamics Engine uses) and 10 um, far above the rounding of a table's si
 """
 
 # Warp functions are another language in Python's clothes.
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
 
 from __future__ import annotations
 

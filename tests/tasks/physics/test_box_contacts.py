@@ -1,7 +1,7 @@
 """MuJoCo Warp finds the contacts between two boxes that native MuJoCo finds, each with its own depth."""
 
-# Warp's arrays are declared by strings.
-# pyright: reportAttributeAccessIssue=false
+# Warp declares arrays by strings and functions as what they wrap.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 
 from __future__ import annotations
 
