@@ -13,6 +13,7 @@ from flow_rag_vla.agents.arms.catalogue import EXPERT, FLOW_ONLY, NOMINAL_EXPERT
 from flow_rag_vla.benchmark.command.arguments import CommandParser, add_physics_and_device, fields_of
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError
 from flow_rag_vla.benchmark.command.main import run_command
+from flow_rag_vla.tasks.catalogue.pick_place import TASK as DEFAULT_TASK
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -23,7 +24,7 @@ ACTORS = (FLOW_ONLY.name, EXPERT.name, NOMINAL_EXPERT.name)
 
 def _parser() -> CommandParser:
     parser = CommandParser(__doc__)
-    parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
+    parser.add_argument("--task", default=DEFAULT_TASK.name)
     parser.add_argument("--actor", default=FLOW_ONLY.name, help=f"who acts: {', '.join(ACTORS)}")
     parser.add_argument("--checkpoint", default="default", help=f"policy of {FLOW_ONLY.name}")
     parser.add_argument("--split", default="train", choices=("train", "development"))

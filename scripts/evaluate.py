@@ -21,6 +21,7 @@ from flow_rag_vla.benchmark.command.arguments import (
 )
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError
 from flow_rag_vla.benchmark.command.main import run_command
+from flow_rag_vla.tasks.catalogue.pick_place import TASK as DEFAULT_TASK
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 def _parser() -> CommandParser:
     parser = CommandParser(__doc__)
     parser.add_argument("--checkpoint", default="default")
-    parser.add_argument("--task", default="FlowRAG-PickPlace-Franka", help="a task, or all")
+    parser.add_argument("--task", default=DEFAULT_TASK.name, help="a task, or all")
     parser.add_argument("--num_envs", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=0, help="names a block of layouts")
     parser.add_argument("--split", default="development", choices=("development", "evaluation"))

@@ -13,6 +13,7 @@ from flow_rag_vla.benchmark.command.arguments import CommandParser, add_physics_
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError, usage_errors
 from flow_rag_vla.benchmark.command.main import run_command
 from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
+from flow_rag_vla.tasks.catalogue.pick_place import TASK as DEFAULT_TASK
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def _parser() -> CommandParser:
     parser = CommandParser(__doc__)
-    parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
+    parser.add_argument("--task", default=DEFAULT_TASK.name)
     parser.add_argument("--fault", default="none", help="a fault of tasks/README.md, at its default severity")
     parser.add_argument("--expert", default="nominal", choices=("nominal", "informed"), help="told the hazard or not")
     parser.add_argument("--num_episodes", type=int, default=256)

@@ -13,6 +13,7 @@ from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY, PARALLEL
 from flow_rag_vla.benchmark.command.arguments import CommandParser, add_json_and_log
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError
 from flow_rag_vla.benchmark.command.main import run_command
+from flow_rag_vla.tasks.catalogue.pick_place import TASK as DEFAULT_TASK
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def _parser() -> CommandParser:
     parser = CommandParser(__doc__)
-    parser.add_argument("--task", default="FlowRAG-PickPlace-Franka")
+    parser.add_argument("--task", default=DEFAULT_TASK.name)
     parser.add_argument("--physics", default="newton_mujoco,newton_mjwarp", help="comma list of presets")
     parser.add_argument("--num_envs", default="1024", help="comma list of fleet sizes")
     parser.add_argument(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_rag_vla.agents.arms.arm import Expert
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, require_split, seed_block
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
 FORMATS: tuple[str, ...] = ("lerobot", "hdf5")
-
-EXPERTS: tuple[str, ...] = ("nominal", "informed")
-"""The scripted expert, told nothing about the hazard or everything."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +74,16 @@ def export(
     Args:
         env: The fleet that the scenarios' task runs in.
         scenarios: In the order in which they are written.
-        expert: One of ``EXPERTS``.
+        expert: An ``Expert``: told nothing about the hazard or everything.
         writer: Takes the trajectories as they come.
         console: Where progress is shown.
 
     Raises:
         ValueError: an unknown expert.
     """
-    if expert not in EXPERTS:
-        raise ValueError(f"unknown expert {expert!r}; available: {', '.join(EXPERTS)}")
-    agent = ExpertAgent(env.num_envs, str(env.device), informed=expert == "informed")
+    if expert not in tuple(Expert):
+        raise ValueError(f"unknown expert {expert!r}; available: {', '.join(Expert)}")
+    agent = ExpertAgent(env.num_envs, str(env.device), informed=expert == Expert.INFORMED)
     succeeded = failed = invalid = 0
     with Progress(len(scenarios), "episodes", console) as progress:
         for batch in batches(scenarios, env.num_envs):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.episodes.plan import E1, PlannedEpisode
+from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode
+from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, seed_block
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import FaultClass
@@ -48,4 +49,4 @@ def failure_scenarios(task: str, split: str, seed: int, num_episodes: int) -> li
 
 def planned(scenarios: list[Scenario]) -> list[PlannedEpisode]:
     """One first attempt at each scenario."""
-    return [PlannedEpisode(E1, scenario, scenario.id, 0) for scenario in scenarios]
+    return [PlannedEpisode(Exposure.E1, scenario, scenario.id, 0) for scenario in scenarios]

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 AVOIDABLE_SHARE, EXOGENOUS_SHARE, CONTROL_SHARE = 0.60, 0.10, 0.12
 """Shares of E1's scenarios; the rest is clean."""
 
-E1 = Exposure.E1
-
 
 @dataclass(frozen=True)
 class PlannedEpisode:
@@ -126,7 +124,7 @@ def e2_episodes(scenarios: Sequence[Scenario], round_index: int) -> tuple[Planne
 
 def make_plan(scenarios: Sequence[Scenario], arms: Sequence[str], num_envs: int, rounds: int) -> Plan:
     """E1, then ``rounds`` rounds of E2 for every arm."""
-    first = tuple(PlannedEpisode(E1, s, s.id, 0) for s in scenarios)
+    first = tuple(PlannedEpisode(Exposure.E1, s, s.id, 0) for s in scenarios)
     units = [Unit(reference_arm().name, 0, num_envs, first)]
     for round_index in range(1, rounds + 1):
         episodes = e2_episodes(scenarios, round_index)

@@ -21,7 +21,7 @@ from flow_rag_vla.benchmark.episodes.actors import (
     make_policy_agent,
     open_vision,
 )
-from flow_rag_vla.benchmark.episodes.plan import E1, PlannedEpisode, Unit
+from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
 from flow_rag_vla.benchmark.episodes.reworded import RewordedAgent
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, seed_block
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
     from flow_rag_vla.agents.policy.chunk_policy import ChunkPolicy
     from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
-    from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+    from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
     from flow_rag_vla.tasks.faults.definition.fault import Fault
 
@@ -143,7 +143,7 @@ def planned_episodes(
     """First attempts at ``num_episodes`` layouts of ``split``, named by ``seed``, with ``fault`` or none."""
     site = make_site(SPLITS[split].start + seed * MAX_SITES, task)
     scenarios = [site.scenario(layout_seed, fault) for layout_seed in seed_block(split, seed, num_episodes)]
-    return [PlannedEpisode(E1, s, s.id, 0) for s in scenarios]
+    return [PlannedEpisode(Exposure.E1, s, s.id, 0) for s in scenarios]
 
 
 def _other_runtime(request: EvaluationRequest, policy: PolicyCheckpoint, console: TextIO) -> ChunkPolicy | None:

@@ -20,6 +20,7 @@ from isaaclab.utils import configclass
 
 from flow_rag_vla.tasks.assets.camera import Appearance, FleetCamera, Visible
 from flow_rag_vla.tasks.assets.gripper import GripperForce
+from flow_rag_vla.tasks.catalogue.pick_place import TASK as DEFAULT_TASK
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import (
     ACTION_DIM,
@@ -71,7 +72,7 @@ class ManipulationEnvCfg(DirectRLEnvCfg):
     seed = 0
     scene: InteractiveSceneCfg = TableSceneCfg(num_envs=64, env_spacing=0.0, replicate_physics=True)
 
-    task_name: str = "FlowRAG-PickPlace-Franka"
+    task_name: str = DEFAULT_TASK.name
     site: int = 0
     """Site of the scenarios that automatic resets draw."""
     action_scale: tuple[float, ...] | None = ACTION_SCALE

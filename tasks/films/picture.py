@@ -12,6 +12,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import torch
 
+from flow_rag_vla.tasks.catalogue.pick_place import TASK as DEFAULT_TASK
 from flow_rag_vla.tasks.env.play import play
 from flow_rag_vla.tasks.expert.scripted_expert import ExpertPlan, ScriptedExpert
 from flow_rag_vla.tasks.facts.layout import Layout
@@ -23,7 +24,7 @@ STILLS: dict[str, int] = {"post": 60, "beam": 61, "push": 66}
 """Fault to the control step at which its picture is taken."""
 
 _LAYOUT = Layout(lane=2, object_xy_m=(0.53, -0.26), object_yaw_rad=0.3, goal_xy_m=(0.53, 0.22))
-_TASK = "FlowRAG-PickPlace-Franka"
+_TASK = DEFAULT_TASK.name
 _WIDTH, _HEIGHT = 640, 480
 
 

@@ -12,7 +12,8 @@ import pyarrow.dataset as pads
 import pytest
 import torch
 
-from flow_rag_vla.benchmark.datasets.export import EXPERTS, FORMATS, ExportCounts, export, export_scenarios, make_writer
+from flow_rag_vla.agents.arms.arm import Expert
+from flow_rag_vla.benchmark.datasets.export import FORMATS, ExportCounts, export, export_scenarios, make_writer
 from flow_rag_vla.tasks.datasets.recording import record_trajectories, scene_state
 from flow_rag_vla.tasks.expert.scripted_expert import ScriptedExpert
 
@@ -92,7 +93,7 @@ def test_more_scenarios_than_environments_are_refused(fleet: ManipulationEnv, sc
         record_trajectories(fleet, [*scenarios, scenarios[0]], ScriptedExpert(fleet.num_envs).act)
 
 
-@pytest.mark.parametrize(("expert", "file_format"), zip(EXPERTS, FORMATS, strict=True))
+@pytest.mark.parametrize(("expert", "file_format"), zip((Expert.NOMINAL, Expert.INFORMED), FORMATS, strict=True))
 def test_an_export_in_waves_holds_every_episode_once(
     fleet: ManipulationEnv, tmp_path: Path, expert: str, file_format: str
 ):

@@ -6,7 +6,8 @@ import pytest
 
 from flow_rag_vla.benchmark.episodes.chunk_executor import play_agent
 from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
-from flow_rag_vla.benchmark.episodes.plan import E1, PlannedEpisode, Unit
+from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
+from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
@@ -15,7 +16,7 @@ SITE = make_site(0, "pick_place")
 
 def planned(n: int, attempt: int = 0) -> list[PlannedEpisode]:
     scenarios = [SITE.scenario(10_000_000 + i) for i in range(n)]
-    return [PlannedEpisode(E1, scenario, scenario.id, attempt) for scenario in scenarios]
+    return [PlannedEpisode(Exposure.E1, scenario, scenario.id, attempt) for scenario in scenarios]
 
 
 def run(fleet, agent, episodes, delay_ms=0.0, on_step=None):
