@@ -12,13 +12,14 @@ import flow_rag_vla.tasks.faults
 from flow_rag_vla.benchmark.certification.certificate import CERTIFICATES, CONSTANT_SHARE, load_certificate
 from flow_rag_vla.benchmark.scoring.statistics import proportion
 from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
+from flow_rag_vla.tasks.contract import MAX_STEPS
 
 FIGURE = "dose_response.svg"
 
-INTRODUCTION = """Written by the command below; development seeds only. A cell is certified where the nominal expert
+INTRODUCTION = f"""Written by the command below; development seeds only. A cell is certified where the nominal expert
 fails at least 60 % of the time and the expert told the truth succeeds with a lower 95 % bound of at least 0.90, on the
 same layouts, spread over many sites; an episode with invalid physics stays in n and counts for neither.
-*Failures by severity*: the nominal expert along the ladder, within 260 steps."""
+*Failures by severity*: the nominal expert along the ladder, within {MAX_STEPS} steps."""
 
 
 def _share(row: dict[str, Any], failed: bool = False) -> str:
