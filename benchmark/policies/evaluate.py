@@ -22,6 +22,7 @@ from flow_rag_vla.benchmark.episodes.actors import (
     open_vision,
 )
 from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
+from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.reworded import RewordedAgent
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, seed_block
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
     from flow_rag_vla.agents.policy.chunk_policy import ChunkPolicy
     from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
-    from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
+    from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
     from flow_rag_vla.tasks.faults.definition.fault import Fault
 
