@@ -1,10 +1,13 @@
-"""Fixtures of several folders: a fleet without physics, and a small DINOv2."""
+"""How tests run in parallel, and fixtures of several folders: a fleet without physics, and a small DINOv2."""
 
 from __future__ import annotations
 
 import dataclasses
 import gc
+import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +20,63 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.catalogue.task import Task
     from flow_rag_vla.tasks.contract import EpisodeTruth, Observation
     from flow_rag_vla.tasks.scenarios.scenario import Scenario
+
+
+MAX_WORKERS = 4
+"""Each loads torch and a simulator, 2 to 3 GB."""
+
+
+def share_of_cores() -> None:
+    """Let a worker and what it starts compute on as many threads as it has cores; read when torch is loaded."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
+        for variable in ("OMP_NUM_THREADS", "FLOW_RAG_VLA_PHYSICS_THREADS"):
+            os.environ.setdefault(variable, threads)
+
+
+def keep_byte_code() -> None:
+    """Compile each module once, also where ``PYTHONDONTWRITEBYTECODE`` is set, as in many containers.
+
+    Otherwise every worker and every process that a test starts spends 5 to 15 s compiling what it imports.  What is
+    kept goes to pytest's own cache, not beside the sources.
+    """
+    if sys.dont_write_bytecode:
+        sys.dont_write_bytecode = False
+        sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "byte_code")
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
+
+share_of_cores()
+keep_byte_code()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Unless the command line says otherwise, one worker a core; a file stays together, as its tests share a fleet.
+
+    One process is left where workers would not help (one core), see nobody (``--pdb``) or disturb what is measured
+    (``-m perf``), and without pytest-xdist.
+    """
+    option = config.option
+    if not config.pluginmanager.hasplugin("xdist") or "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    alone = option.usepdb or option.trace or option.collectonly or option.markexpr.strip() == "perf"
+    if option.numprocesses is None and not option.tx and option.dist == "no" and not alone:
+        workers = min(MAX_WORKERS, len(os.sched_getaffinity(0)))
+        option.numprocesses = workers if workers > 1 else 0
+    if option.numprocesses and option.dist == "no":
+        option.dist = "loadfile"
+        option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the files that simulate, in parallel: a long one must not be left for one worker in the end."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        long = {item.path for item in items if item.get_closest_marker("sim")}
+        items.sort(key=lambda item: item.path not in long)
 
 
 class FakeFleet:

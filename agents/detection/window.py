@@ -24,9 +24,8 @@ FINE_M, COARSE_M = 0.02, 0.2
 FORCE_SCALE_N = 10.0
 """Forces enter as ``asinh(force / FORCE_SCALE_N)``: newtons matter near zero, their order of magnitude above."""
 
-FINE_WIDTH_SCALE_M = 0.02
-"""Of the gripper's width; half of the policy's ``WIDTH_SCALE_M``, since a detector looks for small differences."""
-
+WIDTH_CHANGE_SCALE_M = 0.02
+"""Of the opening, finer than ``features.WIDTH_SCALE_M``: a slip shows as millimetres."""
 SPEED_SCALE_M = 0.01
 """Of the object's displacement in one control step."""
 
@@ -174,8 +173,8 @@ class WindowTracker:
             axes[:, 2, ::2],
             o.object_size_m / (2 * FINE_M) - 1.0,
             _column(elongated(o).float()),
-            width / FINE_WIDTH_SCALE_M - 2.0,
-            (width - narrow) / FINE_WIDTH_SCALE_M,
+            width / WIDTH_CHANGE_SCALE_M - 2.0,
+            (width - narrow) / WIDTH_CHANGE_SCALE_M,
             torch.cat([_force(o.grip_force_n), torch.tanh(o.grip_force_n)], dim=1),
             _force(o.hand_force_b),
             _force(o.link_force_b.norm(dim=1, keepdim=True)),
@@ -195,7 +194,7 @@ class WindowTracker:
             _force(o.link_force_b.norm(dim=1)),
             _force(grip),
             -_force(grip),
-            (narrow - o.gripper_width_m[:, 0]) / FINE_WIDTH_SCALE_M,
+            (narrow - o.gripper_width_m[:, 0]) / WIDTH_CHANGE_SCALE_M,
             torch.tanh((o.object_pos_b - self._last_pos).norm(dim=1) / SPEED_SCALE_M),
             torch.tanh((o.object_pos_b - o.ee_pos_b).norm(dim=1) / (5 * FINE_M)),
             axes[:, 2, 0].abs(),

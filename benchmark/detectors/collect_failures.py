@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.command.provenance import code_state
-from flow_rag_vla.benchmark.detectors.failure_plan import failure_scenarios, planned
+from flow_rag_vla.benchmark.detectors.failure_plan import failure_scenarios
 from flow_rag_vla.benchmark.detectors.failure_recording import ChunkProbe, RecordingAgent, record_batch
 from flow_rag_vla.benchmark.detectors.failure_set import FailureSet
 from flow_rag_vla.benchmark.episodes.actors import (
@@ -19,7 +19,7 @@ from flow_rag_vla.benchmark.episodes.actors import (
     make_expert,
     make_policy_agent,
 )
-from flow_rag_vla.benchmark.episodes.plan import Unit
+from flow_rag_vla.benchmark.episodes.plan import Unit, first_attempts
 from flow_rag_vla.benchmark.episodes.seeds import SPLITS
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import MAX_STEPS
@@ -80,7 +80,7 @@ def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> 
         sets = []
         with Progress(len(scenarios), "episodes", console) as progress:
             for batch in batches(scenarios, env.num_envs):
-                episodes = planned(batch.entries)
+                episodes = first_attempts(batch.entries)
                 unit = Unit(request.actor, 0, env.num_envs, tuple(episodes))
                 done = batch.first
                 sets.append(record_batch(env, recorder, unit, episodes, lambda n, d=done: progress.update(d + n)))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode
-from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, seed_block
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import FaultClass
@@ -45,8 +43,3 @@ def failure_scenarios(task: str, split: str, seed: int, num_episodes: int) -> li
             severity = fault.ladder[rng.integers(len(fault.ladder))]
             scenarios.append(site.scenario(layout_seed, fault, severity=severity))
     return scenarios
-
-
-def planned(scenarios: list[Scenario]) -> list[PlannedEpisode]:
-    """One first attempt at each scenario."""
-    return [PlannedEpisode(Exposure.E1, scenario, scenario.id, 0) for scenario in scenarios]

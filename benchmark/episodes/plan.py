@@ -122,10 +122,14 @@ def e2_episodes(scenarios: Sequence[Scenario], round_index: int) -> tuple[Planne
     return tuple(episodes)
 
 
+def first_attempts(scenarios: Sequence[Scenario]) -> list[PlannedEpisode]:
+    """E1's episode of each scenario."""
+    return [PlannedEpisode(Exposure.E1, scenario, scenario.id, 0) for scenario in scenarios]
+
+
 def make_plan(scenarios: Sequence[Scenario], arms: Sequence[str], num_envs: int, rounds: int) -> Plan:
     """E1, then ``rounds`` rounds of E2 for every arm."""
-    first = tuple(PlannedEpisode(Exposure.E1, s, s.id, 0) for s in scenarios)
-    units = [Unit(reference_arm().name, 0, num_envs, first)]
+    units = [Unit(reference_arm().name, 0, num_envs, tuple(first_attempts(scenarios)))]
     for round_index in range(1, rounds + 1):
         episodes = e2_episodes(scenarios, round_index)
         units += [Unit(arm, round_index, num_envs, episodes) for arm in arms]

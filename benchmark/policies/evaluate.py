@@ -21,8 +21,7 @@ from flow_rag_vla.benchmark.episodes.actors import (
     make_policy_agent,
     open_vision,
 )
-from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
-from flow_rag_vla.benchmark.episodes.records import Exposure
+from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit, first_attempts
 from flow_rag_vla.benchmark.episodes.reworded import RewordedAgent
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, seed_block
@@ -144,8 +143,7 @@ def planned_episodes(
 ) -> list[PlannedEpisode]:
     """First attempts at ``num_episodes`` layouts of ``split``, named by ``seed``, with ``fault`` or none."""
     site = make_site(SPLITS[split].start + seed * MAX_SITES, task)
-    scenarios = [site.scenario(layout_seed, fault) for layout_seed in seed_block(split, seed, num_episodes)]
-    return [PlannedEpisode(Exposure.E1, s, s.id, 0) for s in scenarios]
+    return first_attempts([site.scenario(layout, fault) for layout in seed_block(split, seed, num_episodes)])
 
 
 def _other_runtime(request: EvaluationRequest, policy: PolicyCheckpoint, console: TextIO) -> ChunkPolicy | None:
@@ -172,7 +170,7 @@ def _run(
     console: TextIO,
 ) -> dict[str, Any]:
     unit = Unit(request.arm, 0, request.num_envs, tuple(episodes))
-    with Progress(request.num_envs, "episodes", console) as progress:
+    with closing(env), Progress(request.num_envs, "episodes", console) as progress:
         played = run_batch(env, agent, unit, episodes, 0.0, progress.update)
     return {
         "task": get_task(request.task).name,

@@ -10,8 +10,6 @@ from flow_rag_vla.benchmark.run.waiting_units import run_waiting_units
 from flow_rag_vla.benchmark.scoring.starts import StartClock
 
 if TYPE_CHECKING:
-    from typing import TextIO
-
     from flow_rag_vla.benchmark.run.conclusion import Reporter
     from flow_rag_vla.benchmark.run.run import Run
 
@@ -19,15 +17,13 @@ if TYPE_CHECKING:
 def carry_out(run: Run, reporter: Reporter) -> bool:
     """Run what is left of the plan, then score and report; False where something broke on the way."""
     path = run.directory.path
-
-    def work(console: TextIO) -> None:
-        say(console, _headline(run))
+    with work_on_run(path) as work:
+        say(work.console, _headline(run))
         with StartClock(path) as clock:
-            run_waiting_units(run, console, clock.note)
-            render_stills(path, console)
-        conclude(path, reporter, console)
-
-    return work_on_run(path, work)
+            run_waiting_units(run, work.console, clock.note)
+            render_stills(path, work.console)
+        conclude(path, reporter, work.console)
+    return work.complete
 
 
 def _headline(run: Run) -> str:

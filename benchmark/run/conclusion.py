@@ -8,20 +8,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TextIO
 
 from flow_rag_vla.benchmark.command.console import say
 from flow_rag_vla.benchmark.command.errors import IncompleteError
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.score import score_run
 from flow_rag_vla.tasks.physics.quiet import quiet_console
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TextIO
-
 
 STILLS_TIMEOUT_S = 240.0
 """Of rendering; what hangs is given up."""
@@ -75,8 +72,18 @@ def conclude(run_dir: Path, reporter: Reporter, console: TextIO) -> None:
     say(console, str(report))
 
 
-def work_on_run(run_dir: Path, work: Callable[[TextIO], None]) -> bool:
-    """``work`` with a console, while everything else that it prints goes to the run's log; False where it broke off.
+@dataclass
+class Work:
+    """Work on a run's files, with a console; everything else that is printed goes to the run's log."""
+
+    console: TextIO
+    complete: bool = False
+    """Whether the work came to its end."""
+
+
+@contextmanager
+def work_on_run(run_dir: Path) -> Iterator[Work]:
+    """Errors in the block are said with the command that finishes the run in ``run_dir``; the block then just ends.
 
     Raises:
         IncompleteError: there can be no log.
@@ -85,8 +92,10 @@ def work_on_run(run_dir: Path, work: Callable[[TextIO], None]) -> bool:
     log, again = run_dir / run_files.LOG, f"finish it with --resume {run_dir}"
     try:
         with quiet_console(log) as console:
+            work = Work(console)
             try:
-                work(console)
+                yield work
+                work.complete = True
             except KeyboardInterrupt:
                 say(console, f"interrupted; {again}")
                 raise
@@ -94,9 +103,7 @@ def work_on_run(run_dir: Path, work: Callable[[TextIO], None]) -> bool:
                 with suppress(OSError):  # the log's disk may be what is full
                     traceback.print_exc()
                 say(console, f"incomplete: {error} (details: {log}); {again}")
-                return False
     except BrokenPipeError:
         raise
     except OSError as error:
         raise IncompleteError(f"incomplete: {error}; {again}") from error
-    return True

@@ -10,8 +10,6 @@ from flow_rag_vla.benchmark.run.conclusion import conclude, has_stills, render_s
 from flow_rag_vla.benchmark.scoring.score import is_finished, require_run
 
 if TYPE_CHECKING:
-    from typing import TextIO
-
     from flow_rag_vla.benchmark.run.conclusion import Reporter
     from flow_rag_vla.benchmark.run.run import Run
 
@@ -53,9 +51,8 @@ def reopened(path: str) -> Run:
 
 
 def _conclude_again(run_dir: Path, reporter: Reporter) -> bool:
-    def work(console: TextIO) -> None:
+    with work_on_run(run_dir) as work:
         if not has_stills(run_dir):
-            render_stills(run_dir, console)
-        conclude(run_dir, reporter, console)
-
-    return work_on_run(run_dir, work)
+            render_stills(run_dir, work.console)
+        conclude(run_dir, reporter, work.console)
+    return work.complete

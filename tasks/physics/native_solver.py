@@ -80,6 +80,7 @@ class NativeSolver(SensingSolver):
     """
 
     preset = "newton_mujoco"
+    has_box_contacts_of_mujoco = True
 
     def __init__(self, model: Model, *, contact_groups: ContactGroups, **kwargs: Any) -> None:
         """See ``SensingSolver``; raises ``ValueError`` for a model that is not on the CPU."""

@@ -24,12 +24,15 @@ def quiet_console(log_path: str | os.PathLike[str]) -> Iterator[TextIO]:
         A line-buffered stream to the former stdout, for progress and results.
 
     The descriptors are restored on exit, so that the traceback of an exception reaches the console.
+
+    Raises:
+        OSError: the log cannot be opened; nothing is redirected then.
     """
     path = Path(log_path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _flush()
-    saved = (os.dup(1), os.dup(2))
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    saved = (os.dup(1), os.dup(2))
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)

@@ -15,6 +15,7 @@ from newton import Contacts, Control, Model, ModelFlags, State
 from newton.solvers import SolverMuJoCo
 
 from flow_rag_vla.tasks.contract import INVALID_REASONS, InvalidReason
+from flow_rag_vla.tasks.physics.box_contacts import use_depth_per_contact
 from flow_rag_vla.tasks.physics.contact_layout import SENSOR_WIDTH, ContactGroups, contact_sensors_compiled_in
 
 _OVERFLOWS = (
@@ -58,6 +59,9 @@ class SensingSolver(SolverMuJoCo):
     preset = "newton_mjwarp"
     """The physics preset that selects this solver."""
 
+    has_box_contacts_of_mujoco = False
+    """Whether contacts between boxes come from native MuJoCo's own code."""
+
     def __init__(
         self, model: Model, *, contact_groups: ContactGroups, memory_bytes: int | None = None, **kwargs: Any
     ) -> None:
@@ -67,6 +71,8 @@ class SensingSolver(SolverMuJoCo):
         """
         with contact_sensors_compiled_in(contact_groups, memory_bytes) as self.contact_layout:
             super().__init__(model, **kwargs)
+        if not self.has_box_contacts_of_mujoco:
+            use_depth_per_contact(self.mjw_model)
         shape = (self.mjw_data.nworld, len(self.contact_layout.names))
         self._membership = wp.array(self.contact_layout.membership(), dtype=wp.float32, device=model.device)
         self._peak = wp.zeros(shape, dtype=wp.vec3, device=model.device)

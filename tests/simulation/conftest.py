@@ -6,6 +6,7 @@ A module that needs fewer environments or shorter episodes says so in a ``FLEET`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,3 +41,25 @@ def fleet(request: pytest.FixtureRequest) -> Iterator[ManipulationEnv]:
     env = make_fleet(TASK, num_envs, physics="newton_mujoco", device="cpu", max_steps=max_steps)
     yield env
     env.close()
+
+
+class NoReports:
+    """The report has tests of its own."""
+
+    def build(self, run_dir: Path) -> Path:
+        return run_dir
+
+    def table(self, run_dir: Path) -> str:
+        return str(run_dir)
+
+
+@pytest.fixture
+def no_reports(monkeypatch: pytest.MonkeyPatch) -> NoReports:
+    """A reporter for a whole run without what nobody looks at: no stills, and single decisions timed but twice."""
+    from flow_rag_vla.benchmark.run import carry_out, decision_times, probe
+
+    monkeypatch.setattr(carry_out, "render_stills", lambda run_dir, console: None)
+    for module in (probe, decision_times):
+        monkeypatch.setattr(module, "WARM_UP", 1)
+        monkeypatch.setattr(module, "REPETITIONS", 2)
+    return NoReports()

@@ -12,12 +12,12 @@ from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY
 from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR, load_detector
 from flow_rag_vla.agents.detection.window import SCORE_EVERY
 from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
-from flow_rag_vla.benchmark.detectors.failure_plan import failure_scenarios, planned
+from flow_rag_vla.benchmark.detectors.failure_plan import failure_scenarios
 from flow_rag_vla.benchmark.detectors.failure_recording import ChunkProbe, RecordingAgent, record_batch
 from flow_rag_vla.benchmark.detectors.fit import scorer_scores
 from flow_rag_vla.benchmark.detectors.metrics import first_alarms, measure
 from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, make_policy_agent
-from flow_rag_vla.benchmark.episodes.plan import Unit
+from flow_rag_vla.benchmark.episodes.plan import Unit, first_attempts
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.episodes.seeds import require_split
 
@@ -44,7 +44,7 @@ class Watched:
 def watched(fleet: ManipulationEnv) -> Watched:
     scenarios = failure_scenarios("pick_place", "train", 498, fleet.num_envs)
     require_split([s.layout_seed for s in scenarios], "train")
-    episodes = planned(scenarios)
+    episodes = first_attempts(scenarios)
     policy = load_checkpoint(DEFAULT_CHECKPOINT)
     settings = default_arm_settings(policy.flow.horizon)
     unit = Unit("flow_only", 0, fleet.num_envs, tuple(episodes))

@@ -6,11 +6,9 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from flow_rag_vla.benchmark.run import carry_out, decision_times, probe
 from flow_rag_vla.benchmark.run.config import compose_settings
 from flow_rag_vla.benchmark.run.resume import resume_benchmark
 from flow_rag_vla.benchmark.run.start import start_benchmark
@@ -38,22 +36,8 @@ start_benchmark(compose_settings(sys.argv[1:]), [], None)
 """Dies right after the first rows of ``parallel`` have reached the disk, with most of the unit still to run."""
 
 
-class NoReports:
-    """The report has tests of its own."""
-
-    def build(self, run_dir: Path) -> Path:
-        return run_dir
-
-    def table(self, run_dir: Path) -> str:
-        return str(run_dir)
-
-
-def test_a_killed_run_resumes_to_the_bytes_of_an_undisturbed_one(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(carry_out, "render_stills", lambda run_dir, console: None)
-    for module in (probe, decision_times):  # nobody reads these times
-        monkeypatch.setattr(module, "WARM_UP", 1)
-        monkeypatch.setattr(module, "REPETITIONS", 2)
-    assert start_benchmark(compose_settings([*OVERRIDES, f"out='{tmp_path / 'whole'}'"]), [], NoReports())
+def test_a_killed_run_resumes_to_the_bytes_of_an_undisturbed_one(tmp_path, no_reports, capfd):
+    assert start_benchmark(compose_settings([*OVERRIDES, f"out='{tmp_path / 'whole'}'"]), [], no_reports)
     (whole,) = (tmp_path / "whole").iterdir()
 
     command = [sys.executable, "-c", KILLED, *OVERRIDES, f"out='{tmp_path / 'killed'}'"]
@@ -65,7 +49,7 @@ def test_a_killed_run_resumes_to_the_bytes_of_an_undisturbed_one(tmp_path, monke
     assert not (torso / "DONE.json").exists()
     assert not (killed / "summary.json").exists()
 
-    assert resume_benchmark(str(killed), NoReports())
+    assert resume_benchmark(str(killed), no_reports)
     assert "episodes had run when it was interrupted" in capfd.readouterr().out
     for name in RESULTS:
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name

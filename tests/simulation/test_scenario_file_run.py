@@ -13,7 +13,6 @@ from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT
 from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.episodes.episode_log import read_episodes
-from flow_rag_vla.benchmark.run import carry_out
 from flow_rag_vla.benchmark.run.config import compose_settings
 from flow_rag_vla.benchmark.run.resume import reopened
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
@@ -25,18 +24,7 @@ pytestmark = pytest.mark.sim
 EXAMPLE = Path(flow_rag_vla.tasks.__file__).parent / "scenarios" / "examples" / "warehouse.yaml"
 
 
-class NoReports:
-    """The report has tests of its own."""
-
-    def build(self, run_dir: Path) -> Path:
-        return run_dir
-
-    def table(self, run_dir: Path) -> str:
-        return str(run_dir)
-
-
-def test_the_example_runs_unchanged(tmp_path, monkeypatch):
-    monkeypatch.setattr(carry_out, "render_stills", lambda run_dir, console: None)
+def test_the_example_runs_unchanged(tmp_path, no_reports):
     settings = compose_settings(
         [
             f"scenario_file='{EXAMPLE}'",
@@ -47,7 +35,7 @@ def test_the_example_runs_unchanged(tmp_path, monkeypatch):
             f"out='{tmp_path}'",
         ]
     )
-    assert start_benchmark(settings, ["--scenarios", str(EXAMPLE)], NoReports())
+    assert start_benchmark(settings, ["--scenarios", str(EXAMPLE)], no_reports)
     (path,) = tmp_path.iterdir()
     assert (path / "scenarios.yaml").read_bytes() == EXAMPLE.read_bytes()
     assert json.loads((path / "summary.json").read_text())["e1"]["n"] == 16

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from flow_rag_vla.tasks.physics.quiet import quiet_console
+
 SCRIPT = """
 import os, sys
 from flow_rag_vla.tasks.physics.quiet import quiet_console
@@ -30,3 +34,10 @@ def test_a_traceback_reaches_the_console(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "log")], capture_output=True, text=True)
     assert done.returncode == 1
     assert "RuntimeError: broken" in done.stderr
+
+
+def test_a_log_that_cannot_be_opened_leaves_the_descriptors_alone(tmp_path: Path) -> None:
+    opened = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(IsADirectoryError), quiet_console(tmp_path):
+        pass
+    assert len(list(Path("/proc/self/fd").iterdir())) == opened
