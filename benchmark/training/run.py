@@ -157,7 +157,7 @@ class TrainingRun:
         return SeveralLoggers(loggers)
 
     def _save(self, trainer: Trainer, data: DemonstrationSet) -> None:
-        """Policy, demonstration bank, pictures; and print_above_bars where they are."""
+        """Policy, demonstration bank, pictures; and say where they are."""
         bank = bank_path(self.policy)
         with self._times.part("save"):
             sha256 = save_checkpoint(self.policy, trainer.checkpoint())
