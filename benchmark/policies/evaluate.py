@@ -170,7 +170,7 @@ def _run(
     console: TextIO,
 ) -> dict[str, Any]:
     unit = Unit(request.arm, 0, request.num_envs, tuple(episodes))
-    with closing(env), Progress(request.num_envs, "episodes", console) as progress:
+    with Progress(request.num_envs, "episodes", console) as progress:
         played = run_batch(env, agent, unit, episodes, 0.0, progress.update)
     return {
         "task": get_task(request.task).name,

@@ -93,7 +93,7 @@ def test_more_scenarios_than_environments_are_refused(fleet: ManipulationEnv, sc
         record_trajectories(fleet, [*scenarios, scenarios[0]], ScriptedExpert(fleet.num_envs).act)
 
 
-@pytest.mark.parametrize(("expert", "file_format"), zip(Expert, FORMATS, strict=True))
+@pytest.mark.parametrize(("expert", "file_format"), list(zip(Expert, FORMATS, strict=True)))
 def test_an_export_in_batches_holds_every_episode_once(
     fleet: ManipulationEnv, tmp_path: Path, expert: Expert, file_format: str
 ):
