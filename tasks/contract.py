@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import torch
 
@@ -64,6 +64,17 @@ class UnknownNameError(KeyError, ValueError):
     def __str__(self) -> str:
         """The message as it is; ``KeyError`` would quote it."""
         return str(self.args[0])
+
+
+def named[T](entries: Mapping[str, T], name: str, what: str) -> T:
+    """The entry called ``name``.
+
+    Raises:
+        UnknownNameError: saying ``what`` it was to be, and the names of the entries.
+    """
+    if name not in entries:
+        raise UnknownNameError(f"unknown {what} {name!r}; available: {', '.join(entries)}")
+    return entries[name]
 
 
 class FailureType(StrEnum):

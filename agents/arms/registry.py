@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flow_rag_vla.agents.arms.arm import Arm, Suite
 from flow_rag_vla.agents.arms.catalogue import ARMS
-from flow_rag_vla.tasks.contract import UnknownNameError
+from flow_rag_vla.tasks.contract import named
 
 _ARMS: dict[str, Arm] = {}
 
@@ -36,9 +36,7 @@ def get_arm(name: str) -> Arm:
     Raises:
         UnknownNameError: naming the arms that exist.
     """
-    if name not in _ARMS:
-        raise UnknownNameError(f"unknown arm {name!r}; available: {', '.join(_ARMS)}")
-    return _ARMS[name]
+    return named(_ARMS, name, "arm")
 
 
 def benchmark_arms(suite: Suite = Suite.CONTROL) -> tuple[Arm, ...]:

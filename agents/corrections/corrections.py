@@ -17,7 +17,7 @@ from flow_rag_vla.tasks.contract import (
     MAX_DELTA_POS_M,
     NOMINAL_GRIP,
     Observation,
-    UnknownNameError,
+    named,
 )
 
 
@@ -81,6 +81,8 @@ CANDIDATES: tuple[CorrectionCandidate, ...] = (
 
 CANDIDATE_NAMES: tuple[str, ...] = tuple(candidate.name for candidate in CANDIDATES)
 
+_INDICES = {name: index for index, name in enumerate(CANDIDATE_NAMES)}
+
 
 def candidate_index(name: str) -> int:
     """Index into ``CANDIDATES`` of the correction called ``name``.
@@ -88,9 +90,7 @@ def candidate_index(name: str) -> int:
     Raises:
         UnknownNameError: naming the corrections that exist.
     """
-    if name not in CANDIDATE_NAMES:
-        raise UnknownNameError(f"unknown correction {name!r}; available: {', '.join(CANDIDATE_NAMES)}")
-    return CANDIDATE_NAMES.index(name)
+    return named(_INDICES, name, "correction")
 
 
 NOMINAL_CLEARANCE_M = 0.12

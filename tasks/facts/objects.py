@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from flow_rag_vla.tasks.contract import UnknownNameError
+from flow_rag_vla.tasks.contract import named
 
 
 class Shape(StrEnum):
@@ -58,7 +58,4 @@ def get_object(name: str) -> ObjectModel:
     Raises:
         UnknownNameError: naming the objects that exist.
     """
-    try:
-        return OBJECTS[name]
-    except KeyError:
-        raise UnknownNameError(f"unknown object {name!r}; available: {', '.join(OBJECTS)}") from None
+    return named(OBJECTS, name, "object")

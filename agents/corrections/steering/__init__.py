@@ -12,7 +12,7 @@ from flow_rag_vla.agents.corrections.steering.blend import blend
 from flow_rag_vla.agents.corrections.steering.method import SteeringMethod
 from flow_rag_vla.agents.corrections.steering.negative import negative
 from flow_rag_vla.agents.corrections.steering.warm_start import warm_start
-from flow_rag_vla.tasks.contract import UnknownNameError
+from flow_rag_vla.tasks.contract import named
 
 STEERING: dict[str, SteeringMethod] = {"warm_start": warm_start, "blend": blend, "negative": negative}
 """Name to method."""
@@ -24,9 +24,7 @@ def steering_method(name: str) -> SteeringMethod:
     Raises:
         UnknownNameError: naming the methods that exist.
     """
-    if name not in STEERING:
-        raise UnknownNameError(f"unknown steering {name!r}; available: {', '.join(STEERING)}")
-    return STEERING[name]
+    return named(STEERING, name, "steering")
 
 
 __all__ = ["STEERING", "SteeringMethod", "blend", "negative", "steering_method", "warm_start"]

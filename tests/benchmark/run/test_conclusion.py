@@ -9,7 +9,6 @@ import pytest
 from flow_rag_vla.benchmark.command.errors import IncompleteError
 from flow_rag_vla.benchmark.run.conclusion import work_on_run
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.starts import StartClock, Starts
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), IncompleteError("no rows"), KeyError("arm")])
@@ -40,19 +39,3 @@ def test_a_block_that_ends_is_complete(tmp_path: Path):
     with work_on_run(tmp_path) as work:
         pass
     assert work.complete
-
-
-def test_a_time_that_cannot_be_noted_does_not_hide_what_ended_the_start(tmp_path: Path, monkeypatch):
-    def full(self: Starts, run_dir: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    clock = StartClock(tmp_path)
-    with clock:
-        monkeypatch.setattr(Starts, "write", full)
-        gone = IncompleteError("the robot is gone")
-        clock.__exit__(IncompleteError, gone, None)
-        monkeypatch.undo()
-    clock.__enter__()
-    monkeypatch.setattr(Starts, "write", full)
-    with pytest.raises(OSError, match="No space"):
-        clock.__exit__(None, None, None)
