@@ -13,7 +13,7 @@ setup(
     package_dir={f"flow_rag_vla.{folder}": folder for folder in FOLDERS},
     package_data={
         "flow_rag_vla.agents": ["checkpoints/**/*"],
-        "flow_rag_vla.benchmark": ["certification/certificates/*"],
+        "flow_rag_vla.benchmark": ["certification/certificates/*/*"],
         "flow_rag_vla.reports": ["templates/**/*"],
         "flow_rag_vla.tasks": ["scenarios/examples/*"],
     },

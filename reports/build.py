@@ -14,7 +14,7 @@ from markupsafe import Markup
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM
-from flow_rag_vla.benchmark.scoring.results import RunResults, read_run, write_report_file
+from flow_rag_vla.benchmark.scoring.results import RunResults, certificate_notices, read_run, write_report_file
 from flow_rag_vla.reports import figures, tables, timing_tables, wording
 from flow_rag_vla.reports.markdown import code_block, escape_markdown, markdown_table
 from flow_rag_vla.reports.palette import DARK, LIGHT, css_variables
@@ -112,6 +112,7 @@ def _content(results: RunResults) -> dict[str, Any]:
         "reference": REFERENCE_ARM,
         "headline": wording.verdict_headline(summary.verdict, wording.verdict_subject(results)),
         "sentence": _sentence(results),
+        "notices": certificate_notices(results.manifest),
         "tiles": _tiles(results),
         "tables": by_name,
         "caveats": wording.caveats(results),
@@ -144,13 +145,18 @@ def _equals(p: str) -> str:
 
 def _tiles(results: RunResults) -> list[Tile]:
     verdict = results.summary.verdict
-    invalid = Tile("Invalid episodes", Cell(str(verdict.invalid), pointer("summary", "verdict", "invalid")))
+    physics = [Tile("Invalid episodes", Cell(str(verdict.invalid), pointer("summary", "verdict", "invalid")))]
+    if (depth := results.summary.penetration) is not None:
+        place = pointer("summary", "penetration", "deepest_mm")
+        most = f"99.5 % of {depth.n} within {wording.number(depth.quantile_995_mm, 2)}"
+        note = f"{most}; {depth.beyond} beyond {depth.bound_mm:g}"
+        physics.append(Tile("Pads sunk in, deepest", Cell(f"{wording.number(depth.deepest_mm, 2)} mm", place), note))
     if verdict.arm is None:
-        return [invalid]
+        return physics
     arm, base = results.summary.arms[verdict.arm], ("summary", "arms", verdict.arm)
     against = arm.vs_flow_only
     if against is None:
-        return [invalid]
+        return physics
     tiles = [
         Tile(
             "Success, NEAR",
@@ -172,7 +178,7 @@ def _tiles(results: RunResults) -> list[Tile]:
             Cell(wording.p_value(against.mcnemar_p), pointer(*base, "vs_flow_only", "mcnemar_p")),
             f"{against.n_pairs} pairs",
         ),
-        invalid,
+        *physics,
     ]
     cautious = arm.vs_always_cautious
     if cautious is not None:

@@ -237,13 +237,15 @@ def faults(results: RunResults) -> Table:
                     Cell(types or "none", pointer(*base, "failure_types")),
                     Cell(percent(value.repeated, DASH), pointer(*base, "repeated")),
                     Cell(str(value.invalid), pointer(*base, "invalid")),
+                    Cell(number(value.penetration_mm, 2), pointer(*base, "penetration_mm")),
                 )
                 rows.append(arm_row(results, fault, cells))
     return Table(
         "faults",
-        "Every fault on every exposure: success k/n over valid episodes, failure types by truth, repeated share of F1.",
+        "Every fault on every exposure: success k/n over valid episodes, failure types by truth, repeated share of F1, "
+        "and how deep both finger pads together lastingly sank into the object at most.",
         "Fault",
-        ("exposure", "arm", "success", "failed", "failure types", "repeated", "invalid"),
+        ("exposure", "arm", "success", "failed", "failure types", "repeated", "invalid", "pads, mm"),
         tuple(rows),
     )
 

@@ -2,12 +2,18 @@
 
 ./isaaclab.sh -p scripts/certify_scenarios.py --n 256 --docs
 
+A certificate holds for one physics preset.  Where another is too slow for everything, ``--dose_n 0 --grid_n 0`` leaves
+out severities and constant strategies, and ``--time_step_n 0`` the study of time steps.
+
+After a change to some faults, ``--fault NAME ...`` certifies these anew and keeps the rest of the certificate.
+
 The exit code is 0 for certified, 1 where a complaint is printed.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from contextlib import closing
@@ -23,15 +29,19 @@ from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
 if TYPE_CHECKING:
     from argparse import Namespace
 
-SIZES = ("n", "dose_n", "grid_n")
+    from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
+
+SIZES = ("n", "dose_n", "grid_n", "time_step_n")
 
 
 def _parser() -> CommandParser:
     parser = CommandParser(__doc__)
     parser.add_argument("--task", default="all", help="gym id or short name (default: all)")
+    parser.add_argument("--fault", nargs="+", metavar="NAME", help="only these, into the certificate that there is")
     parser.add_argument("--n", type=int, default=256, help="episodes of a cell and expert")
     parser.add_argument("--dose_n", type=int, default=64, help="episodes of a severity")
     parser.add_argument("--grid_n", type=int, default=8, help="episodes of a cell and constant strategy")
+    parser.add_argument("--time_step_n", type=int, default=64, help="episodes of a cell, expert and time step")
     parser.add_argument("--num_envs", type=int, default=1024)
     add_physics_and_device(parser)
     parser.add_argument("--out", type=Path, help="folder of the certificates (default: the benchmark's own)")
@@ -41,33 +51,64 @@ def _parser() -> CommandParser:
 
 
 def _certify(arguments: Namespace, command: str) -> ExitCode:
-    from flow_rag_vla.benchmark.certification.certificate import CERTIFICATES, write_certificate
+    from flow_rag_vla.benchmark.certification.certificate import CERTIFICATES, STUDIED, write_certificate
 
     out = arguments.out or CERTIFICATES
     refuse_unwritable_folder(out=out)
     from flow_rag_vla.benchmark.certification.certificate_docs import table, verdict, write_docs
-    from flow_rag_vla.benchmark.certification.certify import certify, plan_trials
+    from flow_rag_vla.benchmark.certification.certify import certify, plan_trials, run_trials
+    from flow_rag_vla.benchmark.certification.renewal import certificate_to_renew, renewed
+    from flow_rag_vla.benchmark.certification.time_steps import agreement, plan_study
     from flow_rag_vla.benchmark.command.progress import Progress
     from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
     from flow_rag_vla.tasks.contract import MAX_STEPS
     from flow_rag_vla.tasks.env.make import make_fleet, resolve_device, resolve_physics
+    from flow_rag_vla.tasks.faults.registry import all_faults
     from flow_rag_vla.tasks.physics.quiet import quiet_console
 
-    with usage_errors():
-        tasks = all_tasks() if arguments.task == "all" else (get_task(arguments.task),)
-        physics = resolve_physics(arguments.physics, resolve_device(arguments.device))
     sizes = {name: getattr(arguments, name) for name in SIZES}
     certificates = []
     with quiet_console(arguments.log) as console:
+        with usage_errors():
+            tasks = all_tasks() if arguments.task == "all" else (get_task(arguments.task),)
+            physics = resolve_physics(arguments.physics, resolve_device(arguments.device))
+            kept = {
+                task.slug: certificate_to_renew(task.slug, physics, out, arguments.fault, sizes)
+                for task in tasks
+                if arguments.fault is not None
+            }
         for task in tasks:
             start = time.monotonic()
-            with usage_errors():
-                fleet = make_fleet(
-                    task.name, arguments.num_envs, physics=physics, device=arguments.device, max_steps=MAX_STEPS
-                )
-            trials = plan_trials(task.slug, **sizes)
-            with closing(fleet) as env, Progress(len(trials), "episodes", console) as progress:
+            names = arguments.fault or [fault.name for fault in all_faults(task.slug)]
+
+            def fleet(trials: int, num_substeps: int | None = None, task: str = task.name) -> ManipulationEnv:
+                num_envs, device = min(arguments.num_envs, trials), arguments.device
+                with usage_errors():
+                    return make_fleet(
+                        task,
+                        num_envs,
+                        physics=physics,
+                        device=device,
+                        max_steps=MAX_STEPS,
+                        num_substeps=num_substeps,
+                        # A study of time steps compares how episodes end, also where longer steps let pads sink in.
+                        max_penetration_m=None if num_substeps is None else math.inf,
+                    )
+
+            trials = plan_trials(task.slug, *(sizes[name] for name in ("n", "dose_n", "grid_n")))
+            trials = [trial for trial in trials if trial.key[1] in names]
+            with closing(fleet(len(trials))) as env, Progress(len(trials), "episodes", console) as progress:
                 certificate = certify(env, physics, trials, sizes, progress.update)
+            if task.slug in kept:
+                certificate = renewed(kept[task.slug], certificate, names)
+            write_certificate(certificate, out)
+            study, ended = [trial for trial in plan_study(task.slug, sizes["time_step_n"]) if trial.key[1] in names], {}
+            for num_substeps in STUDIED if study else ():
+                name = f"episodes, {num_substeps} substeps"
+                with closing(fleet(len(study), num_substeps)) as env, Progress(len(study), name, console) as progress:
+                    ended[num_substeps] = list(run_trials(env, study, progress.update))
+            for fault, alike in agreement(ended).items():
+                certificate["faults"][fault]["time_steps"] = alike
             write_certificate(certificate, out)
             certificates.append(certificate)
             console.write(f"{task.name}, {time.monotonic() - start:.0f} s\n{table(certificate)}\n")
@@ -84,7 +125,14 @@ def _certify(arguments: Namespace, command: str) -> ExitCode:
 def main(argv: list[str]) -> int:
     """Parse, certify, print; returns the exit code."""
     body = partial(_certify, command=" ".join(["scripts/certify_scenarios.py", *argv]))
-    return run_command(_parser(), body, argv, at_least_one=(*SIZES, "num_envs"), files=("json", "log"))
+    return run_command(
+        _parser(),
+        body,
+        argv,
+        at_least_one=("n", "num_envs"),
+        at_least_zero=("dose_n", "grid_n", "time_step_n"),
+        files=("json", "log"),
+    )
 
 
 if __name__ == "__main__":

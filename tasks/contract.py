@@ -113,6 +113,7 @@ class InvalidReason(StrEnum):
     NON_FINITE_STATE = "non_finite_state"
     RUNAWAY_SPEED = "runaway_speed"
     OBJECT_IN_TABLE = "object_in_table"
+    PENETRATION = "penetration"
 
 
 INVALID_REASONS: tuple[str, ...] = tuple(InvalidReason)
@@ -228,6 +229,8 @@ class TruthWords:
     peak_obstacle_force_n: float
     """NaN or infinite, like the other force, where the physics broke."""
     peak_grip_force_n: float
+    penetration_m: float
+    peak_penetration_m: float
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,7 @@ class EpisodeTruth:
     success: torch.Tensor
     """bool: the task was completed."""
     invalid: torch.Tensor
-    """bool: non-finite state or solver overflow; never counted as the policy's failure."""
+    """bool: the physics broke (``InvalidReason``); never counted as the policy's failure."""
     invalid_reason: torch.Tensor
     """int64: why it is invalid."""
     fault_fired: torch.Tensor
@@ -262,6 +265,12 @@ class EpisodeTruth:
     """largest force between the obstacle and robot or carried object over all substeps."""
     peak_grip_force_n: torch.Tensor
     """largest finger force on the object over all substeps."""
+    penetration_m: torch.Tensor
+    """deepest that both finger pads together have sunk into the object for the time constant of contacts (7 ms; an
+    impact is pushed out again within it) or in the mean of a control step, m; not in the control step that ends with a
+    collision."""
+    peak_penetration_m: torch.Tensor
+    """deepest of all substeps, impacts and collisions included, m."""
 
     def row(self, env_id: int) -> TruthWords:
         """The episode of environment ``env_id``."""
@@ -278,6 +287,8 @@ class EpisodeTruth:
             steps=int(self.steps[env_id]),
             peak_obstacle_force_n=float(self.peak_obstacle_force_n[env_id]),
             peak_grip_force_n=float(self.peak_grip_force_n[env_id]),
+            penetration_m=float(self.penetration_m[env_id]),
+            peak_penetration_m=float(self.peak_penetration_m[env_id]),
         )
 
 

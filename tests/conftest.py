@@ -159,6 +159,8 @@ class FakeFleet:
             steps=self._steps,
             peak_obstacle_force_n=forces,
             peak_grip_force_n=forces,
+            penetration_m=forces,
+            peak_penetration_m=forces,
         )
 
     def initial_state_shas(self) -> list[str]:

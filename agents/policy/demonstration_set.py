@@ -38,6 +38,8 @@ class DemonstrationSet:
     """(k, INSTRUCTION_DIM) of the texts."""
     layout_seeds: frozenset[int] = frozenset()
     """What the demonstrations were recorded on."""
+    contacts: frozenset[str] = frozenset()
+    """``contact_digest`` of the simulators that they were recorded in; ``unknown`` where a file does not say."""
 
     def starts(self, horizon: int) -> torch.Tensor:
         """Steps (k,) from which ``horizon`` steps ran as demonstrated: where chunks may start."""
@@ -80,9 +82,11 @@ def load_demonstrations(folders: Sequence[Path], encode_text: EncodeText | None 
     tasks: dict[str, int] = {}
     texts: dict[str, int] = {}
     layout_seeds: set[int] = set()
+    contacts: set[str] = set()
     offset = 0
     for file in _files(folders):
-        rows, task, spoken = _read(file)
+        rows, metadata = _read(file)
+        task, spoken = metadata["task"], json.loads(metadata["instructions"])
         prefix = "observation."
         seen = {name.removeprefix(prefix): value for name, value in rows.items() if name.startswith(prefix)}
         columns["features"].append(policy_features(observation_from_fields(seen)))
@@ -92,6 +96,7 @@ def load_demonstrations(folders: Sequence[Path], encode_text: EncodeText | None 
         known = torch.tensor([texts.setdefault(text, len(texts)) for text in spoken])
         columns["instruction"].append(known[rows["instruction"]])
         layout_seeds.update(rows["layout_seed"].unique().tolist())
+        contacts.add(metadata.get("contacts", "unknown"))
         _, counts = torch.unique_consecutive(rows["episode"], return_counts=True)
         ends = counts.cumsum(0) - 1 + offset
         columns["last_step"].append(ends.repeat_interleave(counts))
@@ -103,6 +108,7 @@ def load_demonstrations(folders: Sequence[Path], encode_text: EncodeText | None 
         instruction_texts=tuple(texts),
         instruction_embeddings=embeddings,
         layout_seeds=frozenset(layout_seeds),
+        contacts=frozenset(contacts),
     )
 
 
@@ -116,10 +122,10 @@ def _files(folders: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _read(file: Path) -> tuple[dict[str, torch.Tensor], str, list[str]]:
-    """Rows, task and instruction texts of one file."""
+def _read(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Rows and metadata of one file."""
     with errors_in_one_line("demonstrations", file):
         metadata, rows = read_tensors(file)
     if "task" not in metadata or "instructions" not in metadata:
         raise ValueError(f"demonstrations {file}: names no task; record it again with scripts/collect_demos.py")
-    return rows, metadata["task"], json.loads(metadata["instructions"])
+    return rows, metadata

@@ -1,4 +1,4 @@
-"""The certificate of a task's scenarios: what was shown about each fault, and whether it still holds."""
+"""The certificate of a task's scenarios on one engine: what was shown about each fault, and whether it still holds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_json_atomic
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.facts.contact_parameters import NUM_SUBSTEPS, contact_description
 from flow_rag_vla.tasks.faults.registry import get_fault
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.faults.definition.fault import Fault
     from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 CERTIFICATES = Path(__file__).resolve().parent / "certificates"
 
 HAZARDOUS_RATE = 0.60
@@ -31,9 +32,17 @@ CONSTANT_SHARE = 0.60
 """Largest share of a site's avoidable cells that one constant strategy may solve."""
 
 
+STUDIED = (4, 8, NUM_SUBSTEPS, 16)
+"""Physics steps of a control step with which a cell's episodes are run: the certificate's own among others."""
+
+AGREEMENT = 0.97
+"""Least share of a cell's episodes that end alike with every time step of the study."""
+
+
 def fingerprint(fault: Fault, task: str) -> str:
-    """Changes whenever what ``fault`` does at its default severity in ``task`` changes."""
-    content = [get_task(task).name, fault.name, fault.parameters(fault.default_severity), fault.objects, fault.lanes]
+    """Changes whenever what ``fault`` does at its default severity in ``task`` changes, contacts included."""
+    does = fault.parameters(fault.default_severity)
+    content = [get_task(task).name, fault.name, does, fault.objects, fault.lanes, contact_description()]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -48,26 +57,26 @@ def is_certified(nominal: dict[str, Any], informed: dict[str, Any]) -> bool:
     return failed >= HAZARDOUS_RATE * nominal["n"] and informed["ci95"][0] >= FEASIBLE_RATE
 
 
-def certificate_path(task: str, folder: Path = CERTIFICATES) -> Path:
-    """Where the certificate of ``task`` lies."""
-    return folder / f"{get_task(task).slug}.json"
+def certificate_path(task: str, physics: str, folder: Path = CERTIFICATES) -> Path:
+    """Where the certificate of ``task`` on the physics preset ``physics`` lies."""
+    return folder / physics / f"{get_task(task).slug}.json"
 
 
 def write_certificate(certificate: dict[str, Any], folder: Path = CERTIFICATES) -> Path:
     """Write ``certificate`` into ``folder``; returns its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = certificate_path(certificate["task"], folder)
+    path = certificate_path(certificate["task"], certificate["physics"], folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_json_atomic(path, certificate)
     return path
 
 
-def load_certificate(task: str, folder: Path = CERTIFICATES) -> dict[str, Any] | None:
-    """The certificate of ``task``, None where there is none.
+def load_certificate(task: str, physics: str, folder: Path = CERTIFICATES) -> dict[str, Any] | None:
+    """The certificate of ``task`` on the physics preset ``physics``, None where there is none.
 
     Raises:
         ValueError: the file is not a certificate that this program reads.
     """
-    path = certificate_path(task, folder)
+    path = certificate_path(task, physics, folder)
     if not path.is_file():
         return None
     certificate = read_json_object(path)

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from flow_rag_vla.benchmark.certification.certificate import SCHEMA_VERSION, fingerprint, is_certified
 from flow_rag_vla.benchmark.certification.dose_response import dose_response
+from flow_rag_vla.benchmark.episodes.records import Outcome
 from flow_rag_vla.benchmark.episodes.seeds import DEVELOPMENT, seed_block
 from flow_rag_vla.benchmark.scoring.statistics import proportion
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.env.batches import batches
 from flow_rag_vla.tasks.expert.expert_rollout import run_expert
 from flow_rag_vla.tasks.expert.scripted_expert import DETOUR_M, FIRM_GRIP, SOFT_GRIP, ExpertPlan, informed_plan
+from flow_rag_vla.tasks.facts.contact_parameters import contact_description
 from flow_rag_vla.tasks.faults.registry import all_faults
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
@@ -40,6 +44,9 @@ SOLVED_RATE = 0.5
 
 HIGH_M = 0.15
 """A high carry is this much above the nominal one."""
+
+LAYOUT_BLOCK = 1
+"""The block of development layouts on which certificates rest."""
 
 SITES_PER_FAULT = 24
 SITES_SEARCHED = 400
@@ -77,6 +84,26 @@ class Trial:
     actor: Strategy | str
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a trial ended."""
+
+    trial: Trial
+    valid: bool
+    """Its physics held."""
+    succeeded: bool
+    """And the task was completed."""
+    penetration_mm: float
+    """How deep both finger pads together sank into the object for 7 ms."""
+    peak_penetration_mm: float
+    """In any physics step, impacts and collisions included."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """In the words of episode records."""
+        return Outcome.INVALID if not self.valid else Outcome.SUCCESS if self.succeeded else Outcome.FAILURE
+
+
 def sites_with(task: str, fault: Fault) -> list[Site]:
     """Development sites that hold ``fault``, or any sites for a fault that nothing announces."""
     found: list[Site] = []
@@ -89,10 +116,21 @@ def sites_with(task: str, fault: Fault) -> list[Site]:
     return found
 
 
-def cell_scenarios(sites: Sequence[Site], fault: Fault, n: int, severity: float | None = None) -> list[Scenario]:
-    """``n`` scenarios of ``fault`` on development layouts, ``sites`` in turn."""
-    seeds = seed_block("development", 1, n)
-    return [sites[i % len(sites)].scenario(seed, fault, None, severity) for i, seed in enumerate(seeds)]
+def cell_scenarios(
+    sites: Sequence[Site],
+    fault: Fault | None,
+    n: int,
+    severity: float | None = None,
+    *,
+    fault_class: FaultClass | None = None,
+    seed: int = LAYOUT_BLOCK,
+) -> list[Scenario]:
+    """``n`` scenarios of ``fault`` on the development layouts that ``seed`` names, ``sites`` in turn.
+
+    ``fault``, ``fault_class`` and ``severity`` as in ``Site.scenario``.
+    """
+    seeds = seed_block("development", seed, n)
+    return [sites[i % len(sites)].scenario(layout, fault, fault_class, severity) for i, layout in enumerate(seeds)]
 
 
 def plan_trials(task: str, n: int, dose_n: int, grid_n: int) -> list[Trial]:
@@ -133,19 +171,19 @@ def strategy_plan(strategies: Sequence[Strategy], task: Task, device: str = "cpu
     )
 
 
-def run_trials(
-    env: Fleet, trials: Sequence[Trial], on_trials: Callable[[int], None]
-) -> Iterator[tuple[Trial, bool, bool]]:
-    """Yields each trial with whether its physics held, and whether it then succeeded."""
+def run_trials(env: Fleet, trials: Sequence[Trial], on_trials: Callable[[int], None]) -> Iterator[Ended]:
+    """Yields how each trial ended; ``on_trials`` is called with how many have."""
     for batch in batches(trials, env.num_envs):
-        truth = _run_batch(env, batch.rows)
+        done, most = batch.first, len(batch.entries)
+        truth = _run_batch(env, batch.rows, lambda n, d=done, m=most: on_trials(d + min(n, m)))
         for i, trial in enumerate(batch.entries):
             valid = not bool(truth.invalid[i])
-            yield trial, valid, valid and bool(truth.success[i])
+            depths = (1e3 * float(depth[i]) for depth in (truth.penetration_m, truth.peak_penetration_m))
+            yield Ended(trial, valid, valid and bool(truth.success[i]), *depths)
         on_trials(batch.end)
 
 
-def _run_batch(env: Fleet, trials: Sequence[Trial]) -> EpisodeTruth:
+def _run_batch(env: Fleet, trials: Sequence[Trial], on_step: Callable[[int], None]) -> EpisodeTruth:
     device = str(env.device)
     strategies = [t.actor if isinstance(t.actor, Strategy) else NOMINAL for t in trials]
     plan = strategy_plan(strategies, env.task, device)
@@ -153,7 +191,7 @@ def _run_batch(env: Fleet, trials: Sequence[Trial]) -> EpisodeTruth:
     if informed:
         told = informed_plan([trials[i].scenario for i in informed], device)
         plan = plan.replace_rows(torch.tensor(informed, device=device), told)
-    return run_expert(env, [t.scenario for t in trials], plan)
+    return run_expert(env, [t.scenario for t in trials], plan, on_step)
 
 
 def certify(
@@ -165,18 +203,18 @@ def certify(
 ) -> dict[str, Any]:
     """The certificate of ``env``'s task, JSON-able, from what ``plan_trials`` planned with ``sizes`` as keywords."""
     task = env.task
-    successes, totals, invalid = Counter(), Counter(), Counter()
-    for trial, valid, succeeded in run_trials(env, trials, on_trials):
-        totals[trial.key] += 1
-        successes[trial.key] += succeeded
-        invalid[trial.key] += not valid
+    ended: dict[tuple, list[Ended]] = defaultdict(list)
+    for end in run_trials(env, trials, on_trials):
+        ended[end.trial.key].append(end)
+    totals = Counter({key: len(ends) for key, ends in ended.items()})
+    successes = Counter({key: sum(end.succeeded for end in ends) for key, ends in ended.items()})
     faults: dict[str, Any] = {}
     for fault in all_faults(task.slug):
         avoidable = fault.fault_class is FaultClass.AVOIDABLE
         keys = [("dose", fault.name, severity) for severity in fault.ladder]
-        counts = [totals[key] for key in keys]
-        responded = [totals[key] - successes[key] - invalid[key] for key in keys]
-        verdict = dose_response(responded, counts)
+        doses = [_row(ended[key], Outcome.FAILURE) for key in keys]
+        met = [row for row in doses if row["n"]]
+        verdict = dose_response([row["k"] for row in met], [row["n"] for row in met])
         entry: dict[str, Any] = {
             "fault_class": str(fault.fault_class),
             "unit": fault.unit,
@@ -184,17 +222,16 @@ def certify(
             "parameters": fault.parameters(fault.default_severity),
             "fingerprint": fingerprint(fault, task.name),
             "dose": [
-                {"severity": severity, **_row(k, total, invalid[key])}
-                for severity, key, k, total in zip(fault.ladder, keys, responded, counts, strict=True)
+                {"severity": severity, **row} for severity, row in zip(fault.ladder, doses, strict=True) if row["n"]
             ],
             "trend_p": verdict.trend_p,
             "reversal_p": verdict.reversal_p,
-            "graded": verdict.graded,
+            "graded": verdict.graded if met else None,
         }
         if avoidable:
             for actor in (str(NOMINAL), INFORMED):
-                key = ("cell", fault.name, actor)
-                entry["nominal" if actor != INFORMED else INFORMED] = _row(successes[key], totals[key], invalid[key])
+                row = _row(ended["cell", fault.name, actor], Outcome.SUCCESS)
+                entry["nominal" if actor != INFORMED else INFORMED] = row
         entry["certified"] = is_certified(entry["nominal"], entry[INFORMED]) if avoidable else None
         faults[fault.name] = entry
     solved = solved_cells(successes, totals)
@@ -202,16 +239,33 @@ def certify(
         "schema_version": SCHEMA_VERSION,
         "task": task.name,
         "physics": physics,
+        "versions": engine_versions(),
+        "contacts": contact_description(),
         **sizes,
         "faults": faults,
         "constant_strategies": {str(s): sorted(solved[s]) for s in STRATEGIES},
-        "worst_site": worst_site(task.slug, solved),
+        "worst_site": worst_site(task.slug, solved) if sizes["grid_n"] else None,
     }
 
 
-def _row(k: int, n: int, invalid: int) -> dict[str, Any]:
+def _row(ended: Sequence[Ended], counted: Outcome) -> dict[str, Any]:
     """Counts of all ``n`` episodes; those with invalid physics count as neither success nor failure."""
-    return {**dataclasses.asdict(proportion(k, n)), "invalid": invalid}
+    return {
+        **dataclasses.asdict(proportion(sum(end.outcome is counted for end in ended), len(ended))),
+        "invalid": sum(not end.valid for end in ended),
+        "penetration_mm": deepest(end.penetration_mm for end in ended),
+        "peak_penetration_mm": deepest(end.peak_penetration_mm for end in ended),
+    }
+
+
+def deepest(depths_mm: Iterable[float]) -> float | None:
+    """The largest finite one, to a micrometre; None where there is none."""
+    return max((round(depth, 3) for depth in depths_mm if math.isfinite(depth)), default=None)
+
+
+def engine_versions() -> dict[str, str]:
+    """Of the packages that the physics is computed by."""
+    return {name: metadata.version(name) for name in ("isaaclab", "newton", "mujoco", "mujoco-warp", "warp-lang")}
 
 
 def solved_cells(successes: Counter, totals: Counter) -> dict[Strategy, set[str]]:

@@ -77,13 +77,13 @@ def fields_of[T: DataclassInstance](kind: type[T], arguments: argparse.Namespace
     return kind(**{item.name: getattr(arguments, item.name) for item in dataclasses.fields(kind)})
 
 
-def refuse_below_one(arguments: argparse.Namespace, *names: str) -> None:
+def refuse_below(least: int, arguments: argparse.Namespace, *names: str) -> None:
     """Check numbers before anything is imported that takes time; None, not given, is fine.
 
     Raises:
-        UsageError: one of ``names`` in ``arguments`` is below 1.
+        UsageError: one of ``names`` in ``arguments`` is below ``least``.
     """
     for name in names:
         value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise UsageError(f"--{name} is {value}, expected at least 1")
+        if value is not None and value < least:
+            raise UsageError(f"--{name} is {value}, expected at least {least}")

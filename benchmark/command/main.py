@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.command.arguments import refuse_below_one
+from flow_rag_vla.benchmark.command.arguments import refuse_below
 from flow_rag_vla.benchmark.command.errors import ExitCode, IncompleteError, UsageError
 from flow_rag_vla.benchmark.command.output_path import refuse_unwritable, refuse_unwritable_folder
 
@@ -27,6 +27,7 @@ def run_command(
     argv: Sequence[str],
     *,
     at_least_one: Sequence[str] = (),
+    at_least_zero: Sequence[str] = (),
     check: Callable[[argparse.Namespace], None] | None = None,
     files: Sequence[str] = (),
     folders: Sequence[str] = (),
@@ -41,6 +42,7 @@ def run_command(
         body: What the command does.  A ``KeyboardInterrupt`` that it raises may say how to go on.
         argv: The command line.
         at_least_one: Arguments that are numbers of at least 1.
+        at_least_zero: Those of at least 0.
         check: Raises ``UsageError`` where arguments do not go together; called before any file is touched.
         files: Arguments that name output files; refused, as are ``folders``, where they cannot be written.
         folders: Arguments that name output folders.
@@ -50,7 +52,8 @@ def run_command(
     """
     try:
         arguments = parser.parse(argv)
-        refuse_below_one(arguments, *at_least_one)
+        refuse_below(1, arguments, *at_least_one)
+        refuse_below(0, arguments, *at_least_zero)
         if check is not None:
             check(arguments)
         refuse_unwritable(**{name: getattr(arguments, name) for name in files})

@@ -22,6 +22,7 @@ from flow_rag_vla.tasks.datasets.demonstrations import (
 )
 from flow_rag_vla.tasks.env.batches import batches
 from flow_rag_vla.tasks.env.make import make_fleet
+from flow_rag_vla.tasks.facts.contact_parameters import contact_digest
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -89,7 +90,8 @@ def collect(env: Fleet, task: str, num_demonstrations: int, seed: int, out: Path
 def _save(episodes: Episodes, good: torch.Tensor, task: str, layout_seeds: list[int], path: Path) -> None:
     """Steps of the ``good`` (num_envs,) episodes, one after the other, with the episode's number in each row.
 
-    The file's metadata names the task and the instruction texts that the rows of ``instruction`` index.
+    The file's metadata names the task, the contacts that the simulator had, and the instruction texts that the rows of
+    ``instruction`` index.
     """
     num_steps = episodes.actions.shape[1]
     steps = torch.arange(num_steps, device=good.device)
@@ -102,7 +104,7 @@ def _save(episodes: Episodes, good: torch.Tensor, task: str, layout_seeds: list[
     rows["layout_seed"] = torch.tensor(layout_seeds, device=mask.device)[rows["episode"]]
     spoken = torch.tensor([texts.index(text) for text in episodes.instructions], device=mask.device)
     rows["instruction"] = spoken[rows["episode"]]
-    metadata = {"task": task, "instructions": json.dumps(texts)}
+    metadata = {"task": task, "instructions": json.dumps(texts), "contacts": contact_digest()}
     partial = path.with_suffix(".partial")
     save_file({name: value.cpu().contiguous() for name, value in rows.items()}, partial, metadata=metadata)
     partial.replace(path)

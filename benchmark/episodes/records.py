@@ -104,6 +104,11 @@ class EpisodeRecord:
     """Correction candidate that steered the episode, None where none did."""
     late_retrievals: int
     """Retrievals that missed their decision and served the next one or none."""
+    penetration_mm: float | None = None
+    """Truth: deepest that both finger pads together sank into the object for 7 ms; None where the physics gave no
+    number, and in rows of versions that did not look."""
+    peak_penetration_mm: float | None = None
+    """The same of any physics step, impacts and collisions included."""
     invalid_reason: str | None = None
     """What was wrong with the physics and which setting to change; None unless the outcome is ``INVALID``."""
 

@@ -126,6 +126,8 @@ def _record(
         steps=words.steps,
         peak_obstacle_force_n=_finite(words.peak_obstacle_force_n),
         peak_grip_force_n=_finite(words.peak_grip_force_n),
+        penetration_mm=_finite(1e3 * words.penetration_m),
+        peak_penetration_mm=_finite(1e3 * words.peak_penetration_m),
         agent_failure_type=_name(FAILURE_TYPES, notes.failure_type[i]),
         agent_failure_phase=_name(PHASES, notes.failure_phase[i]),
         agent_failure_step=None if noticed == NOTHING else noticed,
@@ -137,6 +139,6 @@ def _record(
     )
 
 
-def _finite(force_n: float) -> float | None:
-    """Newtons to three digits; None where the physics broke."""
-    return round(force_n, 3) if math.isfinite(force_n) else None
+def _finite(value: float) -> float | None:
+    """Newtons or millimetres to three digits; None where the physics broke."""
+    return round(value, 3) if math.isfinite(value) else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from flow_rag_vla.benchmark.command.console import say
 from flow_rag_vla.benchmark.run.conclusion import conclude, render_stills, work_on_run
 from flow_rag_vla.benchmark.run.waiting_units import run_waiting_units
+from flow_rag_vla.benchmark.scoring.results import certificate_notices
 from flow_rag_vla.benchmark.scoring.starts import StartClock
 
 if TYPE_CHECKING:
@@ -38,6 +39,5 @@ def _headline(run: Run) -> str:
     manifest = run.directory.manifest()
     if reproducible := manifest.get("reproducible"):
         lines.append(f"reproducible: {reproducible}")
-    if names := manifest.get("uncertified_faults"):
-        lines.append(f"not certified (scripts/certify_scenarios.py): {', '.join(names)}")
+    lines += certificate_notices(manifest)
     return "\n".join(lines)

@@ -37,14 +37,19 @@ def reopened(path: str) -> Run:
     from flow_rag_vla.benchmark.run.run import Run
     from flow_rag_vla.benchmark.run.run_directory import RunDirectory
     from flow_rag_vla.benchmark.run.run_plan import plan_run, scenario_file_of
+    from flow_rag_vla.tasks.facts.contact_parameters import contact_digest
 
     directory = RunDirectory(Path(path))
     settings = directory.settings()
     networks = load_networks(settings)
     manifest = directory.manifest()
-    for name, sha in networks.sha256.items():
-        if manifest.get(name, sha) != sha:
-            raise UsageError(f"--resume {path!r}: the run was started with another {name.removesuffix('_sha256')}")
+    now = {name: (manifest.get(name, sha), sha) for name, sha in networks.sha256.items()}
+    # Runs that do not name their contacts had others.
+    now["contacts_sha256"] = (manifest.get("contacts_sha256"), contact_digest())
+    for name, (then, sha) in now.items():
+        if then != sha:
+            what = "other contacts" if name == "contacts_sha256" else f"another {name.removesuffix('_sha256')}"
+            raise UsageError(f"--resume {path!r}: the run was started with {what}")
     plan = plan_run(settings, scenario_file_of(settings))
     directory.check_plan(plan)
     return Run(directory, settings, plan, networks)

@@ -40,7 +40,7 @@ def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
         from flow_rag_vla.tasks.physics.presets import require_physics
 
         physics = resolve_physics(settings.physics, device)
-        require_physics(physics)
+        require_physics(physics, device)
     scale = QUICK_SCALE if settings.quick else CUDA_SCALE if device.startswith("cuda") else CPU_SCALE
     scenarios = settings.scenarios or scale
     rounds = settings.rounds or (4 if settings.ablation == Suite.CONTROL else 1)

@@ -12,6 +12,7 @@ from flow_rag_vla.benchmark.run.networks import load_networks
 from flow_rag_vla.benchmark.run.run import Run
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.run_plan import plan_run, resolve_settings, scenario_file_of, with_policy_defaults
+from flow_rag_vla.tasks.facts.contact_parameters import contact_digest
 
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.run.conclusion import Reporter
@@ -33,10 +34,13 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
     parse_latency(settings.latency, settings.arms, {})
     directory = RunDirectory.create(settings.out, settings.ablation.replace(",", "+"))
     try:
+        certificate = load_certificate(settings.task, settings.physics)
         extra: dict[str, object] = {
             "physics": settings.physics,
             **networks.sha256,
-            "uncertified_faults": uncertified(plan.scenarios, load_certificate(settings.task)),
+            "uncertified_faults": uncertified(plan.scenarios, certificate),
+            "contacts_sha256": contact_digest(),
+            "certified_physics": None if certificate is None else settings.physics,
         }
         if settings.vision_async:
             extra["reproducible"] = (

@@ -10,6 +10,8 @@ import statistics as descriptive
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
 from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, verdict_arms
 from flow_rag_vla.benchmark.scoring.comparisons import adjust_for_many_arms, compare, harm
@@ -24,11 +26,13 @@ from flow_rag_vla.benchmark.scoring.summary import (
     ExposureSummary,
     FaultSummary,
     LossChain,
+    Penetration,
     RoundSummary,
     Steps,
     Summary,
     Verdict,
 )
+from flow_rag_vla.tasks.facts.contact_parameters import MAX_PENETRATION_M
 
 LOSS_CHAIN_EXPOSURES: tuple[Exposure, ...] = (Exposure.EXACT, Exposure.NEAR)
 SIGNIFICANCE = 0.05
@@ -60,7 +64,21 @@ def summarise(
     arms = adjust_for_many_arms(arms)
     every = [*run.e1.values(), *(r for rows in run.e2.values() for r in rows)]
     invalid = sum(not r.valid for r in every)
-    return Summary(task, physics, _e1(run), arms, _by_fault(run), _verdict(arms, invalid))
+    return Summary(task, physics, _e1(run), arms, _by_fault(run), _verdict(arms, invalid), _penetration(every))
+
+
+def _depths_mm(episodes: Iterable[EpisodeRecord]) -> list[float]:
+    return [r.penetration_mm for r in episodes if r.penetration_mm is not None]
+
+
+def _penetration(episodes: Iterable[EpisodeRecord]) -> Penetration | None:
+    depths = _depths_mm(episodes)
+    if not depths:
+        return None
+    bound_mm = 1e3 * MAX_PENETRATION_M
+    # An episode's own depth, not an interpolated one: the smallest that 99.5 % of the episodes stay within.
+    quantile = float(np.quantile(depths, 0.995, method="inverted_cdf"))
+    return Penetration(len(depths), max(depths), quantile, sum(d > bound_mm for d in depths), bound_mm)
 
 
 def _e1(run: RunRecords) -> E1Summary:
@@ -153,6 +171,7 @@ def _by_fault(run: RunRecords) -> dict[str, dict[str, dict[str, FaultSummary]]]:
             failed=proportion(sum(r.failed for r in episodes), sum(r.valid for r in episodes)),
             failure_types=_failure_types(episodes),
             repeated=again,
+            penetration_mm=max(_depths_mm(episodes), default=None),
         )
     return table
 

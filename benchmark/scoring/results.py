@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,20 @@ def read_run(run_dir: Path) -> RunResults:
 def write_report_file(path: Path, data: bytes) -> None:
     """Write a file of the report, whole or not at all."""
     write_bytes_atomic(path, data)
+
+
+def certificate_notices(manifest: Mapping[str, Any]) -> list[str]:
+    """What nobody has shown about the run's hazards on its engine; empty where all of them are certified."""
+    names = manifest.get("uncertified_faults")
+    if not names:
+        return []
+    listed = ", ".join(names)
+    if "certified_physics" in manifest and manifest["certified_physics"] is None:
+        return [
+            f"No certificate on {manifest.get('physics')}: nothing shows that these hazards bite there and can be "
+            f"avoided: {listed} (scripts/certify_scenarios.py --physics {manifest.get('physics')})"
+        ]
+    return [
+        f"Not certified: nothing shows that these hazards bite and can be avoided: {listed} "
+        "(scripts/certify_scenarios.py)"
+    ]

@@ -150,6 +150,8 @@ class FaultSummary:
     """Over valid episodes: what ``success`` leaves."""
     failure_types: dict[str, int]
     repeated: float | None
+    penetration_mm: float | None = None
+    """Deepest that both finger pads together sank into the object."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,19 @@ class ArmSummary:
 
 
 @dataclass(frozen=True)
+class Penetration:
+    """How deep both finger pads together sank into the object, over the ``n`` episodes that have a number; mm."""
+
+    n: int
+    deepest_mm: float
+    quantile_995_mm: float
+    """99.5 % of the episodes stay within it."""
+    beyond: int
+    """Episodes beyond ``bound_mm``; they are invalid."""
+    bound_mm: float
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The run's answer for its main arm.
 
@@ -208,6 +223,8 @@ class Summary:
     by_fault: dict[str, dict[str, dict[str, FaultSummary]]]
     """Fault, then exposure (``e1`` included), then arm."""
     verdict: Verdict
+    penetration: Penetration | None = None
+    """None where no episode has a number."""
     schema_version: int = SCHEMA_VERSION
 
     def write(self, run_dir: Path) -> Path:

@@ -1,27 +1,21 @@
 """Grip force control: one signed number per hand becomes position targets for two coupled fingers.
 
-A position drive of stiffness k with target ``q - F/k`` presses with F.  Both fingers get the same target, computed
-from their mean position, so that the sum of their forces is commanded while their difference stays stiff: what the
-rigid coupling of the real hand does.
+A position drive of stiffness k with target ``q - F/k`` presses with F.  The fingers are coupled, as the real hand's are
+(``panda_usd`` keeps the joint that makes the second follow the first), and get the same target, computed from their
+mean position, so that the sum of their forces is what is commanded.
 """
 
 from __future__ import annotations
 
 import torch
 
-from flow_rag_vla.tasks.assets.panda import FINGER_STIFFNESS_N_M
-
-MAX_FORCE_N = 40.0
-"""Force of each finger at full command."""
+from flow_rag_vla.tasks.facts.contact_parameters import CLOSING_SPEED_M_S, FINGER_STIFFNESS_N_M, MAX_FORCE_N
 
 DEADBAND = 0.05
 """Smaller commands keep the previous one."""
 
 OPEN_M = 0.04
 """Finger position of the open hand."""
-
-CLOSING_SPEED_M_S = 0.12
-"""Keeps the impact on an object small; pressing builds up at stiffness x speed = 120 N/s."""
 
 
 class GripperForce:

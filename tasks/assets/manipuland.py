@@ -30,7 +30,7 @@ def spawn_manipuland(
     cylinder = CylinderCfg(
         radius=radius,
         height=height,
-        collision_props=cfg.collision_props,
+        collision_props=cfg.round_collision_props or cfg.collision_props,
         physics_material=cfg.physics_material,
         visual_material=cfg.visual_material,
     )
@@ -44,6 +44,8 @@ class ManipulandCfg(CuboidCfg):
     """A box of the largest size that any object has, with a cylinder inside."""
 
     func: Callable | str = spawn_manipuland
+    round_collision_props: list | None = None
+    """Of the cylinder; the box's if None."""
     size: tuple[float, float, float] = (
         2 * MAX_HALF_EXTENTS_M[0],
         2 * MAX_HALF_EXTENTS_M[1],

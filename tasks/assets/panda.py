@@ -12,20 +12,24 @@ from isaaclab_newton.sim.schemas import MujocoRigidBodyCfg, NewtonArticulationCf
 from isaaclab_physx.sim.schemas import PhysxArticulationCfg
 
 from flow_rag_vla.tasks.assets.cache import built_once, cache_dir
+from flow_rag_vla.tasks.facts.contact_parameters import (
+    ARM_ARMATURE_KG_M2,
+    ARM_DAMPING_N_M_S,
+    ARM_STIFFNESS_N_M,
+    ARM_TORQUE_LIMITS_N_M,
+    FINGER_ARMATURE_KG,
+    FINGER_DAMPING_N_S_M,
+    FINGER_EFFORT_LIMIT_N,
+    FINGER_STIFFNESS_N_M,
+    contact_digest,
+)
 from flow_rag_vla.tasks.physics.quiet import quiet_console
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-RECIPE_VERSION = 1
-"""Raise this when ``panda_usd`` changes what it writes; it is part of the cached file's name."""
-
-FINGER_STIFFNESS_N_M = 1000.0
-FINGER_DAMPING_N_S_M = 14.0
-"""damping x substep must stay below about 1.2 x (armature + mass), or the pads sink into what they hold:
-the contact solver sees the undamped mass and under-reacts (``implicitfast`` adds the damping afterwards)."""
-
-_FINGER_ARMATURE_KG = 0.1
+RECIPE_VERSION = 2
+"""Raise this when ``panda_usd`` changes what it writes; it is part of the cached file's name, as the contacts are."""
 
 HOME_JOINT_POS: dict[str, float] = {
     "panda_joint1": 0.0,
@@ -44,7 +48,7 @@ def panda_usd_path() -> str:
     """Path of the converted Panda; the first call on a machine builds it (about 3 s)."""
     sources = ("example-robot-data", "urdf-usd-converter")
     versions = "-".join(metadata.version(package) for package in sources)
-    return str(built_once(f"panda-{versions}-r{RECIPE_VERSION}.usdc", _build))
+    return str(built_once(f"panda-{versions}-r{RECIPE_VERSION}-{contact_digest()}.usdc", _build))
 
 
 def _build(target: Path) -> None:
@@ -72,17 +76,17 @@ def panda_cfg(prim_path: str = "{ENV_REGEX_NS}/Robot") -> ArticulationCfg:
         actuators={
             "arm": ImplicitActuatorCfg(
                 joint_names_expr=["panda_joint[1-7]"],
-                stiffness=800.0,
-                damping=40.0,
-                joint_effort_limit=87.0,
-                armature=0.3,
+                stiffness=ARM_STIFFNESS_N_M,
+                damping=ARM_DAMPING_N_M_S,
+                joint_effort_limit=ARM_TORQUE_LIMITS_N_M,
+                armature=ARM_ARMATURE_KG_M2,
             ),
             "hand": ImplicitActuatorCfg(
                 joint_names_expr=["panda_finger_joint.*"],
                 stiffness=FINGER_STIFFNESS_N_M,
                 damping=FINGER_DAMPING_N_S_M,
-                joint_effort_limit=60.0,
-                armature=_FINGER_ARMATURE_KG,
+                joint_effort_limit=FINGER_EFFORT_LIMIT_N,
+                armature=FINGER_ARMATURE_KG,
             ),
         },
     )

@@ -14,8 +14,9 @@ from flow_rag_vla.tasks.catalogue.registry import get_task, task_of_class
 from flow_rag_vla.tasks.catalogue.task import Task
 from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnvCfg
 from flow_rag_vla.tasks.env.scene import SCENES
+from flow_rag_vla.tasks.facts.contact_parameters import CONTROL_STEP_S
 from flow_rag_vla.tasks.facts.device import default_device
-from flow_rag_vla.tasks.physics.presets import CONTROL_STEP_S, PhysicsPresetCfg
+from flow_rag_vla.tasks.physics.presets import PhysicsPresetCfg
 
 
 @configclass

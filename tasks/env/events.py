@@ -1,8 +1,8 @@
 """Truth about an episode: events from contacts and poses, and the first one that caused a failure.
 
 Grasp and drop events do not end an episode (the policy may try again); a collision and a deliberate release off the
-goal do.  Thresholds are in physical units and apply to peaks over the physics substeps.  ``LABELS.md`` defines every
-label and holds the audit against constructed episodes.
+goal do.  Thresholds are in physical units and apply to peaks over the physics substeps but where they say else.
+``LABELS.md`` defines every label and holds the audit against constructed episodes.
 """
 
 from __future__ import annotations
@@ -104,6 +104,8 @@ class EventTracker:
             "failure_pos_b": torch.zeros(num_envs, 3, device=device),
             "peak_obstacle_force_n": torch.zeros(num_envs, device=device),
             "peak_grip_force_n": torch.zeros(num_envs, device=device),
+            "penetration_m": torch.zeros(num_envs, device=device),
+            "peak_penetration_m": torch.zeros(num_envs, device=device),
         }  # fmt: skip
         self._latched = {name: value.clone() for name, value in self._initial.items()}
         self.held, self.released = flag(), flag()
@@ -153,11 +155,13 @@ class EventTracker:
         state = self._latched
         running = ~state["done"]
         state["steps"] += running
-        for name, force in (
+        for name, value in (
             ("peak_obstacle_force_n", facts.obstacle_force_n),
             ("peak_grip_force_n", facts.finger_force_n.amax(dim=1)),
+            ("penetration_m", facts.penetration_m),
+            ("peak_penetration_m", facts.peak_penetration_m),
         ):
-            state[name] = torch.where(running, torch.maximum(state[name], force), state[name])
+            state[name] = torch.where(running, torch.maximum(state[name], value), state[name])
         at_goal = self._task.at_goal(facts)
         touching = (facts.finger_force_n > CONTACT_FORCE_N).all(dim=1)
         lost = self._track_grasp(facts, touching)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Fleet(Protocol):
     """``num_envs`` environments of one task that step together, each through an episode of its own.
 
-    An episode that has ended stays where it is until the next ``load``.
+    An episode that has ended stays ended until the next ``load``; whether its world goes on moving is the engine's.
     """
 
     @property

@@ -11,6 +11,7 @@ import torch
 
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import CONTROL_HZ
+from flow_rag_vla.tasks.facts.contact_parameters import MOST_SUBSTEPS
 from flow_rag_vla.tasks.facts.device import default_device
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def make_fleet(
     physics: str = "auto",
     device: str = "auto",
     max_steps: int | None = None,
+    num_substeps: int | None = None,
+    max_penetration_m: float | None = None,
     furnish: Callable[[InteractiveSceneCfg], None] | None = None,
     camera: bool = False,
 ) -> ManipulationEnv:
@@ -49,12 +52,14 @@ def make_fleet(
         physics: Preset name or ``auto``.
         device: ``cpu``, ``cuda:N`` or ``auto``.
         max_steps: Control steps of an episode; the task's own time limit by default.
+        num_substeps: Physics steps of a control step; the preset's by default.
+        max_penetration_m: Beyond this depth of the finger pads an episode is invalid; the environment's by default.
         furnish: Adds to the scene's configuration before it is built, such as a film camera.
         camera: Give every robot the camera that ``observe(images=True)`` asks.
 
     Raises:
         UnknownNameError: an unknown task.
-        ValueError: an unknown preset, or no such device.
+        ValueError: an unknown preset, no such device, or a number of substeps that is not 1 to ``MOST_SUBSTEPS``.
     """
     name = get_task(task).name
     from flow_rag_vla.tasks.physics.presets import physics_cfg
@@ -68,6 +73,12 @@ def make_fleet(
     cfg.action_scale = None
     cfg.sim.device = device
     cfg.sim.physics = physics_cfg(resolve_physics(physics, device), device)
+    if num_substeps is not None:
+        if not 1 <= num_substeps <= MOST_SUBSTEPS:
+            raise ValueError(f"num_substeps is {num_substeps}, expected 1 to {MOST_SUBSTEPS}")
+        cfg.sim.physics.num_substeps = num_substeps  # pyright: ignore[reportAttributeAccessIssue]
+    if max_penetration_m is not None:
+        cfg.max_penetration_m = max_penetration_m
     if max_steps is not None:
         cfg.episode_length_s = max_steps / CONTROL_HZ
     if furnish is not None:

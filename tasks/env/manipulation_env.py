@@ -34,16 +34,17 @@ from flow_rag_vla.tasks.contract import (
     Observation,
 )
 from flow_rag_vla.tasks.env.end_effector import EndEffectorControl
-from flow_rag_vla.tasks.env.events import EventTracker
+from flow_rag_vla.tasks.env.events import COLLISION_FORCE_N, EventTracker
 from flow_rag_vla.tasks.env.scene import TableSceneCfg
 from flow_rag_vla.tasks.env.sensing import SensorNoise
 from flow_rag_vla.tasks.env.tabletop import Tabletop
 from flow_rag_vla.tasks.env.validity import invalid_reason
+from flow_rag_vla.tasks.facts.contact_parameters import MAX_PENETRATION_M
 from flow_rag_vla.tasks.facts.device import usable_device
 from flow_rag_vla.tasks.facts.rotation import quat_tilt
 from flow_rag_vla.tasks.facts.step_facts import StepFacts
 from flow_rag_vla.tasks.hazards.actuation import ActuationHazards
-from flow_rag_vla.tasks.hazards.forces import grip_in_effect, push_object
+from flow_rag_vla.tasks.hazards.forces import at_fingertips, grip_in_effect, push_object
 from flow_rag_vla.tasks.hazards.object_hazards import ObjectHazards
 from flow_rag_vla.tasks.hazards.obstacles import place_obstacles
 from flow_rag_vla.tasks.hazards.perception import perceived_goal, perceived_object
@@ -78,6 +79,8 @@ class ManipulationEnvCfg(DirectRLEnvCfg):
     action_scale: tuple[float, ...] | None = ACTION_SCALE
     """What an action of 1 means in m, rad and grip; then actions are normalised, as Isaac Lab's agents and RL want
     them.  None: actions are physical, as ``make_fleet`` sets it for the project's own agents."""
+    max_penetration_m: float = MAX_PENETRATION_M
+    """An episode in which both finger pads together sink deeper into the object is invalid."""
 
 
 class ManipulationEnv(DirectRLEnv):
@@ -231,8 +234,11 @@ class ManipulationEnv(DirectRLEnv):
         moves_fingers = self._executed[:, 6].abs() >= GRIP_DEADBAND
         self._gripper_closed = torch.where(moves_fingers, self._executed[:, 6] < 0, self._gripper_closed)
         self._ee.move_target(self._executed[:, :6])
-        self._pushed = push_object(self._object, hazards, self._clock, events.held)
+        near = at_fingertips(self._ee.tcp_pose_b()[0], *self._tabletop.object_pose_b(), self._tabletop.size_m)
+        self._pushed = push_object(self._object, hazards, self._clock, events.held | near)
         self._forced_open = hazards.active("release_steps", self._clock)
+        if self._planned is not None:
+            self._contacts.leave(self._events.done)
 
     def _apply_action(self) -> None:
         self._robot.actuators.target_command.set_position_index(
@@ -248,10 +254,14 @@ class ManipulationEnv(DirectRLEnv):
         self._clock += 1
         self._forces = self._contacts.read()
         fingers = torch.stack([self._forces["left_finger"], self._forces["right_finger"]], dim=1)
-        # The hand points down: what squeezes acts in the plane of the table.
-        broke = self._object_hazards.break_objects(fingers[:, :, :2].norm(dim=2).amax(dim=1))
+        mean = self._contacts.mean()
+        broke = self._object_hazards.break_objects(torch.stack([mean["left_finger"], mean["right_finger"]], dim=1))
         object_pos, object_quat = self._tabletop.object_pose_b()
         tcp_pos, _ = self._ee.tcp_pose_b()
+        obstacle_force = self._forces["obstacle"].norm(dim=1)
+        # A collision has decided the episode: what it then crushes says nothing about the outcome.
+        collided = obstacle_force > COLLISION_FORCE_N
+        penetration = self._contacts.depths()["pads"].masked_fill(collided, 0.0)
         facts = self._facts = StepFacts(
             object_pos_b=object_pos,
             object_tilt_rad=quat_tilt(object_quat),
@@ -260,7 +270,9 @@ class ManipulationEnv(DirectRLEnv):
             ee_pos_b=tcp_pos,
             finger_force_n=fingers.norm(dim=2),
             finger_lift_n=fingers[:, :, 2].amax(dim=1),
-            obstacle_force_n=self._forces["obstacle"].norm(dim=1),
+            penetration_m=penetration,
+            peak_penetration_m=self._contacts.peak_depths()["pads"],
+            obstacle_force_n=obstacle_force,
             commanded_closed=self._previous_action[:, 6] < 0,
             gripper_closed=self._gripper_closed & ~self._forced_open,
             broke=broke,
@@ -268,7 +280,9 @@ class ManipulationEnv(DirectRLEnv):
             forced_open=self._forced_open,
             actuation_altered=self._altered,
             latent=self._hazards.latent,
-            invalid_reason=invalid_reason(self._contacts.invalid_reason(), object_pos),
+            invalid_reason=invalid_reason(
+                self._contacts.invalid_reason(), object_pos, penetration, self.cfg.max_penetration_m
+            ),
         )
         self._events.update(facts, intact=~self._object_hazards.broken)
         if self._planned is not None:

@@ -12,8 +12,8 @@ from flow_rag_vla.tasks.assets.manipuland import ManipulandCfg
 from flow_rag_vla.tasks.assets.panda import HOME_JOINT_POS, panda_cfg
 from flow_rag_vla.tasks.catalogue.bin_transport import BIN_WALL_HEIGHT_M, BIN_WALL_THICKNESS_M, BIN_X_M, BIN_Y_M
 from flow_rag_vla.tasks.catalogue.stack import BASE_EDGE_M
+from flow_rag_vla.tasks.facts.contact_parameters import CONTACT_SOLIMP, CONTACT_SOLREF, OBJECT_CONDIM, ROUND_SOLIMP
 from flow_rag_vla.tasks.hazards.obstacles import MAX_HALF_EXTENTS_M
-from flow_rag_vla.tasks.physics.presets import SUBSTEP_S
 
 _PLAIN = sim_utils.RigidBodyMaterialCfg(static_friction=1.0, dynamic_friction=1.0)
 
@@ -22,12 +22,17 @@ def _box_size(half_extents: tuple[float, float, float]) -> tuple[float, float, f
     return (2 * half_extents[0], 2 * half_extents[1], 2 * half_extents[2])
 
 
-def _object_collision() -> list:
-    """Contact parameters of the object; priority 1 makes its friction and stiffness rule in all of its contacts."""
+def _collision(cfg: MujocoCollisionCfg | None = None) -> list:
+    """How a collider gives way; the robot's say the same (``panda_usd``)."""
     return [
         sim_utils.UsdPhysicsCollisionCfg(),
-        MujocoCollisionCfg(priority=1, condim=4, solimp=(0.95, 0.99, 0.001, 0.5, 2.0), solref=(2 * SUBSTEP_S, 1.0)),
+        cfg or MujocoCollisionCfg(solimp=CONTACT_SOLIMP, solref=CONTACT_SOLREF),
     ]
+
+
+def _object_collision(solimp: tuple[float, float, float, float, float]) -> list:
+    """As ``_collision``; priority 1 makes the object's friction rule in all of its contacts."""
+    return _collision(MujocoCollisionCfg(solimp=solimp, solref=CONTACT_SOLREF, priority=1, condim=OBJECT_CONDIM))
 
 
 def _waiting_panda() -> ArticulationCfg:
@@ -45,7 +50,7 @@ class TableSceneCfg(InteractiveSceneCfg):
         prim_path="{ENV_REGEX_NS}/Table",
         spawn=sim_utils.CuboidCfg(
             size=(1.0, 1.2, 0.1),
-            collision_props=sim_utils.UsdPhysicsCollisionCfg(),
+            collision_props=_collision(),
             physics_material=_PLAIN,
             visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=(0.75, 0.72, 0.68)),
         ),
@@ -56,7 +61,8 @@ class TableSceneCfg(InteractiveSceneCfg):
         prim_path="{ENV_REGEX_NS}/Object",
         spawn=ManipulandCfg(
             rigid_props=sim_utils.UsdPhysicsRigidBodyCfg(rigid_body_enabled=True),
-            collision_props=_object_collision(),
+            collision_props=_object_collision(CONTACT_SOLIMP),
+            round_collision_props=_object_collision(ROUND_SOLIMP),
             physics_material=_PLAIN,
             mass_props=sim_utils.MassCfg(mass=0.1),
             activate_contact_sensors=True,
@@ -69,7 +75,7 @@ class TableSceneCfg(InteractiveSceneCfg):
         spawn=sim_utils.CuboidCfg(
             size=_box_size(MAX_HALF_EXTENTS_M),
             rigid_props=sim_utils.UsdPhysicsRigidBodyCfg(kinematic_enabled=True),
-            collision_props=sim_utils.UsdPhysicsCollisionCfg(),
+            collision_props=_collision(),
             physics_material=_PLAIN,
             mass_props=sim_utils.MassCfg(mass=2.0),
             activate_contact_sensors=True,
@@ -88,7 +94,7 @@ class StackSceneCfg(TableSceneCfg):
         spawn=sim_utils.CuboidCfg(
             size=(BASE_EDGE_M, BASE_EDGE_M, BASE_EDGE_M),
             rigid_props=sim_utils.UsdPhysicsRigidBodyCfg(rigid_body_enabled=True),
-            collision_props=sim_utils.UsdPhysicsCollisionCfg(),
+            collision_props=_collision(),
             physics_material=_PLAIN,
             mass_props=sim_utils.MassCfg(mass=0.3),
             activate_contact_sensors=True,
@@ -104,7 +110,7 @@ def _bin_wall(name: str, x_m: tuple[float, float], y_m: tuple[float, float]) -> 
         prim_path=f"{{ENV_REGEX_NS}}/{name}",
         spawn=sim_utils.CuboidCfg(
             size=(x_m[1] - x_m[0], y_m[1] - y_m[0], BIN_WALL_HEIGHT_M),
-            collision_props=sim_utils.UsdPhysicsCollisionCfg(),
+            collision_props=_collision(),
             physics_material=_PLAIN,
             visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=(0.35, 0.45, 0.55)),
         ),

@@ -45,8 +45,8 @@ _MODELS = (
 OBJECTS: dict[str, ObjectModel] = {model.name: model for model in _MODELS}
 
 FLAT_SIDED: tuple[str, ...] = tuple(model.name for model in _MODELS if model.shape is Shape.BOX)
-"""Objects that touch the finger pads with a face: a cylinder touches them along a line, and what holds a slippery or
-heavy box does not hold it."""
+"""Objects that touch the finger pads with a face: both engines let a cylinder touch a pad in one point, on which it
+rocks where friction is what matters."""
 
 MAX_HALF_EXTENTS_M: tuple[float, float, float] = (0.07, 0.03, 0.03)
 """Boxes are built at this size and shrunk."""

@@ -35,3 +35,10 @@ def quat_x_axis(q: torch.Tensor) -> torch.Tensor:
     """The x axis (..., 3) of frames with unit orientations ``q`` (..., 4)."""
     x, y, z, w = q.unbind(dim=-1)
     return torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y + z * w), 2 * (x * z - y * w)], dim=-1)
+
+
+def quat_rotate_inverse(q: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Vectors ``v`` (..., 3) of the world in frames with unit orientations ``q`` (..., 4)."""
+    axis, w = -q[..., :3], q[..., 3:]
+    turn = 2.0 * torch.linalg.cross(axis, v)
+    return v + w * turn + torch.linalg.cross(axis, turn)

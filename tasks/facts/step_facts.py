@@ -27,6 +27,10 @@ class StepFacts:
     """(num_envs, 2) peak force between each finger and the object."""
     finger_lift_n: torch.Tensor
     """Upward part of the force with which the object holds up a finger (the larger of both)."""
+    penetration_m: torch.Tensor
+    """Deepest that both finger pads together sank into the object, as ``EpisodeTruth`` has it, m."""
+    peak_penetration_m: torch.Tensor
+    """The same of any substep, m."""
     obstacle_force_n: torch.Tensor
     """Peak force between the obstacle and the robot or the object."""
     commanded_closed: torch.Tensor

@@ -43,9 +43,16 @@ class ObjectHazards:
         set_com(self._body, env_ids, value["com_offset_m"][env_ids])
         set_friction(self._body, env_ids, value["object_friction"][env_ids])
 
-    def break_objects(self, peak_grip_n: torch.Tensor) -> torch.Tensor:
-        """Break objects pressed harder than they bear; returns the mask (num_envs,) of those that just broke."""
-        breaks = (peak_grip_n > self._state.value["crush_force_n"]) & ~self.broken
+    def break_objects(self, fingers_n: torch.Tensor) -> torch.Tensor:
+        """Break objects pressed harder than they bear; returns the mask (num_envs,) of those that just broke.
+
+        Args:
+            fingers_n: (num_envs, 2, 3) force of each finger on the object, mean of the control step, N, world axes.
+                One substep's force says less: where an object slides, the solver presses it for some milliseconds.
+        """
+        # The hand points down: what squeezes acts in the plane of the table.
+        grip_n = fingers_n[:, :, :2].norm(dim=2).amax(dim=1)
+        breaks = (grip_n > self._state.value["crush_force_n"]) & ~self.broken
         self.broken |= breaks
         env_ids = breaks.nonzero().flatten()
         if len(env_ids) > 0:

@@ -39,15 +39,34 @@ class ContactForces:
         return solver
 
     def _named(self, forces: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {name: forces[:, i].clone() for i, name in enumerate(self._solver().contact_layout.names)}
+        return {name: forces[:, i].clone() for i, name in enumerate(self._solver().contact_layout.forces.names)}
 
     def read(self) -> dict[str, torch.Tensor]:
         """Per group (num_envs, 3): the force of the substep in which it was largest."""
         return self._named(self._solver().peak_forces())
 
+    def mean(self) -> dict[str, torch.Tensor]:
+        """Per group (num_envs, 3): the mean force of the control step."""
+        return self._named(self._solver().mean_forces())
+
     def last(self) -> dict[str, torch.Tensor]:
         """Per group (num_envs, 3): the force of the last substep."""
         return self._named(self._solver().last_forces())
+
+    def depths(self) -> dict[str, torch.Tensor]:
+        """Per depth group (num_envs,): the deepest that its bodies overlapped for the time constant of contacts, m."""
+        return self._depths_named(self._solver().depths())
+
+    def peak_depths(self) -> dict[str, torch.Tensor]:
+        """Per depth group (num_envs,): the deepest that its bodies overlapped in any substep, m."""
+        return self._depths_named(self._solver().peak_depths())
+
+    def _depths_named(self, depths: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {name: depths[:, i].clone() for i, name in enumerate(self._solver().contact_layout.depths.names)}
+
+    def leave(self, ended: torch.Tensor) -> None:
+        """Say in which environments, (num_envs,) bool, nothing that happens matters any more; they may stand still."""
+        self._solver().leave(ended)
 
     def invalid_reason(self) -> torch.Tensor:
         """(num_envs,) index into ``INVALID_REASONS``: broken state, or contacts dropped in the last control step."""

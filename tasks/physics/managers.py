@@ -33,7 +33,11 @@ class NewtonSensingManager(NewtonMJWarpManager):
         # Deprecated; forwarding it, even as False, warns.
         kwargs.pop("ls_parallel", None)
         return cls._solver_type(model)(
-            model, contact_groups=solver_cfg.contact_groups, memory_bytes=solver_cfg.memory_bytes, **kwargs
+            model,
+            contact_groups=solver_cfg.contact_groups,
+            depth_groups=solver_cfg.depth_groups,
+            memory_bytes=solver_cfg.memory_bytes,
+            **kwargs,
         )
 
     @classmethod
@@ -71,6 +75,9 @@ class SensingSolverCfg(MJWarpSolverCfg):
 
     contact_groups: dict = field(default_factory=dict)
     """Name to pairs of regular expressions, see ``contact_layout.ContactGroups``."""
+
+    depth_groups: dict = field(default_factory=dict)
+    """The same for depths of penetration."""
 
     memory_bytes: int | None = None
     """What native MuJoCo may use for contacts and constraints of a world; it decides if None."""

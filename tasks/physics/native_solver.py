@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import mujoco
@@ -17,8 +18,8 @@ from mujoco import mjtState, rollout
 from newton import Contacts, Control, Model, ModelFlags, State
 
 from flow_rag_vla.tasks.contract import INVALID_REASONS, InvalidReason
-from flow_rag_vla.tasks.physics.contact_layout import SENSOR_WIDTH, ContactGroups
-from flow_rag_vla.tasks.physics.sensing_solver import SensingSolver
+from flow_rag_vla.tasks.physics.contact_layout import DEPTH_WIDTH, FORCE_WIDTH, ContactGroups, SensorGroups
+from flow_rag_vla.tasks.physics.sensing_solver import SensingSolver, lasting_depths
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,8 @@ class NativeSolver(SensingSolver):
         self._num_worlds = self.mjw_data.nworld
         self._synced: dict[str, np.ndarray] = {}
         self._stale = True
-        self._membership_matrix = self.contact_layout.membership()
+        self._membership_of_forces = self.contact_layout.forces.membership()
+        self._membership_of_depths = self.contact_layout.depths.membership()
         self._prepare_template()
         self._models = [copy.copy(self.mj_model) for _ in range(self._num_worlds)]
         threads = min(physics_threads(), self._num_worlds)
@@ -108,6 +110,7 @@ class NativeSolver(SensingSolver):
         self._control = np.zeros((self._num_worlds, 0, mujoco.mj_stateSize(m, _CONTROL_SPEC)))
         self._states = np.zeros((self._num_worlds, 0, num_states))
         self._sensed = np.zeros((self._num_worlds, 0, m.nsensordata))
+        self._stepped = np.arange(self._num_worlds)
 
     def _prepare_template(self) -> None:
         option = self.mj_model.opt
@@ -165,6 +168,10 @@ class NativeSolver(SensingSolver):
     def begin_control_step(self) -> None:
         """Nothing to forget: every rollout starts a new window."""
 
+    def leave(self, worlds: torch.Tensor) -> None:
+        """Step ``worlds`` (num_envs,) bool no more: they stay as they are, with the forces of their last step."""
+        self._stepped = np.flatnonzero(~worlds.numpy())
+
     def run(self, state: State, control: Control, dt: float, num_substeps: int) -> None:
         """Advance ``state`` in place by ``num_substeps`` of ``dt`` seconds under constant ``control``."""
         data, m = self.mjw_data, self.mj_model
@@ -187,15 +194,32 @@ class NativeSolver(SensingSolver):
             self._control[:, :, column : column + values.shape[1]] = values[:, None]
             column += values.shape[1]
 
-        self._pool.rollout(
-            self._models, self._datas, self._initial, self._control, control_spec=_CONTROL_SPEC, skip_checks=True,
-            nstep=num_substeps, initial_warmstart=self._warmstart, state=self._states, sensordata=self._sensed,
-        )  # fmt: skip
-
-        qpos[:] = self._states[:, -1, 1 : 1 + m.nq]
-        qvel[:] = self._states[:, -1, 1 + m.nq :]
+        stepped = self._stepped
+        if len(stepped) == self._num_worlds:
+            self._roll_out(self._models, self._initial, self._control, self._states, self._sensed)
+        elif len(stepped) > 0:
+            states, sensed = self._states[stepped], self._sensed[stepped]
+            models = [self._models[world] for world in stepped]
+            self._roll_out(models, self._initial[stepped], self._control[stepped], states, sensed)
+            self._states[stepped], self._sensed[stepped] = states, sensed
+        qpos[stepped] = self._states[stepped, -1, 1 : 1 + m.nq]
+        qvel[stepped] = self._states[stepped, -1, 1 + m.nq :]
         self._update_newton_state(self.model, state, data, state_prev=state)
         self._step += num_substeps
+
+    def _roll_out(
+        self,
+        models: list[mujoco.MjModel],
+        initial: np.ndarray,
+        control: np.ndarray,
+        states: np.ndarray,
+        sensed: np.ndarray,
+    ) -> None:
+        """Step ``models`` from ``initial`` under ``control``; fills ``states`` and ``sensed``."""
+        self._pool.rollout(
+            models, self._datas, initial, control, control_spec=_CONTROL_SPEC, skip_checks=True,
+            nstep=control.shape[1], initial_warmstart=self._warmstart[: len(models)], state=states, sensordata=sensed,
+        )  # fmt: skip
 
     def _allocate(self, num_substeps: int) -> None:
         def resized(array: np.ndarray) -> np.ndarray:
@@ -215,25 +239,58 @@ class NativeSolver(SensingSolver):
 
     def _sensor_forces(self) -> np.ndarray:
         """(num_envs, substeps, sensors, 3) of the latest control step."""
-        layout = self.contact_layout
-        columns = self._sensed[:, :, layout.address : layout.address + SENSOR_WIDTH * layout.num_sensors]
-        return columns.reshape(*columns.shape[:2], layout.num_sensors, SENSOR_WIDTH)[..., 1:]
+        return self._columns(self.contact_layout.forces, FORCE_WIDTH)[..., 1:]
+
+    def _columns(self, sensors: SensorGroups, width: int) -> np.ndarray:
+        """(num_envs, substeps, sensors, width) of the latest control step."""
+        count = len(sensors.pairs)
+        columns = self._sensed[:, :, sensors.address : sensors.address + width * count]
+        return columns.reshape(*columns.shape[:2], count, width)
 
     def _group_forces(self) -> np.ndarray:
-        """(num_envs, substeps, groups, 3) of the latest control step."""
-        return self._membership_matrix @ self._sensor_forces()
+        """(num_envs, substeps, groups, 3) of the latest control step; without substeps before the first."""
+        return self._membership_of_forces @ self._sensor_forces()
+
+    def _no_forces(self) -> torch.Tensor:
+        return torch.zeros(self._num_worlds, len(self.contact_layout.forces.names), 3)
 
     def peak_forces(self) -> torch.Tensor:
         """Per group the force of the substep with the largest magnitude in the latest control step."""
         if self._sensed.shape[1] == 0:
-            return torch.zeros(self._num_worlds, len(self.contact_layout.names), 3)
+            return self._no_forces()
         return torch.from_numpy(_largest_substep(self._group_forces())).float()
+
+    def mean_forces(self) -> torch.Tensor:
+        """Per group the mean force of the latest control step."""
+        if self._sensed.shape[1] == 0:
+            return self._no_forces()
+        return torch.from_numpy(self._group_forces().mean(axis=1)).float()
 
     def last_forces(self) -> torch.Tensor:
         """Per group the force of the latest substep."""
         if self._sensed.shape[1] == 0:
-            return torch.zeros(self._num_worlds, len(self.contact_layout.names), 3)
+            return self._no_forces()
         return torch.from_numpy(self._group_forces()[:, -1]).float()
+
+    def depths(self) -> torch.Tensor:
+        """Per group the deepest that lasted in the latest control step."""
+        return lasting_depths(self._depths_by_substep(), self._models[0].opt.timestep)
+
+    def _depths_by_substep(self) -> torch.Tensor:
+        """(num_envs, substeps, groups) of the latest control step, m."""
+        found, distance = np.moveaxis(self._columns(self.contact_layout.depths, DEPTH_WIDTH), -1, 0)
+        depths = np.where(found > 0.0, np.maximum(-distance, 0.0), 0.0)
+        of_groups = np.einsum("gs,eps->epg", self._membership_of_depths, depths)
+        return torch.from_numpy(of_groups).float()
+
+    def snapshots(self) -> Iterator[tuple[mujoco.MjModel, mujoco.MjData]]:
+        """For each world its own model and data, forces made anew from the state: a rollout keeps none; slow."""
+        for world, model in enumerate(self._models):
+            data = mujoco.MjData(model)
+            for name in ("qpos", "qvel", *_CONTROL_FIELDS):
+                getattr(data, name)[...] = getattr(self.mjw_data, name).numpy()[world]
+            mujoco.mj_forward(model, data)
+            yield model, data
 
     def invalid_reason(self) -> torch.Tensor:
         """(num_envs,) index into ``INVALID_REASONS``, -1 where the state is sane and no contact was dropped."""
@@ -276,7 +333,7 @@ class NativeSolver(SensingSolver):
                 return self.mj_model.geom(name).id
             return int(self.mj_model.body_geomadr[body])
 
-        geoms = np.array([[geom_of(on), geom_of(by)] for on, by in self.contact_layout.pairs])
+        geoms = np.array([[geom_of(on), geom_of(by)] for on, by in self.contact_layout.forces.pairs])
         return self.mjc_geom_to_newton_shape.numpy()[:, geoms]
 
 

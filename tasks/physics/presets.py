@@ -11,12 +11,8 @@ from isaaclab_newton.physics import NewtonCfg
 from isaaclab_physx.physics import PhysxCfg
 from isaaclab_tasks.utils import PresetCfg
 
+from flow_rag_vla.tasks.facts.contact_parameters import CONE, IMPRATIO, NUM_SUBSTEPS
 from flow_rag_vla.tasks.physics.managers import NativeSolverCfg, SensingSolverCfg
-
-CONTROL_STEP_S = 1 / 30
-NUM_SUBSTEPS = 4
-SUBSTEP_S = CONTROL_STEP_S / NUM_SUBSTEPS
-"""1/120 s; at 1/60 s a grasped cube is lost."""
 
 _HAND = r"_panda_(hand|leftfinger|rightfinger)$"
 _ARM = r"_panda_link[1-7]$"
@@ -36,17 +32,28 @@ CONTACT_GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
 """Force on each finger by the object; on hand and fingers by what stands around, and on the palm by the object;
 on the arm by the obstacle; and by the obstacle on robot and object together."""
 
+DEPTH_GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
+    "pads": (
+        (r"_panda_leftfinger$", r"_Object$"),
+        (r"_panda_rightfinger$", r"_Object$"),
+        (r"_panda_leftfinger$", r"_Base$"),
+        (r"_panda_rightfinger$", r"_Base$"),
+    ),
+}
+"""How deep both finger pads together sink into the object, and into the cube on which it is stacked."""
+
 _SOLVER = {
     "solver": "newton",
     "integrator": "implicitfast",
-    "cone": "pyramidal",
+    "cone": CONE,
     "iterations": 20,
     # Fewer make MuJoCo Warp print thousands of lines, and cost the same.
     "ls_iterations": 50,
     "tolerance": 1e-6,
-    "impratio": 1.0,
+    "impratio": IMPRATIO,
     "use_mujoco_contacts": True,
     "contact_groups": CONTACT_GROUPS,
+    "depth_groups": DEPTH_GROUPS,
 }
 
 
@@ -84,11 +91,13 @@ def physics_cfg(name: str | None = None, device: str = "cpu") -> PhysicsCfg:
     """Physics configuration ``name`` (default: the one for ``device``), to be stepped with ``CONTROL_STEP_S``.
 
     Raises:
-        ValueError: unknown name, or its simulator is not installed.
+        ValueError: unknown name, its simulator is not installed, or it does not run on ``device``.
     """
     name = name or default_physics(device)
     if name not in _PRESETS:
         raise ValueError(f"unknown physics preset {name!r}; available: {', '.join(_PRESETS)}")
+    if name == "newton_mujoco" and device.startswith("cuda"):
+        raise ValueError(f"physics preset {name!r} runs on the CPU, got device {device!r}; there it is newton_mjwarp")
     return _PRESETS[name]()
 
 
@@ -102,10 +111,10 @@ class PhysicsPresetCfg(PresetCfg):
     isaacsim_physx: PhysicsCfg = PhysxCfg()
 
 
-def require_physics(name: str) -> None:
-    """Check that the preset ``name`` can be built here; ``physics_cfg`` without the result.
+def require_physics(name: str, device: str = "cpu") -> None:
+    """Check that the preset ``name`` can be built here for ``device``; ``physics_cfg`` without the result.
 
     Raises:
-        ValueError: unknown name, or its simulator is not installed.
+        ValueError: as ``physics_cfg``.
     """
-    physics_cfg(name)
+    physics_cfg(name, device)

@@ -5,18 +5,26 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import mujoco
 import torch
 import warp as wp
-from mujoco_warp import OverflowType
+from mujoco_warp import OverflowType, get_data_into
 from newton import Contacts, Control, Model, ModelFlags, State
 from newton.solvers import SolverMuJoCo
 
 from flow_rag_vla.tasks.contract import INVALID_REASONS, InvalidReason
+from flow_rag_vla.tasks.facts.contact_parameters import CONTACT_TIME_S, MAX_PENETRATION_M, MOST_SUBSTEPS, NUM_SUBSTEPS
 from flow_rag_vla.tasks.physics.box_contacts import use_depth_per_contact
-from flow_rag_vla.tasks.physics.contact_layout import SENSOR_WIDTH, ContactGroups, contact_sensors_compiled_in
+from flow_rag_vla.tasks.physics.contact_layout import (
+    DEPTH_WIDTH,
+    FORCE_WIDTH,
+    ContactGroups,
+    contact_sensors_compiled_in,
+)
 
 _OVERFLOWS = (
     (InvalidReason.CONTACT_OVERFLOW, int(OverflowType.BROADPHASE | OverflowType.NARROWPHASE | OverflowType.CCD)),
@@ -36,22 +44,71 @@ def _latch_forces(
     membership: wp.array2d[wp.float32],
     last: wp.array2d[wp.vec3],
     peak: wp.array2d[wp.vec3],
+    total: wp.array2d[wp.vec3],
+    substeps: wp.array2d[wp.float32],
 ):
-    """Sum each group's sensors; keep the sum if it is larger than the one kept."""
+    """Sum each group's sensors; keep the sum if it is larger than the one kept, and add it to the control step's."""
     world, group = wp.tid()
+    substeps[world, group] += 1.0
     force = wp.vec3()
     for sensor in range(membership.shape[1]):
-        column = address + SENSOR_WIDTH * sensor + 1
+        column = address + FORCE_WIDTH * sensor + 1
         force += membership[group, sensor] * wp.vec3(
             sensordata[world, column], sensordata[world, column + 1], sensordata[world, column + 2]
         )
     last[world, group] = force
+    total[world, group] += force
     if wp.length_sq(force) > wp.length_sq(peak[world, group]):
         peak[world, group] = force
 
 
+@wp.kernel
+def _latch_depths(
+    sensordata: wp.array2d[wp.float32],
+    address: int,
+    membership: wp.array2d[wp.float32],
+    substeps: wp.array2d[wp.float32],
+    log: wp.array3d[wp.float32],
+):
+    """Sum the depths of each group's sensors into the row of this substep; what has no row is left out."""
+    world, group = wp.tid()
+    row = int(substeps[world, 0]) - 1
+    if row >= log.shape[1]:
+        return
+    depth = wp.float32(0.0)
+    for sensor in range(membership.shape[1]):
+        column = address + DEPTH_WIDTH * sensor
+        if sensordata[world, column] > 0.0:
+            depth += membership[group, sensor] * wp.max(-sensordata[world, column + 1], 0.0)
+    log[world, row, group] = depth
+
+
+def lasting_depths(depths: torch.Tensor, dt: float) -> torch.Tensor:
+    """The deepest that bodies stay in one another for the time constant of contacts, or on average if that is deeper.
+
+    An impact is noticed a step late, ``speed * dt`` deep, and pushed out again within that time; what lasts longer, or
+    comes again and again, is held there.
+
+    Args:
+        depths: (num_envs, substeps, groups) depth in each substep of a control step, m.
+        dt: Substep, s.
+
+    Returns:
+        (num_envs, groups), m.
+    """
+    window = min(max(1, math.ceil(CONTACT_TIME_S / dt)), max(1, depths.shape[1]))
+    if depths.shape[1] == 0:
+        return depths.new_zeros(depths.shape[0], depths.shape[2])
+    return torch.maximum(depths.unfold(1, window, 1).amin(dim=3).amax(dim=1), depths.mean(dim=1))
+
+
+def _peak(depths: torch.Tensor) -> torch.Tensor:
+    """(num_envs, substeps, groups) to (num_envs, groups), 0 without substeps."""
+    return depths.new_zeros(depths.shape[0], depths.shape[2]) if depths.shape[1] == 0 else depths.amax(dim=1)
+
+
 class SensingSolver(SolverMuJoCo):
-    """``SolverMuJoCo`` with contact groups (num_envs, num_groups, 3) in newtons, world axes.
+    """``SolverMuJoCo`` with contact groups: forces (num_envs, groups, 3) in newtons, world axes, and depths in m.
 
     ``begin_control_step`` forgets the peaks and overflows of the step before.
     """
@@ -63,37 +120,66 @@ class SensingSolver(SolverMuJoCo):
     """Whether contacts between boxes come from native MuJoCo's own code."""
 
     def __init__(
-        self, model: Model, *, contact_groups: ContactGroups, memory_bytes: int | None = None, **kwargs: Any
+        self,
+        model: Model,
+        *,
+        contact_groups: ContactGroups,
+        depth_groups: ContactGroups | None = None,
+        memory_bytes: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        """Compile ``contact_groups`` into the MuJoCo model; other arguments are ``SolverMuJoCo``'s.
+        """Compile ``contact_groups`` and ``depth_groups`` into the MuJoCo model; the rest is ``SolverMuJoCo``'s.
 
         ``memory_bytes`` is what native MuJoCo may use for contacts and constraints of a world; it decides if None.
         """
-        with contact_sensors_compiled_in(contact_groups, memory_bytes) as self.contact_layout:
+        with contact_sensors_compiled_in(contact_groups, depth_groups, memory_bytes) as self.contact_layout:
             super().__init__(model, **kwargs)
         if not self.has_box_contacts_of_mujoco:
             use_depth_per_contact(self.mjw_model)
-        shape = (self.mjw_data.nworld, len(self.contact_layout.names))
-        self._membership = wp.array(self.contact_layout.membership(), dtype=wp.float32, device=model.device)
-        self._peak = wp.zeros(shape, dtype=wp.vec3, device=model.device)
-        self._last = wp.zeros(shape, dtype=wp.vec3, device=model.device)
+        forces, depths = self.contact_layout.forces, self.contact_layout.depths
+        worlds, device = self.mjw_data.nworld, model.device
+        self._force_membership = wp.array(forces.membership(), dtype=wp.float32, device=device)
+        self._peak = wp.zeros((worlds, len(forces.names)), dtype=wp.vec3, device=device)
+        self._last, self._total = wp.zeros_like(self._peak), wp.zeros_like(self._peak)
+        # Counted where the forces are, since captured graphs replay without Python.
+        self._substeps = wp.zeros(self._peak.shape, dtype=wp.float32, device=device)
+        self._depth_membership = wp.array(depths.membership(), dtype=wp.float32, device=device)
+        self._depths = wp.zeros((worlds, MOST_SUBSTEPS, len(depths.names)), dtype=wp.float32, device=device)
+        # A captured graph steps without Python, but always as often as when it was captured.
+        self._dt, self._count = CONTACT_TIME_S, 0
         self._is_box = torch.from_numpy(self.mj_model.geom_type == mujoco.mjtGeom.mjGEOM_BOX).to(
             str(wp.device_to_torch(model.device))
         )
 
+    def leave(self, worlds: torch.Tensor) -> None:
+        """Say of which ``worlds`` (num_envs,) bool nobody asks any more; here they are stepped with the others."""
+
     def begin_control_step(self) -> None:
         """Start a new window for peaks and overflows."""
         self._peak.zero_()
+        self._total.zero_()
+        self._depths.zero_()
+        self._count = 0
+        self._substeps.zero_()
         self.mjw_data.overflow.zero_()
 
     def step(self, state_in: State, state_out: State, control: Control, contacts: Contacts, dt: float) -> None:
         """Advance one substep and take its contact forces into account."""
         super().step(state_in, state_out, control, contacts, dt)
+        self._dt, self._count = dt, self._count + 1
+        sensed, forces, depths = self.mjw_data.sensordata, self.contact_layout.forces, self.contact_layout.depths
         wp.launch(
             _latch_forces,
             dim=self._peak.shape,
-            inputs=[self.mjw_data.sensordata, self.contact_layout.address, self._membership],
-            outputs=[self._last, self._peak],
+            inputs=[sensed, forces.address, self._force_membership],
+            outputs=[self._last, self._peak, self._total, self._substeps],
+            device=self.model.device,
+        )
+        wp.launch(
+            _latch_depths,
+            dim=(self._depths.shape[0], self._depths.shape[2]),
+            inputs=[sensed, depths.address, self._depth_membership, self._substeps],
+            outputs=[self._depths],
             device=self.model.device,
         )
 
@@ -101,9 +187,32 @@ class SensingSolver(SolverMuJoCo):
         """Per group the force of the substep with the largest magnitude since ``begin_control_step``."""
         return wp.to_torch(self._peak)
 
+    def mean_forces(self) -> torch.Tensor:
+        """Per group the mean force of the substeps since ``begin_control_step``."""
+        return wp.to_torch(self._total) / wp.to_torch(self._substeps).clamp(min=1.0).unsqueeze(2)
+
+    def depths(self) -> torch.Tensor:
+        """(num_envs, groups) per depth group the deepest that lasted since ``begin_control_step``, m."""
+        return lasting_depths(self._depths_by_substep(), self._dt)
+
+    def peak_depths(self) -> torch.Tensor:
+        """(num_envs, groups) per depth group the deepest of any substep since ``begin_control_step``, m."""
+        return _peak(self._depths_by_substep())
+
+    def _depths_by_substep(self) -> torch.Tensor:
+        """(num_envs, substeps, groups) of the latest control step, m."""
+        return wp.to_torch(self._depths)[:, : self._count]
+
     def last_forces(self) -> torch.Tensor:
         """Per group the force of the latest substep."""
         return wp.to_torch(self._last)
+
+    def snapshots(self) -> Iterator[tuple[mujoco.MjModel, mujoco.MjData]]:
+        """For each world a model and MuJoCo Warp's own data of the latest substep, forces included; slow."""
+        for world in range(self.mjw_data.nworld):
+            data = mujoco.MjData(self.mj_model)
+            get_data_into(data, self.mj_model, self.mjw_data, world_id=world)
+            yield self.mj_model, data
 
     def invalid_reason(self) -> torch.Tensor:
         """(num_envs,) index into ``INVALID_REASONS``, -1 where the state is sane and nothing has been dropped.
@@ -128,6 +237,7 @@ class SensingSolver(SolverMuJoCo):
     def explain(self, reason: InvalidReason) -> str:
         """What ``reason`` means here and which setting to change, in one line."""
         data, of_preset = self.mjw_data, f"of physics preset {self.preset}"
+        shorter = f"raise NUM_SUBSTEPS ({NUM_SUBSTEPS}) of tasks/facts/contact_parameters.py (shorter substeps)"
         texts = {
             InvalidReason.CONTACT_OVERFLOW: "contact buffer overflow (all environments share one): raise nconmax "
             f"({data.naconmax // data.nworld}) {of_preset}",
@@ -136,11 +246,11 @@ class SensingSolver(SolverMuJoCo):
             "opt.contact_sensor_maxmatch",
             InvalidReason.MEMORY_OVERFLOW: "MuJoCo ran out of memory for contacts or constraints: raise "
             f"memory_bytes ({self.mj_model.narena}) {of_preset}",
-            InvalidReason.NON_FINITE_STATE: f"non-finite state: raise NUM_SUBSTEPS {of_preset} (shorter substeps)",
-            InvalidReason.RUNAWAY_SPEED: f"a joint or body faster than {MAX_SPEED:.0f} m/s or rad/s: raise "
-            f"NUM_SUBSTEPS {of_preset} (shorter substeps)",
-            InvalidReason.OBJECT_IN_TABLE: "the object went through the table: raise NUM_SUBSTEPS "
-            f"{of_preset} (shorter substeps) or stiffen the object's solref",
+            InvalidReason.NON_FINITE_STATE: f"non-finite state: {shorter}",
+            InvalidReason.RUNAWAY_SPEED: f"a joint or body faster than {MAX_SPEED:.0f} m/s or rad/s: {shorter}",
+            InvalidReason.OBJECT_IN_TABLE: f"the object went through the table: {shorter}, or stiffen CONTACT_SOLREF",
+            InvalidReason.PENETRATION: f"the finger pads sank into the object by more than {1e3 * MAX_PENETRATION_M:g} "
+            f"mm together: {shorter}, or stiffen CONTACT_SOLIMP",
         }
         return texts[reason]
 

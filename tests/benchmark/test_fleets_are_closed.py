@@ -13,6 +13,7 @@ import pytest
 from flow_rag_vla.agents.arms.catalogue import EXPERT, FLOW_ONLY
 from flow_rag_vla.agents.arms.settings import AgentSettings
 from flow_rag_vla.benchmark.detectors import collect_failures
+from flow_rag_vla.benchmark.engines import compare
 from flow_rag_vla.benchmark.episodes.plan import Unit
 from flow_rag_vla.benchmark.policies import evaluate, policy_table, throughput
 from flow_rag_vla.benchmark.run import waiting_units
@@ -51,6 +52,22 @@ def collected(out: Path) -> None:
     collect_failures.collect_failures(request, out / "set.safetensors", io.StringIO())
 
 
+def compared(out: Path) -> None:
+    request = compare.CompareRequest(
+        TASK,
+        ("none",),
+        (EXPERT.name,),
+        2,
+        ("newton_mujoco",),
+        2,
+        seed=1,
+        checkpoint="default",
+        device="cpu",
+        controls=True,
+    )
+    compare.outcomes(request, io.StringIO(), lambda cells: None)
+
+
 def benchmarked(out: Path) -> None:
     run: Any = SimpleNamespace(
         settings=BenchmarkSettings(num_envs=2),
@@ -73,6 +90,7 @@ def broken(*_: object) -> None:
         (throughput, timed),
         (policy_table, tabulated),
         (collect_failures, collected),
+        (compare, compared),
         (waiting_units, benchmarked),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ def synthetic_records(
     fix_rate: Mapping[str, float] = FIX_RATE,
     rounds: int = 1,
     invalid: float = 0.01,
+    penetration_mm: float | None = 0.437,
     seed: int = 0,
 ) -> list[EpisodeRecord]:
     """Records of every arm in ``fix_rate``, which is the chance that it resolves a failure."""
@@ -63,7 +65,7 @@ def synthetic_records(
                 for exposure in exposures:
                     again = rng.random() > rate if fails else rng.random() < 0.04
                     records.append(_record(rng, first.scenario_id, fault, kind, arm, round_, exposure, again, invalid))
-    return records
+    return [dataclasses.replace(record, penetration_mm=penetration_mm) for record in records]
 
 
 def _record(

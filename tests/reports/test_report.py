@@ -251,6 +251,35 @@ def test_a_run_without_comparable_episodes_says_so(changes: dict, make_run: Writ
     assert not re.search(r"\bnan\b", html)
 
 
+def test_the_first_screen_says_how_deep_the_pads_sank(make_run: Writer):
+    run = make_run(num_scenarios=14)
+    for page in (html_of(run), (run / "report/report.md").read_text()):
+        first_screen = page.split("Ablation")[0]
+        assert "Pads sunk in, deepest" in first_screen
+        assert "0.44 mm" in first_screen
+        assert "0 beyond 2" in first_screen
+    assert "Pads sunk in" not in html_of(make_run("old", num_scenarios=14, penetration_mm=None))
+
+
+UNCERTIFIED = {"physics": "newton_mjwarp", "uncertified_faults": ["beam", "post"]}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "notice"),
+    [
+        ({**UNCERTIFIED, "certified_physics": None}, "No certificate on newton_mjwarp"),
+        ({**UNCERTIFIED, "certified_physics": "newton_mjwarp"}, "Not certified: nothing shows"),
+        ({**UNCERTIFIED, "uncertified_faults": []}, None),
+    ],
+)
+def test_the_first_screen_says_what_is_not_certified(manifest: dict, notice: str | None, make_run: Writer):
+    run = make_run(num_scenarios=14, manifest=manifest)
+    for page in (html_of(run), (run / "report/report.md").read_text()):
+        first_screen = page.split("Ablation")[0]
+        assert ("beam, post" in first_screen) == (notice is not None)
+        assert notice is None or notice in first_screen
+
+
 def test_a_run_that_was_not_timed_says_so(make_run: Writer):
     html = html_of(make_run(num_scenarios=14, timing=False))
     assert "not measured" in html

@@ -15,6 +15,7 @@ from flow_rag_vla.benchmark.episodes.plan import make_plan
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.tasks.contract import InvalidReason
+from flow_rag_vla.tasks.facts.contact_parameters import NUM_SUBSTEPS
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def test_broken_physics_is_recorded_as_invalid_with_the_setting_to_change(record
         assert (record.outcome, record.failure_type) == ("invalid", None)
         assert record.invalid_reason is not None
         assert word in record.invalid_reason
-        assert "raise NUM_SUBSTEPS of physics preset newton_mujoco" in record.invalid_reason
+        assert f"raise NUM_SUBSTEPS ({NUM_SUBSTEPS}) of tasks/facts/contact_parameters.py" in record.invalid_reason
 
 
 def test_the_others_go_on_to_succeed(records):

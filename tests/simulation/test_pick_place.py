@@ -12,6 +12,7 @@ from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.expert.expert_rollout import run_expert
 from flow_rag_vla.tasks.expert.scripted_expert import ExpertPlan
 from flow_rag_vla.tasks.faults.registry import all_faults
+from flow_rag_vla.tasks.physics.contacts import ContactForces
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
 if TYPE_CHECKING:
@@ -52,6 +53,21 @@ def test_nothing_fires_on_clean_scenarios(nominal):
     assert clean
     assert not truth.fault_fired[clean].any()
     assert not truth.invalid.any()
+
+
+def test_ended_episodes_stand_still_and_nothing_else_changes(fleet, nominal, monkeypatch):
+    scenarios, truth = nominal
+    early = truth.steps < fleet.max_episode_length
+    assert 0 < int(early.sum()) < fleet.num_envs
+    state = fleet.initial_state_shas()
+    fleet.step(torch.zeros(fleet.num_envs, 7))
+    assert fleet.initial_state_shas() == state
+    monkeypatch.setattr(ContactForces, "leave", lambda self, ended: self._solver().leave(ended & False))
+    stepped_on = run_expert(fleet, scenarios, ExpertPlan.nominal(fleet.num_envs))
+    moved = torch.tensor([a != b for a, b in zip(fleet.initial_state_shas(), state, strict=True)])
+    assert bool(moved[early].any())
+    for field in dataclasses.fields(truth):
+        assert torch.equal(getattr(stepped_on, field.name), getattr(truth, field.name)), field.name
 
 
 def test_the_same_scenarios_twice_are_bitwise_equal(fleet, nominal):

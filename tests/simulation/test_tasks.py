@@ -103,7 +103,7 @@ def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
 
 def _chancy(task: str) -> set[str]:
     """Avoidable faults that the nominal expert does not always fail on, or the informed one not always solves."""
-    certificate = load_certificate(task)
+    certificate = load_certificate(task, "newton_mujoco")
     assert certificate is not None
     return {
         name

@@ -21,6 +21,8 @@ TRUTH = EpisodeTruth(
     steps=torch.tensor([90, 12, 30]),
     peak_obstacle_force_n=torch.tensor([0.0, 1.5, math.nan]),
     peak_grip_force_n=torch.tensor([10.0, 2.5, math.inf]),
+    penetration_m=torch.tensor([0.0625, 0.0, math.nan]),
+    peak_penetration_m=torch.tensor([0.125, 0.0, math.nan]),
 )
 
 
@@ -37,6 +39,8 @@ def test_a_recovered_drop_is_told_beside_the_success():
         steps=90,
         peak_obstacle_force_n=0.0,
         peak_grip_force_n=10.0,
+        penetration_m=0.0625,
+        peak_penetration_m=0.125,
     )
 
 

@@ -27,7 +27,7 @@ class HazardParameters:
     """0 leaves the object its own mass."""
     object_friction: float = 1.0
     crush_force_n: float = NEVER_N
-    """A finger force above this breaks the object, which then loses its friction."""
+    """A finger force, mean of a control step, above this breaks the object, which then loses its friction."""
     com_offset_m: float = 0.0
     """Centre of mass this far along the object's own x axis."""
 

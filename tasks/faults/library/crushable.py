@@ -1,6 +1,7 @@
 """An object that breaks under too firm a grip."""
 
 from flow_rag_vla.tasks.contract import FaultClass
+from flow_rag_vla.tasks.facts.objects import FLAT_SIDED
 from flow_rag_vla.tasks.faults.definition.fault import Fault, severity
 
 FAULTS = (
@@ -17,5 +18,6 @@ FAULTS = (
         description="an object that breaks under the nominal grip and then slides out of the fingers",
         remedy="a softer grip",
         opposite="slippery_object",
+        objects=FLAT_SIDED,
     ),
 )

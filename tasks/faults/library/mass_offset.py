@@ -7,7 +7,7 @@ BAR_KG = 0.2
 WEIGHT_AT_M = 0.07
 """Distance of the weight from the middle of the bar: half its length."""
 
-FRICTION = 0.75
+FRICTION = 0.3
 """Smooth enough that a firm grip in the middle does not hold it level either."""
 
 

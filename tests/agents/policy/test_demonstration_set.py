@@ -44,6 +44,7 @@ def test_steps_tasks_and_texts_are_numbered_through_all_folders(observe, tmp_pat
     assert data.features.shape == (10, NUM_POLICY_FEATURES)
     assert data.last_step.tolist() == [1, 1, 3, 3, 5, 5, 7, 7, 9, 9]
     assert data.layout_seeds == {7, 8}
+    assert data.contacts == {"unknown"}
     assert [data.tasks[i] for i in data.task] == ["Lift"] * 4 + ["Stack"] * 6
     texts = [data.instruction_texts[i] for i in data.instruction]
     assert texts[::2] == texts[1::2] == ["lift it", "hold it up", "stack it!", "pile it", "stack it!"]

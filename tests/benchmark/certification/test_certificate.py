@@ -35,14 +35,21 @@ from flow_rag_vla.benchmark.scoring.statistics import proportion
 from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.expert.scripted_expert import DETOUR_M, FIRM_GRIP
+from flow_rag_vla.tasks.facts import contact_parameters
 from flow_rag_vla.tasks.faults.registry import all_faults, get_fault
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
 TASK = "FlowRAG-PickPlace-Franka"
+PHYSICS = "newton_mujoco"
 
 
 def counts(k: int, n: int, invalid: int = 0) -> dict[str, Any]:
-    return {**dataclasses.asdict(proportion(k, n)), "invalid": invalid}
+    return {
+        **dataclasses.asdict(proportion(k, n)),
+        "invalid": invalid,
+        "penetration_mm": 0.4,
+        "peak_penetration_mm": 1.4,
+    }
 
 
 def entry(fault: str, nominal: int, informed: int, n: int = 256) -> dict[str, Any]:
@@ -65,6 +72,7 @@ def certificate() -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "task": TASK,
+        "physics": PHYSICS,
         "faults": {"post": entry("post", 3, 256), "beam": entry("beam", 200, 256)},
         "worst_site": {"share": 0.7, "site": 5, "strategy": "firm grip, high, straight", "faults": ["post"]},
     }
@@ -101,6 +109,12 @@ def test_a_changed_effect_voids_the_fingerprint():
     assert fingerprint(post, "stack") != fingerprint(post, TASK)
 
 
+def test_a_changed_description_of_contacts_voids_the_fingerprint(monkeypatch):
+    before = fingerprint(get_fault("slippery_object"), TASK)
+    monkeypatch.setattr(contact_parameters, "NUM_SUBSTEPS", contact_parameters.NUM_SUBSTEPS + 1)
+    assert fingerprint(get_fault("slippery_object"), TASK) != before
+
+
 def test_what_is_absent_failed_or_changed_is_uncertified(certificate):
     site = make_site(0, TASK)
     post, beam, push = (site.scenario(1, get_fault(name)) for name in ("post", "beam", "push"))
@@ -113,17 +127,18 @@ def test_what_is_absent_failed_or_changed_is_uncertified(certificate):
 
 def test_a_certificate_survives_its_file_and_another_schema_is_refused(certificate, tmp_path):
     path = write_certificate(certificate, tmp_path)
-    assert path.name == "pick_place.json"
-    loaded = load_certificate("pick_place", tmp_path)
+    assert path == tmp_path / PHYSICS / "pick_place.json"
+    loaded = load_certificate("pick_place", PHYSICS, tmp_path)
     assert loaded is not None
     assert loaded["worst_site"] == certificate["worst_site"]
     for name, row in certificate["faults"].items():
         assert loaded["faults"][name]["nominal"]["k"] == row["nominal"]["k"]
         assert loaded["faults"][name]["informed"]["ci95"] == pytest.approx(row["informed"]["ci95"], abs=1e-9)
-    assert load_certificate("lift", tmp_path) is None
+    assert load_certificate("lift", PHYSICS, tmp_path) is None
+    assert load_certificate("pick_place", "newton_mjwarp", tmp_path) is None
     write_certificate({**certificate, "schema_version": 0}, tmp_path)
-    with pytest.raises(ValueError, match="schema_version is 0, expected 2"):
-        load_certificate(TASK, tmp_path)
+    with pytest.raises(ValueError, match="schema_version is 0, expected 3"):
+        load_certificate(TASK, PHYSICS, tmp_path)
 
 
 def test_everything_that_falls_short_is_named(certificate):
@@ -132,6 +147,17 @@ def test_everything_that_falls_short_is_named(certificate):
         "pick_place: firm grip, high, straight solves 70 % of site 5",
     ]
     assert "253/256" in table(certificate)
+    assert "0.4 / 1.4" in table(certificate)
+    for row in (certificate["faults"]["post"][actor] for actor in ("nominal", "informed")):
+        row["penetration_mm"] = None
+    certificate["faults"]["post"]["time_steps"] = {"n": 100, "k": 97, "penetration_mm": {}}
+    certificate["faults"]["beam"]["time_steps"] = {"n": 100, "k": 96, "penetration_mm": {}}
+    assert [line for line in verdict(certificate) if "time step" in line] == [
+        "pick_place: beam ends alike with every time step in only 96 of 100 episodes"
+    ]
+    assert "97/100" in table(certificate)
+    certificate["worst_site"] = None
+    assert not [line for line in verdict(certificate) if "solves" in line]
 
 
 def test_the_episodes_of_a_cell_are_spread_over_lanes_and_colours_of_development_sites():
@@ -191,15 +217,18 @@ def test_even_a_habit_that_solves_one_of_each_pair_and_all_else_stays_below_the_
 
 
 def test_shipped_certificates_are_read():
-    for path in CERTIFICATES.glob("*.json"):
-        certificate = load_certificate(path.stem)
+    assert {path.stem for path in CERTIFICATES.glob(f"{PHYSICS}/*.json")} == {task.slug for task in all_tasks()}
+    for path in CERTIFICATES.glob("*/*.json"):
+        certificate = load_certificate(path.stem, path.parent.name)
         assert certificate is not None
         for name, row in certificate["faults"].items():
             assert row["fingerprint"] == fingerprint(get_fault(name), path.stem), f"{name} changed: certify it anew"
 
 
-@pytest.mark.parametrize("task", [task.slug for task in all_tasks()])
-def test_every_avoidable_fault_that_a_site_offers_is_covered_by_the_shipped_certificate(task):
-    site = make_site(0, task)
-    scenarios = [site.scenario(1, fault) for fault in all_faults(task)]
-    assert uncertified(scenarios, load_certificate(task)) == []
+@pytest.mark.parametrize(
+    "path", sorted(CERTIFICATES.glob("*/*.json")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_every_avoidable_fault_that_a_site_offers_is_covered_by_the_shipped_certificate(path):
+    site = make_site(0, path.stem)
+    scenarios = [site.scenario(1, fault) for fault in all_faults(path.stem)]
+    assert uncertified(scenarios, load_certificate(path.stem, path.parent.name)) == []

@@ -25,12 +25,16 @@ from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.catalogue.task import Task
 from flow_rag_vla.tasks.contract import EpisodeTruth, FaultClass
 from flow_rag_vla.tasks.expert.scripted_expert import ExpertPlan, informed_plan
+from flow_rag_vla.tasks.facts.contact_parameters import NUM_SUBSTEPS
 from flow_rag_vla.tasks.faults.registry import all_faults, get_fault
 from flow_rag_vla.tasks.scenarios.scenario import Scenario
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
 type Ends = Callable[[Scenario, ExpertPlan], tuple[bool, bool]]
 """How an episode ends in a made-up world: (success, invalid), from its scenario and the one row of its plan."""
+
+DEPTH_M = {"post": 0.0005, "beam": 0.0031}
+"""How deep the pads sink in that world, by fault."""
 
 
 @dataclass
@@ -49,7 +53,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[Ends], list[list[Scenari
     def replace(ends: Ends) -> list[list[Scenario]]:
         batches: list[list[Scenario]] = []
 
-        def run(env: Fleet, scenarios: Sequence[Scenario], plan: ExpertPlan) -> EpisodeTruth:
+        def run(env: Fleet, scenarios: Sequence[Scenario], plan: ExpertPlan, on_step: object) -> EpisodeTruth:
             assert len(scenarios) == env.num_envs == len(plan.grip)
             batches.append(list(scenarios))
             rows = [ends(s, row_of(plan, i)) for i, s in enumerate(scenarios)]
@@ -60,6 +64,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Callable[[Ends], list[list[Scenari
                 fault_fired=~success, failure_type=none, failure_phase=none, failure_step=none,
                 failure_pos_b=torch.zeros(env.num_envs, 3), steps=none, peak_obstacle_force_n=zeros,
                 peak_grip_force_n=zeros,
+                penetration_m=torch.tensor([DEPTH_M.get(s.fault, 0.0) for s in scenarios]),
+                peak_penetration_m=torch.tensor([2 * DEPTH_M.get(s.fault, 0.0) for s in scenarios]),
             )  # fmt: skip
 
         monkeypatch.setattr(module, "run_expert", run)
@@ -104,7 +110,9 @@ def test_every_trial_runs_once_in_its_place_and_padding_is_counted_for_nobody(wo
     batches = world(lambda s, plan: (s in (scenarios[1], scenarios[4]), s == scenarios[1]))
     ended: list[int] = []
     found = list(run_trials(Fleet(3, get_task("pick_place")), trials, ended.append))  # pyright: ignore[reportArgumentType]
-    assert found == list(zip(trials, [True, False, True, True, True], [False, False, False, False, True], strict=True))
+    assert [end.trial for end in found] == trials
+    assert [end.outcome for end in found] == ["failure", "invalid", "failure", "failure", "success"]
+    assert [end.penetration_mm for end in found] == pytest.approx([0.5] * 5)
     assert batches == [scenarios[:3], [*scenarios[3:], scenarios[3]]]
     assert ended == [3, 5]
 
@@ -125,7 +133,7 @@ def test_each_actor_follows_its_own_plan_beside_the_others(world):
 def test_the_certificate_counts_what_happened(world):
     """In this world only who is told of a post gets past it, a firm grip holds slippery objects, and beams break it."""
     task = get_task("pick_place")
-    sizes = {"n": 40, "dose_n": 10, "grid_n": 2}
+    sizes = {"n": 40, "dose_n": 10, "grid_n": 2, "time_step_n": 0}
     firm = strategy_plan([next(s for s in STRATEGIES if s.grip == "firm")], task).grip
 
     def ends(scenario: Scenario, plan: ExpertPlan) -> tuple[bool, bool]:
@@ -135,7 +143,7 @@ def test_the_certificate_counts_what_happened(world):
 
     world(ends)
     met = ("post", "beam", "slippery_object", "forced_release")
-    trials = [trial for trial in plan_trials("pick_place", **sizes) if trial.key[1] in met]
+    trials = [trial for trial in plan_trials("pick_place", 40, 10, 2) if trial.key[1] in met]
     done: list[int] = []
     certificate = certify(Fleet(512, task), "made_up", trials, sizes, done.append)  # pyright: ignore[reportArgumentType]
     assert done[-1] == len(trials)
@@ -148,6 +156,11 @@ def test_the_certificate_counts_what_happened(world):
         return row["k"], row["n"], row["invalid"]
 
     post, beam = rows["post"], rows["beam"]
+    depths = [rows[name]["nominal"]["penetration_mm"] for name in met[:3]]
+    assert depths == [0.5, 3.1, 0.0]
+    assert [rows[name]["informed"]["peak_penetration_mm"] for name in met[:3]] == [1.0, 6.2, 0.0]
+    assert certificate["versions"]["mujoco"]
+    assert certificate["contacts"]["num_substeps"] == NUM_SUBSTEPS
     assert (counts(post["nominal"]), counts(post["informed"]), post["certified"]) == ((0, 40, 0), (40, 40, 0), True)
     assert (counts(beam["nominal"]), counts(beam["informed"]), beam["certified"]) == ((0, 40, 40), (0, 40, 40), False)
     # A dose counts failures: all of them at every severity, which is no gradation; none where the physics broke.
@@ -161,3 +174,12 @@ def test_the_certificate_counts_what_happened(world):
     assert {name for name, solved in habits.items() if solved} == {str(s) for s in STRATEGIES if s.grip == "firm"}
     assert {tuple(solved) for solved in habits.values()} == {(), ("slippery_object",)}
     assert "slippery_object" in certificate["worst_site"]["faults"]
+
+
+def test_without_severities_and_strategies_nothing_is_said_of_them(world):
+    task = get_task("pick_place")
+    world(lambda s, plan: (False, False))
+    sizes = {"n": 1, "dose_n": 0, "grid_n": 0, "time_step_n": 0}
+    certificate = certify(Fleet(64, task), "made_up", plan_trials("pick_place", 1, 0, 0), sizes, lambda n: None)  # pyright: ignore[reportArgumentType]
+    assert certificate["worst_site"] is None
+    assert {(row["graded"], tuple(row["dose"])) for row in certificate["faults"].values()} == {(None, ())}

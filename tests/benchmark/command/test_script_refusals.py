@@ -40,7 +40,9 @@ def refused(capsys, script, *arguments):
         ("evaluate.py", "--num_envs"),
         ("evaluate.py", "--ode_steps"),
         ("evaluate.py", "--execute"),
-        ("certify_scenarios.py", "--dose_n"),
+        ("certify_scenarios.py", "--n"),
+        ("compare_engines.py", "--n"),
+        ("compare_engines.py", "--num_envs"),
         ("collect_demos.py", "--num_demonstrations"),
         ("collect_failures.py", "--num_episodes"),
         ("collect_renders.py", "--num_pictures"),
@@ -92,6 +94,10 @@ def test_failures_are_recorded_of_a_policy_that_knows_the_task(capsys, tmp_path,
         ("audit_labels.py", "--log", ()),
         ("certify_scenarios.py", "--json", ()),
         ("certify_scenarios.py", "--log", ()),
+        ("compare_engines.py", "--json", ()),
+        ("compare_engines.py", "--log", ()),
+        ("measure_contacts.py", "--json", ()),
+        ("measure_contacts.py", "--log", ()),
         ("training_curve.py", "--json", ("run",)),
         ("export_dataset.py", "--log", ("--out", "new")),
     ],
@@ -166,6 +172,28 @@ def test_an_evaluation_executes_no_more_than_a_chunk_and_says_so_before_it_build
     assert line.endswith("execute is 17, expected at most the policy's horizon of 16")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--physics", "a", "b", "c"), "--physics a b c: expected one or two presets"),
+        (("--physics", "a", "a"), "--physics a a: expected each name once"),
+        (("--physics", "a"), "--physics a alone: nothing to compare; expected --json FILE, too"),
+        (("--physics", "a", "newton_mjwarp"), "unknown physics preset 'a'; available: newton_mujoco, newton_mjwarp"),
+        (("--arms", "parallel"), "invalid choice: 'parallel'"),
+        (("--split", "evaluation"), "unrecognized arguments: --split evaluation"),
+        (("--task", "juggle"), "unknown task 'juggle'; available: pick_place"),
+        (("--fault", "earthquake"), "fault 'earthquake' is not offered by pick_place"),
+        (("--reuse", "none.json"), "none.json cannot be read: No such file or directory"),
+    ],
+)
+def test_engines_are_compared_two_at_a_time_by_names_that_exist(capsys, tmp_path, monkeypatch, arguments, complaint):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "flow_rag_vla.benchmark.engines.compare.make_fleet", lambda *_, **__: pytest.fail("a fleet was built")
+    )
+    assert complaint in refused(capsys, "compare_engines.py", *arguments)
+
+
 def test_pictures_come_late_only_where_there_are_some(capsys):
     line = refused(capsys, "evaluate.py", "--vision_async")
     assert line.endswith("--vision_async looks at pictures, got --obs state; expected --obs rgb")
@@ -185,6 +213,15 @@ def test_damaged_pictures_are_named_before_training(capsys, tmp_path, flag):
     save_file({"rgb": torch.zeros(1)}, tmp_path / "a.safetensors")
     line = refused(capsys, "train_vision.py", flag, tmp_path, "--out", tmp_path / "out" / "net.safetensors")
     assert "a.safetensors lacks camera_shift_m" in line
+
+
+@pytest.mark.parametrize("flag", ["--forces", "--ratios"])
+@pytest.mark.parametrize("numbers", ["heavy", "0.9,0.9", "0", ""])
+def test_contacts_are_measured_with_different_positive_numbers(capsys, tmp_path, monkeypatch, flag, numbers):
+    monkeypatch.chdir(tmp_path)
+    line = refused(capsys, "measure_contacts.py", flag, numbers)
+    assert f"{flag}: expected" in line
+    assert line.endswith(f"got {numbers!r}")
 
 
 def test_validation_on_training_layouts_is_refused_before_training(capsys, tmp_path):

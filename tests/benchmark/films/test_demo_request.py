@@ -95,8 +95,10 @@ def truth(**changes: float) -> EpisodeTruth:
     whole = {"failure_type": -1, "failure_phase": -1, "failure_step": -1, "invalid_reason": -1, "steps": 5}
     flags = {"done": False, "success": False, "invalid": False, "fault_fired": False}
     columns = {name: torch.tensor([changes.get(name, value)]) for name, value in {**whole, **flags}.items()}
-    forces = {"peak_obstacle_force_n": torch.zeros(1), "peak_grip_force_n": torch.zeros(1)}
-    return EpisodeTruth(**columns, **forces, failure_pos_b=torch.zeros(1, 3))
+    extremes = {
+        n: torch.zeros(1) for n in ("peak_obstacle_force_n", "peak_grip_force_n", "penetration_m", "peak_penetration_m")
+    }
+    return EpisodeTruth(**columns, **extremes, failure_pos_b=torch.zeros(1, 3))
 
 
 COLLISION = {

@@ -12,7 +12,7 @@ from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure, Out
 from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.repeats import can_repeat, pose_bin_distance, same_failure
 from flow_rag_vla.benchmark.scoring.run_records import RunRecords
-from flow_rag_vla.benchmark.scoring.summary import Summary
+from flow_rag_vla.benchmark.scoring.summary import Penetration, Summary
 
 Factory = Callable[..., EpisodeRecord]
 
@@ -226,6 +226,18 @@ def test_steps_to_success_ignore_failures(dropped: Factory, again: Factory):
     ]
     steps = summary_of(records).arms["parallel"].near.steps_to_success
     assert (steps.n, steps.mean, steps.median) == (3, 30.0, 20.0)
+
+
+def test_the_depth_of_pads_is_that_of_every_episode_that_has_a_number(e1: Factory):
+    assert summarise([e1("s0")], task="t", physics="p").penetration is None
+    depths = [0.1 * i for i in range(1, 20)] + [2.5]
+    episodes = [e1(f"s{i}", penetration_mm=depth) for i, depth in enumerate(depths)]
+    broken = e1("s98", outcome="invalid", invalid_reason="no state")
+    summary = summarise([*episodes, broken], task="t", physics="p")
+    assert summary.penetration == Penetration(20, 2.5, 2.5, 1, 2.0)
+    assert summary.by_fault["slippery_object"]["e1"]["flow_only"].penetration_mm == 2.5
+    many = [e1(f"s{i}", penetration_mm=2.5 if i == 0 else 0.4) for i in range(200)]
+    assert summarise(many, task="t", physics="p").penetration == Penetration(200, 2.5, 0.4, 1, 2.0)
 
 
 def test_the_failure_breakdown_is_by_fault_exposure_and_arm(

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from flow_rag_vla.tasks.contract import ACTION_DIM, OBSERVATION_WIDTHS
+from flow_rag_vla.tasks.facts.contact_parameters import contact_digest
 
 HERE = str(Path(__file__).parent)
 # One process imports everything, once; every command is forked from it.
@@ -27,7 +28,9 @@ STEPS = 12
 """Of every made-up episode."""
 
 
-def write_demonstrations(folder: Path, task: str, episodes: int = 8, layout_seed: int = 0) -> Path:
+def write_demonstrations(
+    folder: Path, task: str, episodes: int = 8, layout_seed: int = 0, contacts: str | None = None
+) -> Path:
     """A folder as ``scripts/collect_demos.py`` leaves it."""
     rng = torch.Generator().manual_seed(len(task))
     num_steps = episodes * STEPS
@@ -40,7 +43,7 @@ def write_demonstrations(folder: Path, task: str, episodes: int = 8, layout_seed
     rows["layout_seed"] = layout_seed + rows["episode"]
     rows["instruction"] = torch.zeros(num_steps, dtype=torch.long)
     folder.mkdir(parents=True)
-    metadata = {"task": task, "instructions": json.dumps([f"do {task}"])}
+    metadata = {"task": task, "instructions": json.dumps([f"do {task}"]), "contacts": contacts or contact_digest()}
     save_file(rows, folder / "wave-000.safetensors", metadata=metadata)
     return folder
 

@@ -175,3 +175,11 @@ def test_demonstrations_of_evaluation_layouts_are_refused(runs, write):
     assert code == 2
     assert "layout seed 20000000 is in the evaluation range, only train seeds are allowed" in output
     assert "Traceback" not in output
+
+
+def test_demonstrations_of_other_contacts_are_refused(runs, write):
+    write(runs.folder / "others" / "lift", "FlowRAG-Lift-Franka", contacts="0ld")
+    code, output = runs.run("--preset", "tiny", "--tasks", "lift", "--demonstrations", "others")
+    assert code == 2
+    assert "others: recorded with other contacts (0ld) than the simulator has now (" in output
+    assert "Traceback" not in output

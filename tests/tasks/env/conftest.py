@@ -42,6 +42,7 @@ class Episode:
         forced_open: bool = False,
         actuation_altered: bool = False,
         latent: bool = False,
+        penetration: float = 0.0,
         invalid: InvalidReason | None = None,
     ) -> Episode:
         self.at = at or self.at
@@ -58,6 +59,8 @@ class Episode:
             ee_pos_b=torch.tensor([self.at]),
             finger_force_n=torch.tensor([[left, right]]),
             finger_lift_n=flag(standing),
+            penetration_m=flag(penetration),
+            peak_penetration_m=flag(penetration),
             obstacle_force_n=flag(obstacle),
             commanded_closed=flag(closed),
             gripper_closed=flag(closed if gripper_closed is None else gripper_closed),

@@ -10,8 +10,8 @@ from flow_rag_vla.tasks.env.validity import invalid_reason
 FINE = -1
 
 
-def _reason(position: tuple[float, float, float], solver: int = FINE) -> str | None:
-    index = int(invalid_reason(torch.tensor([solver]), torch.tensor([position])))
+def _reason(position: tuple[float, float, float], solver: int = FINE, depth_m: float = 0.0) -> str | None:
+    index = int(invalid_reason(torch.tensor([solver]), torch.tensor([position]), torch.tensor([depth_m])))
     return None if index == FINE else INVALID_REASONS[index]
 
 
@@ -31,6 +31,12 @@ def test_an_object_that_fell_off_the_edge_is_a_failure_of_the_policy():
 def test_a_position_that_is_not_a_number_is_no_state():
     assert _reason((float("nan"), 0.0, 0.0)) == "non_finite_state"
     assert _reason((0.5, float("inf"), 0.0)) == "non_finite_state"
+
+
+def test_pads_that_sink_deeper_than_two_millimetres_together_held_what_nobody_could():
+    assert _reason((0.5, -0.25, 0.1), depth_m=0.0019) is None
+    assert _reason((0.5, -0.25, 0.1), depth_m=0.0021) == "penetration"
+    assert _reason((0.5, -0.25, -0.03), depth_m=0.0021) == "object_in_table"
 
 
 def test_what_the_solver_reports_goes_first():

@@ -12,8 +12,9 @@ import torch
 from flow_rag_vla.tasks.catalogue.bin_transport import BIN_WALL_HEIGHT_M, BIN_X_M, BIN_Y_M
 from flow_rag_vla.tasks.contract import NOMINAL_GRIP, PHASES
 from flow_rag_vla.tasks.faults.definition.parameters import HAZARD_FIELDS, MAX_LATENCY_STEPS, default_of
+from flow_rag_vla.tasks.hazards import object_hazards
 from flow_rag_vla.tasks.hazards.actuation import ActuationHazards
-from flow_rag_vla.tasks.hazards.forces import grip_in_effect, push_object
+from flow_rag_vla.tasks.hazards.forces import at_fingertips, grip_in_effect, push_object
 from flow_rag_vla.tasks.hazards.perception import perceived_goal, perceived_object
 from flow_rag_vla.tasks.hazards.state import CARRIED_HEIGHT_M, HazardState
 from flow_rag_vla.tasks.scenarios.sites import make_site
@@ -172,6 +173,43 @@ def test_a_push_presses_held_objects_down_in_the_world_and_lets_fallen_ones_lie(
     assert wrenches[0]["is_global"]
     assert not push_object(body, told.state, steps(16, 16, 16, 16), held).any()
     assert len(wrenches) == 1
+
+
+def test_an_object_is_at_the_fingertips_whichever_end_of_it_they_hold():
+    bar = torch.tensor([0.14, 0.04, 0.04])
+    quarter_turn = torch.tensor([0.0, 0.0, 2**-0.5, 2**-0.5])
+    upright = torch.tensor([0.0, 0.0, 0.0, 1.0])
+    centre = torch.tensor([0.5, 0.0, 0.2])
+    cases = [
+        (upright, (0.0, 0.0, 0.0), True),
+        (upright, (0.06, 0.0, 0.0), True),
+        (upright, (0.085, 0.0, 0.0), True),
+        (upright, (0.095, 0.0, 0.0), False),
+        (upright, (0.0, 0.06, 0.0), False),
+        (quarter_turn, (0.0, 0.06, 0.0), True),
+        (quarter_turn, (0.06, 0.0, 0.0), False),
+        (upright, (0.0, 0.0, 0.039), True),
+        (upright, (0.0, 0.0, 0.041), False),
+    ]
+    for quat, offset, expected in cases:
+        tip = centre + torch.tensor(offset)
+        rows = (row.unsqueeze(0) for row in (tip, centre, quat, bar))
+        assert at_fingertips(*rows).tolist() == [expected], (quat, offset)
+
+
+def test_an_object_breaks_once_by_what_squeezes_it(monkeypatch):
+    frictions: list[tuple] = []
+    monkeypatch.setattr(object_hazards, "set_friction", lambda body, ids, mu: frictions.append((ids.tolist(), mu)))
+    hazards = object_hazards.ObjectHazards(cast("Any", None), loaded(*[{"crush_force_n": 9.0}] * 3, {}))
+    fingers_n = torch.zeros(4, 2, 3)
+    fingers_n[0, 1, :2] = torch.tensor([6.0, -7.0])
+    fingers_n[1, :, 2] = 50.0
+    fingers_n[2, 0, 1] = 8.9
+    fingers_n[3, 0, 1] = 50.0
+    assert hazards.break_objects(fingers_n).tolist() == [True, False, False, False]
+    assert not hazards.break_objects(fingers_n).any()
+    assert hazards.broken.tolist() == [True, False, False, False]
+    assert [(ids, mu.tolist()) for ids, mu in frictions] == [([0], pytest.approx([object_hazards.BROKEN_FRICTION]))]
 
 
 def test_a_weak_grip_weakens_closing_alone_and_a_forced_release_overrules_it():

@@ -20,9 +20,10 @@ class Rig:
 
         from flow_rag_vla.tasks.assets.gripper import GripperForce
         from flow_rag_vla.tasks.env.scene import TableSceneCfg
+        from flow_rag_vla.tasks.facts.contact_parameters import CONTROL_STEP_S
         from flow_rag_vla.tasks.facts.objects import get_object
         from flow_rag_vla.tasks.physics.contacts import ContactForces
-        from flow_rag_vla.tasks.physics.presets import CONTROL_STEP_S, physics_cfg
+        from flow_rag_vla.tasks.physics.presets import physics_cfg
         from flow_rag_vla.tasks.physics.properties import set_shape
 
         self.dt = CONTROL_STEP_S

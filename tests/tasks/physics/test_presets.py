@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from flow_rag_vla.tasks.assets.gripper import CLOSING_SPEED_M_S, GripperForce
-from flow_rag_vla.tasks.assets.panda import FINGER_STIFFNESS_N_M, panda_usd_path
+from flow_rag_vla.tasks.assets.gripper import GripperForce
+from flow_rag_vla.tasks.assets.panda import panda_usd_path
+from flow_rag_vla.tasks.facts import contact_parameters
+from flow_rag_vla.tasks.facts.contact_parameters import CLOSING_SPEED_M_S, FINGER_STIFFNESS_N_M
 from flow_rag_vla.tasks.physics.native_solver import physics_threads
 from flow_rag_vla.tasks.physics.presets import default_physics, physics_cfg
 
@@ -29,6 +31,11 @@ def test_the_device_decides_the_default() -> None:
     assert default_physics("cuda:0") == "newton_mjwarp"
 
 
+def test_the_engine_of_the_cpu_is_refused_on_a_gpu() -> None:
+    with pytest.raises(ValueError, match="'newton_mujoco' runs on the CPU, got device 'cuda:0'; there it"):
+        physics_cfg("newton_mujoco", "cuda:0")
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "many", ""])
 def test_a_senseless_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("FLOW_RAG_VLA_PHYSICS_THREADS", text)
@@ -42,12 +49,15 @@ def test_the_panda_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     first = path.stat().st_mtime_ns
     assert path.parent == tmp_path
     assert Path(panda_usd_path()).stat().st_mtime_ns == first
+    # Contacts are written into the file: others need another.
+    monkeypatch.setattr(contact_parameters, "CONTACT_SOLREF", (0.02, 1.0))
+    assert Path(panda_usd_path()) != path
 
 
 def test_a_closed_grip_presses_with_the_commanded_force_on_what_stops_it() -> None:
     gripper = GripperForce(2, "cpu")
     fingers = torch.full((2, 2), 0.025)
-    for _ in range(20):
+    for _ in range(30):
         gripper.targets(torch.tensor([-0.25, -1.0]), fingers)
     target = gripper.targets(torch.tensor([-0.25, -1.0]), fingers)
     force = FINGER_STIFFNESS_N_M * (fingers - target)
@@ -63,7 +73,7 @@ def test_closing_is_no_faster_than_its_limit() -> None:
 def test_a_command_in_the_deadband_keeps_the_last_one_and_reset_opens() -> None:
     gripper = GripperForce(2, "cpu")
     fingers = torch.full((2, 2), 0.025)
-    for command in (-0.25, -0.25, -0.25, 0.0):
+    for command in (*[-0.25] * 7, 0.0):
         gripper.targets(torch.full((2,), command), fingers)
     target = gripper.targets(torch.full((2,), 0.04), fingers)
     assert target[0, 0].item() == pytest.approx(0.025 - 10.0 / FINGER_STIFFNESS_N_M)

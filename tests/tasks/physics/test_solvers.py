@@ -14,6 +14,8 @@ pytestmark = pytest.mark.sim
 
 POST = torch.tensor([0.42, 0.12, 0.20])
 PRESETS = ("newton_mujoco", "newton_mjwarp")
+SWING = 30
+"""Control step from which the arm swings: the hand has closed by then and presses with 10 N."""
 
 
 def reasons(rig) -> list[str | None]:
@@ -28,7 +30,7 @@ def running_solver() -> Any:
     return NewtonManager._solver
 
 
-def squeeze_and_crash(rig, steps: int = 34) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def squeeze_and_crash(rig, steps: int = SWING + 20) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Grasp the cube in mid-air, then swing it into a post.
 
     Returns:
@@ -41,12 +43,12 @@ def squeeze_and_crash(rig, steps: int = 34) -> tuple[torch.Tensor, torch.Tensor,
     peak = torch.zeros(rig.num_envs)
     states = []
     for t in range(steps):
-        if t < 10:
+        if t < SWING - 4:
             rig.place(rig.object, tip, orientation)
-        if t == 14:
+        if t == SWING:
             forces = rig.contacts.read()
             squeeze = torch.stack([forces[f"{side}_finger"].norm(dim=1) for side in ("left", "right")], dim=1)
-        if t >= 14:
+        if t >= SWING:
             rig.arm_target[:, 0] += speed
         rig.step(-0.25)
         peak = torch.maximum(peak, rig.contacts.read()["obstacle"].norm(dim=1))
@@ -57,9 +59,9 @@ def squeeze_and_crash(rig, steps: int = 34) -> tuple[torch.Tensor, torch.Tensor,
 def test_native_and_warp_agree_on_a_grasp_and_a_crash(make_rig: Callable) -> None:
     native, warp = (squeeze_and_crash(make_rig(name)) for name in PRESETS)
     difference = (native[0] - warp[0]).abs()
-    assert difference[:14].max() < 1e-5  # closing and holding
+    assert difference[:SWING].max() < 1e-5  # closing and holding
     # Jerked away with the cube: contact manifolds of boxes differ between the two (rad for joints, m for the cube).
-    assert difference[14:, :, :12].max() < 8e-3
+    assert difference[SWING:, :, :12].max() < 8e-3
     assert native[1] == pytest.approx(warp[1], rel=0.01)
     assert native[1] == pytest.approx(torch.full((4, 2), 10.0), rel=0.02)
     assert native[2].min() > 100.0
@@ -214,14 +216,66 @@ def test_the_grip_command_is_a_force_and_closing_does_not_overshoot(
     wanted = torch.tensor(force_n)
     tip, orientation = rig.fingertips()
     peak = torch.zeros(4)
-    for t in range(30):
-        if t < 15:
+    for t in range(45):
+        if t < 36:
             rig.place(rig.object, tip, orientation)
         rig.step(-wanted / 40.0)
         for side in ("left", "right"):
             peak = torch.maximum(peak, rig.contacts.read()[f"{side}_finger"].norm(dim=1))
     for side in ("left", "right"):
         assert rig.contacts.last()[f"{side}_finger"].norm(dim=1) == pytest.approx(wanted, rel=0.1)
-    assert (peak < wanted + 2.0).all()
-    # Pads sink less than 1 mm into a 50 mm cube.
-    assert (rig.joint_pos[:, rig.finger_ids] > 0.024).all()
+        assert rig.contacts.mean()[f"{side}_finger"].norm(dim=1) == pytest.approx(wanted, rel=0.1)
+    # Of single physics steps: the fingers arrive at 50 mm/s.
+    assert (peak < wanted + 3.0).all()
+    # What the cube is wider than the hand is open is how deep both pads sink in together.
+    depth_m = rig.contacts.depths()["pads"]
+    assert depth_m == pytest.approx(0.05 - rig.joint_pos[:, rig.finger_ids].sum(dim=1), abs=1e-4)
+    assert depth_m.tolist() == sorted(depth_m.tolist())
+    assert 1e-4 < depth_m[0] < depth_m[3] < 1.5e-3
+
+
+@pytest.mark.parametrize("physics", PRESETS)
+def test_the_fingers_keep_to_their_limits_whatever_the_force(make_rig: Callable, physics: str) -> None:
+    rig = make_rig(physics)
+    opening = []
+    for t in range(90):
+        rig.step(-1.0 if t < 45 else 1.0)
+        opening.append(rig.joint_pos[:, rig.finger_ids])
+    fingers = torch.stack(opening)
+    assert fingers[44].sum(dim=1).max() < 1e-3
+    assert fingers[89].sum(dim=1).min() > 0.079
+    assert fingers.min() > -5e-4
+    assert fingers.max() < 0.0405
+
+
+@pytest.mark.parametrize("physics", PRESETS)
+@pytest.mark.parametrize("name", ["cube", "bar"])
+def test_a_slippery_object_is_held_by_friction_and_not_by_sunken_pads(
+    make_rig: Callable, physics: str, name: str
+) -> None:
+    from flow_rag_vla.tasks.facts.objects import get_object
+    from flow_rag_vla.tasks.physics.properties import set_friction, set_mass, set_shape
+
+    rig, force_n, friction = make_rig(physics), 30.0, 0.2
+    ids = torch.arange(4)
+    set_shape(rig.object, ids, [get_object(name)] * 4)
+    set_friction(rig.object, ids, torch.full((4,), friction))
+    # Of the mass at which statics says that the pads slip.
+    mass = torch.tensor([0.5, 0.85, 1.15, 1.5]) * 2 * friction * force_n / 9.81
+    set_mass(rig.object, ids, mass, mass.unsqueeze(1) * 0.05**2 / 6.0)
+    tip, orientation = rig.fingertips()
+    deepest, opening = torch.zeros(4), []
+    for t in range(75):
+        if t < 30:
+            rig.place(rig.object, tip, orientation)
+        rig.step(-force_n / 40.0)
+        if t >= 30:
+            deepest = torch.maximum(deepest, rig.contacts.depths()["pads"])
+        if t >= 45:
+            opening.append(rig.joint_pos[:2, rig.finger_ids].sum(dim=1))
+    fallen = rig.object.data.root_pos_w.torch[:, 2] < tip[:, 2] - 0.02
+    assert fallen.tolist() == [False, False, True, True]
+    assert deepest[:2].max() < 2e-3
+    # The fingers do not swing while they hold.
+    held = torch.stack(opening)
+    assert (held.amax(dim=0) - held.amin(dim=0)).max() < 3e-4
