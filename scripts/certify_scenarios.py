@@ -17,7 +17,6 @@ import math
 import sys
 import time
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
-
-SIZES = ("n", "dose_n", "grid_n", "time_step_n")
 
 
 def _parser() -> CommandParser:
@@ -50,8 +47,8 @@ def _parser() -> CommandParser:
     return parser
 
 
-def _certify(arguments: Namespace, command: str) -> ExitCode:
-    from flow_rag_vla.benchmark.certification.certificate import CERTIFICATES, STUDIED, write_certificate
+def _certify(arguments: Namespace) -> ExitCode:
+    from flow_rag_vla.benchmark.certification.certificate import CERTIFICATES, SIZES, STUDIED, write_certificate
 
     out = arguments.out or CERTIFICATES
     refuse_unwritable_folder(out=out)
@@ -101,7 +98,10 @@ def _certify(arguments: Namespace, command: str) -> ExitCode:
                 certificate = certify(env, physics, trials, sizes, progress.update)
             if task.slug in kept:
                 certificate = renewed(kept[task.slug], certificate, names)
-            write_certificate(certificate, out)
+                write_certificate(certificate, out)
+            else:
+                # What follows may be interrupted: until then there has been no study.
+                write_certificate({**certificate, "time_step_n": 0}, out)
             study, ended = [trial for trial in plan_study(task.slug, sizes["time_step_n"]) if trial.key[1] in names], {}
             for num_substeps in STUDIED if study else ():
                 name = f"episodes, {num_substeps} substeps"
@@ -114,7 +114,7 @@ def _certify(arguments: Namespace, command: str) -> ExitCode:
             console.write(f"{task.name}, {time.monotonic() - start:.0f} s\n{table(certificate)}\n")
             console.flush()
     if arguments.docs:
-        write_docs(command, out)
+        write_docs(out)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(certificates, indent=1) + "\n")
     complaints = [line for certificate in certificates for line in verdict(certificate)]
@@ -124,10 +124,9 @@ def _certify(arguments: Namespace, command: str) -> ExitCode:
 
 def main(argv: list[str]) -> int:
     """Parse, certify, print; returns the exit code."""
-    body = partial(_certify, command=" ".join(["scripts/certify_scenarios.py", *argv]))
     return run_command(
         _parser(),
-        body,
+        _certify,
         argv,
         at_least_one=("n", "num_envs"),
         at_least_zero=("dose_n", "grid_n", "time_step_n"),

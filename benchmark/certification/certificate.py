@@ -31,6 +31,8 @@ FEASIBLE_RATE = 0.90
 CONSTANT_SHARE = 0.60
 """Largest share of a site's avoidable cells that one constant strategy may solve."""
 
+SIZES = ("n", "dose_n", "grid_n", "time_step_n")
+"""Episodes of a cell and expert, of a severity, of a cell and constant strategy, of a cell, expert and time step."""
 
 STUDIED = (4, 8, NUM_SUBSTEPS, 16)
 """Physics steps of a control step with which a cell's episodes are run: the certificate's own among others."""

@@ -13,6 +13,7 @@ from flow_rag_vla.benchmark.certification.certificate import (
     AGREEMENT,
     CERTIFICATES,
     CONSTANT_SHARE,
+    SIZES,
     STUDIED,
     load_certificate,
 )
@@ -23,9 +24,9 @@ from flow_rag_vla.tasks.facts.contact_parameters import CONTACT_TIME_S, MAX_PENE
 
 FIGURE = "dose_response.svg"
 
-INTRODUCTION = f"""Written by the command below; development seeds only. A cell is certified where the nominal expert
-fails at least 60 % of the time and the expert told the truth succeeds with a lower 95 % bound of at least 0.90, on the
-same layouts, spread over many sites; an episode with invalid physics stays in n and counts for neither.
+INTRODUCTION = f"""Each table by the command above it; development seeds only. A cell is certified where the nominal
+expert fails at least 60 % of the time and the expert told the truth succeeds with a lower 95 % bound of at least 0.90,
+on the same layouts, spread over many sites; an episode with invalid physics stays in n and counts for neither.
 *Pads*: the deepest that both finger pads together sank into the object in any of the fault's episodes, whatever the
 severity: for {1e3 * CONTACT_TIME_S:g} ms or in the mean of a control step, beyond {1e3 * MAX_PENETRATION_M:g} mm of
 which an episode is invalid / in any physics step, impacts and collisions included. *Time steps agree*: episodes of
@@ -35,12 +36,8 @@ with long ones (MuJoCo takes no time constant of contacts below two steps, so th
 
 
 def _share(row: dict[str, Any], failed: bool = False) -> str:
-    if row["rate"] is None:
-        return "-"
     k = row["n"] - row["k"] - row["invalid"] if failed else row["k"]
-    low, high = proportion(k, row["n"]).ci95 or (0.0, 1.0)
-    note = f", {row['invalid']} invalid" if row["invalid"] else ""
-    return f"{k}/{row['n']} [{100 * low:.1f}, {100 * high:.1f}]{note}"
+    return f"{proportion(k, row['n'])}{f', {row["invalid"]} invalid' if row['invalid'] else ''}"
 
 
 def _deepest(rows: list[dict[str, Any]], kind: str) -> str:
@@ -95,7 +92,14 @@ def verdict(certificate: dict[str, Any]) -> list[str]:
     return lines
 
 
-def write_docs(command: str, folder: Path = CERTIFICATES) -> Path:
+def made_by(certificate: dict[str, Any]) -> str:
+    """The command that makes ``certificate``."""
+    sizes = " ".join(f"--{name} {certificate[name]}" for name in SIZES)
+    task = get_task(certificate["task"]).slug
+    return f"./isaaclab.sh -p scripts/certify_scenarios.py --physics {certificate['physics']} --task {task} {sizes}"
+
+
+def write_docs(folder: Path = CERTIFICATES) -> Path:
     """Write ``tasks/faults/CERTIFICATE.md`` and its figure from the certificates in ``folder``."""
     root = Path(flow_rag_vla.tasks.faults.__path__[0])
     engines = sorted((path.name for path in folder.iterdir() if path.is_dir()), reverse=True)
@@ -105,12 +109,13 @@ def write_docs(command: str, folder: Path = CERTIFICATES) -> Path:
         for task in all_tasks()
         if (c := load_certificate(task.name, engine, folder)) is not None
     ]
-    parts = ["# Certificate of the scenarios", INTRODUCTION, f"    ./isaaclab.sh -p {command}"]
+    parts = ["# Certificate of the scenarios", INTRODUCTION]
     parts.append(f"![Failure rate of the nominal expert against severity]({FIGURE})")
     for certificate in certificates:
         versions = ", ".join(f"{name} {version}" for name, version in certificate["versions"].items())
         parts += [
             f"## {certificate['task']} on {certificate['physics']}",
+            f"    {made_by(certificate)}",
             table(certificate),
             f"n = {certificate['n']} a cell and expert, {certificate['dose_n']} a severity, "
             f"{certificate['time_step_n']} a cell, expert and time step; {versions}.",

@@ -11,8 +11,9 @@ from flow_rag_vla.benchmark.certification.certificate import certificate_path, l
 from flow_rag_vla.benchmark.certification.certify import STRATEGIES, engine_versions, worst_site
 from flow_rag_vla.benchmark.command.atomic_files import to_json_bytes
 from flow_rag_vla.tasks.catalogue.registry import get_task
+from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.facts.contact_parameters import contact_description
-from flow_rag_vla.tasks.faults.registry import all_faults
+from flow_rag_vla.tasks.faults.registry import all_faults, get_fault
 
 
 def certificate_to_renew(
@@ -21,11 +22,14 @@ def certificate_to_renew(
     """The certificate of ``task`` in ``folder``, into which what is shown about ``faults`` may go.
 
     Raises:
-        ValueError: a fault that ``task`` does not offer; no certificate, or one of other contacts, versions or sizes.
+        ValueError: a fault that ``task`` does not offer; nothing to run; no certificate, or one of other contacts,
+            versions or sizes.
     """
     offered = [fault.name for fault in all_faults(task)]
     if unknown := [name for name in faults if name not in offered]:
         raise ValueError(f"fault {unknown[0]!r} is not offered by {task}; available: {', '.join(offered)}")
+    if not sizes["dose_n"] and all(get_fault(name).fault_class is not FaultClass.AVOIDABLE for name in faults):
+        raise ValueError(f"{', '.join(faults)}: only severities say something of these; expected a dose_n above 0")
     path, certificate = certificate_path(task, physics, folder), load_certificate(task, physics, folder)
     if certificate is None:
         raise ValueError(f"{path} is not there; certify all faults first")

@@ -9,7 +9,6 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.engines.comparison import ComparisonRow, EngineResult
-    from flow_rag_vla.benchmark.scoring.statistics import Proportion
     from flow_rag_vla.tasks.contract import FaultClass
 
 
@@ -18,7 +17,7 @@ def engine_markdown(results: Sequence[EngineResult]) -> str:
     rows = [
         {
             **_cell(result.key.task, result.key.fault, result.key.fault_class, result.key.arm),
-            f"{result.key.physics} succeeds [95 %]": _share(result.success),
+            f"{result.key.physics} succeeds [95 %]": str(result.success),
             "invalid": str(result.invalid),
             "pads, mm": _mm(result.deepest_mm),
         }
@@ -38,8 +37,8 @@ def _compared(row: ComparisonRow) -> dict[str, str]:
     points = "-" if row.difference_points is None else f"{row.difference_points:+.1f} [{low:+.1f}, {high:+.1f}]"
     return {
         **_cell(row.task, row.fault, row.fault_class, row.arm),
-        f"{first.key.physics} succeeds [95 %]": _share(first.success),
-        f"{second.key.physics} succeeds [95 %]": _share(second.success),
+        f"{first.key.physics} succeeds [95 %]": str(first.success),
+        f"{second.key.physics} succeeds [95 %]": str(second.success),
         "invalid": f"{first.invalid} / {second.invalid}",
         "pads, mm": f"{_mm(first.deepest_mm)} / {_mm(second.deepest_mm)}",
         "end alike": f"{row.agreement.k}/{row.agreement.n}",
@@ -50,13 +49,6 @@ def _compared(row: ComparisonRow) -> dict[str, str]:
 
 def _cell(task: str, fault: str, fault_class: FaultClass, arm: str) -> dict[str, str]:
     return {"task": task, "fault": f"`{fault}`", "class": str(fault_class), "arm": f"`{arm}`"}
-
-
-def _share(success: Proportion) -> str:
-    if success.ci95 is None:
-        return "-"
-    low, high = success.ci95
-    return f"{success.k}/{success.n} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _mm(depth: float | None) -> str:

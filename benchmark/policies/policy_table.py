@@ -26,6 +26,7 @@ from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.policies.evaluate import outcome, planned_episodes
 from flow_rag_vla.benchmark.policies.timing import decision_ms, repeated
+from flow_rag_vla.benchmark.scoring.statistics import proportion
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import MAX_STEPS
 from flow_rag_vla.tasks.env.make import make_fleet
@@ -163,7 +164,8 @@ def success_markdown(table: dict[str, Any]) -> str:
     """Network, evaluations and executed length against success by task."""
     rows = []
     for row in table["rows"]:
-        cells = {task: _share(cell["success"]) for task, cell in row["success"].items()}
+        counts = {task: cell["success"] for task, cell in row["success"].items()}
+        cells = {task: str(proportion(count["k"], count["n"])) for task, count in counts.items()}
         rows.append(
             {"network": row["network"], "evaluations": row["evaluations"], "executed": row["executed"], **cells}
         )
@@ -183,10 +185,3 @@ def timing_markdown(table: dict[str, Any]) -> str:
         for row in table["timings"]
     ]
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
-
-
-def _share(success: dict[str, Any]) -> str:
-    if success["rate"] is None:
-        return "-"
-    low, high = success["ci95"]
-    return f"{success['k']}/{success['n']} [{100 * low:.1f}, {100 * high:.1f}]"

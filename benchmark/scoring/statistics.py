@@ -35,6 +35,13 @@ class Proportion:
     rate: float | None
     ci95: Interval | None
 
+    def __str__(self) -> str:
+        """Like ``253/256 [96.6, 99.6]``, the interval in percent; ``-`` for ``n == 0``."""
+        if self.ci95 is None:
+            return "-"
+        low, high = self.ci95
+        return f"{self.k}/{self.n} [{100 * low:.1f}, {100 * high:.1f}]"
+
 
 @dataclass(frozen=True)
 class McNemar:

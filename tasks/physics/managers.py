@@ -23,16 +23,14 @@ from flow_rag_vla.tasks.physics.sensing_solver import SensingSolver
 class NewtonSensingManager(NewtonMJWarpManager):
     """MuJoCo Warp with contact groups."""
 
-    @classmethod
-    def _solver_type(cls, model: Model) -> type[SensingSolver]:
-        return SensingSolver
+    solver_type: type[SensingSolver] = SensingSolver
 
     @classmethod
     def _create_solver(cls, model: Model, solver_cfg: SensingSolverCfg) -> SensingSolver:
         kwargs = cls._filter_solver_kwargs(SolverMuJoCo, solver_cfg)
         # Deprecated; forwarding it, even as False, warns.
         kwargs.pop("ls_parallel", None)
-        return cls._solver_type(model)(
+        return cls.solver_type(
             model,
             contact_groups=solver_cfg.contact_groups,
             depth_groups=solver_cfg.depth_groups,
@@ -47,23 +45,17 @@ class NewtonSensingManager(NewtonMJWarpManager):
 
 
 class NewtonNativeManager(NewtonSensingManager):
-    """Native MuJoCo on the CPU, MuJoCo Warp on CUDA."""
+    """Native MuJoCo, on the CPU alone."""
 
-    @classmethod
-    def _solver_type(cls, model: Model) -> type[SensingSolver]:
-        return SensingSolver if model.device.is_cuda else NativeSolver
+    solver_type = NativeSolver
 
     @classmethod
     def _run_solver_substeps(cls, contacts: Contacts | None) -> None:
-        solver = cls._solver
-        if not isinstance(solver, NativeSolver):
-            super()._run_solver_substeps(contacts)
-            return
         state = cls.backend.state_0
         cls._apply_staged_body_forces(state)
         for callback in cls._state_force_callbacks:
             callback(state)
-        solver.run(state, cls.backend.control, cls._solver_dt, cls._num_substeps)
+        cls._solver.run(state, cls.backend.control, cls._solver_dt, cls._num_substeps)
         state.clear_forces()
 
 

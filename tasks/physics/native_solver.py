@@ -111,6 +111,11 @@ class NativeSolver(SensingSolver):
         self._states = np.zeros((self._num_worlds, 0, num_states))
         self._sensed = np.zeros((self._num_worlds, 0, m.nsensordata))
         self._stepped = np.arange(self._num_worlds)
+        self._commanded: dict[str, np.ndarray] = {}
+        """What ``_control`` holds of each field, (num_envs, k)."""
+        # Of the groups in the latest control step, once somebody has asked; nothing is pressed before the first.
+        self._forces: np.ndarray | None = np.zeros((self._num_worlds, 1, len(self._membership_of_forces), 3))
+        self._depths_sensed: torch.Tensor | None = None
 
     def _prepare_template(self) -> None:
         option = self.mj_model.opt
@@ -191,17 +196,21 @@ class NativeSolver(SensingSolver):
         column = 0
         for name in _CONTROL_FIELDS:
             values = getattr(data, name).numpy().reshape(self._num_worlds, -1)
-            self._control[:, :, column : column + values.shape[1]] = values[:, None]
+            # Most of them seldom change, and there is a row a substep to write.
+            if name not in self._commanded or not np.array_equal(values, self._commanded[name]):
+                self._control[:, :, column : column + values.shape[1]] = values[:, None]
+                self._commanded[name] = values.copy()
             column += values.shape[1]
 
         stepped = self._stepped
         if len(stepped) == self._num_worlds:
             self._roll_out(self._models, self._initial, self._control, self._states, self._sensed)
         elif len(stepped) > 0:
-            states, sensed = self._states[stepped], self._sensed[stepped]
+            states, sensed = (np.empty((len(stepped), *old.shape[1:])) for old in (self._states, self._sensed))
             models = [self._models[world] for world in stepped]
             self._roll_out(models, self._initial[stepped], self._control[stepped], states, sensed)
             self._states[stepped], self._sensed[stepped] = states, sensed
+        self._forces = self._depths_sensed = None
         qpos[stepped] = self._states[stepped, -1, 1 : 1 + m.nq]
         qvel[stepped] = self._states[stepped, -1, 1 + m.nq :]
         self._update_newton_state(self.model, state, data, state_prev=state)
@@ -226,6 +235,8 @@ class NativeSolver(SensingSolver):
             return np.zeros((self._num_worlds, num_substeps, array.shape[2]))
 
         self._control, self._states, self._sensed = map(resized, (self._control, self._states, self._sensed))
+        self._commanded.clear()
+        self._forces = self._depths_sensed = None
 
     def step(self, state_in: State, state_out: State, control: Control, contacts: Contacts, dt: float) -> None:
         """Advance one substep.
@@ -248,28 +259,21 @@ class NativeSolver(SensingSolver):
         return columns.reshape(*columns.shape[:2], count, width)
 
     def _group_forces(self) -> np.ndarray:
-        """(num_envs, substeps, groups, 3) of the latest control step; without substeps before the first."""
-        return self._membership_of_forces @ self._sensor_forces()
-
-    def _no_forces(self) -> torch.Tensor:
-        return torch.zeros(self._num_worlds, len(self.contact_layout.forces.names), 3)
+        """(num_envs, substeps, groups, 3) of the latest control step."""
+        if self._forces is None:
+            self._forces = self._membership_of_forces @ self._sensor_forces()
+        return self._forces
 
     def peak_forces(self) -> torch.Tensor:
         """Per group the force of the substep with the largest magnitude in the latest control step."""
-        if self._sensed.shape[1] == 0:
-            return self._no_forces()
         return torch.from_numpy(_largest_substep(self._group_forces())).float()
 
     def mean_forces(self) -> torch.Tensor:
         """Per group the mean force of the latest control step."""
-        if self._sensed.shape[1] == 0:
-            return self._no_forces()
         return torch.from_numpy(self._group_forces().mean(axis=1)).float()
 
     def last_forces(self) -> torch.Tensor:
         """Per group the force of the latest substep."""
-        if self._sensed.shape[1] == 0:
-            return self._no_forces()
         return torch.from_numpy(self._group_forces()[:, -1]).float()
 
     def depths(self) -> torch.Tensor:
@@ -278,10 +282,12 @@ class NativeSolver(SensingSolver):
 
     def _depths_by_substep(self) -> torch.Tensor:
         """(num_envs, substeps, groups) of the latest control step, m."""
-        found, distance = np.moveaxis(self._columns(self.contact_layout.depths, DEPTH_WIDTH), -1, 0)
-        depths = np.where(found > 0.0, np.maximum(-distance, 0.0), 0.0)
-        of_groups = np.einsum("gs,eps->epg", self._membership_of_depths, depths)
-        return torch.from_numpy(of_groups).float()
+        if self._depths_sensed is None:
+            found, distance = np.moveaxis(self._columns(self.contact_layout.depths, DEPTH_WIDTH), -1, 0)
+            depths = np.where(found > 0.0, np.maximum(-distance, 0.0), 0.0)
+            of_groups = np.einsum("gs,eps->epg", self._membership_of_depths, depths)
+            self._depths_sensed = torch.from_numpy(of_groups).float()
+        return self._depths_sensed
 
     def snapshots(self) -> Iterator[tuple[mujoco.MjModel, mujoco.MjData]]:
         """For each world its own model and data, forces made anew from the state: a rollout keeps none; slow."""

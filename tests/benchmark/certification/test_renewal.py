@@ -58,6 +58,7 @@ def test_what_was_made_otherwise_or_is_not_there_cannot_be_renewed(tmp_path):
     path = write_certificate(certificate({}), tmp_path)
     assert "fault 'raised_rim' is not offered by pick_place; available:" in refusal(["raised_rim"])
     assert "was made with n 4, got 256" in refusal(["beam"], n=256)
+    assert refusal(["action_hold"], dose_n=0).startswith("action_hold: only severities say something of these")
     softer = json.loads(path.read_text())
     softer["contacts"]["cone"] = "pyramidal"
     path.write_text(json.dumps(softer))

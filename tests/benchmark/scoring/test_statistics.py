@@ -183,3 +183,8 @@ def test_constant_differences_are_decided_without_a_spread():
 def test_a_margin_of_zero_is_refused():
     with pytest.raises(ValueError, match="not positive"):
         st.tost_paired([1.0, 2.0], [1.0, 2.0], margin=0.0)
+
+
+def test_a_proportion_says_its_counts_and_its_interval_in_percent():
+    assert str(st.proportion(253, 256)) == "253/256 [96.6, 99.6]"
+    assert str(st.proportion(0, 0)) == "-"
