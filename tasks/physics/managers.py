@@ -23,14 +23,17 @@ from flow_rag_vla.tasks.physics.sensing_solver import SensingSolver
 class NewtonSensingManager(NewtonMJWarpManager):
     """MuJoCo Warp with contact groups."""
 
-    solver_type: type[SensingSolver] = SensingSolver
+    @classmethod
+    def _solver_type(cls) -> type[SensingSolver]:
+        # A method: Isaac Lab's validation of settings walks through the attributes of this class, for ever if it could.
+        return SensingSolver
 
     @classmethod
     def _create_solver(cls, model: Model, solver_cfg: SensingSolverCfg) -> SensingSolver:
         kwargs = cls._filter_solver_kwargs(SolverMuJoCo, solver_cfg)
         # Deprecated; forwarding it, even as False, warns.
         kwargs.pop("ls_parallel", None)
-        return cls.solver_type(
+        return cls._solver_type()(
             model,
             contact_groups=solver_cfg.contact_groups,
             depth_groups=solver_cfg.depth_groups,
@@ -47,7 +50,9 @@ class NewtonSensingManager(NewtonMJWarpManager):
 class NewtonNativeManager(NewtonSensingManager):
     """Native MuJoCo, on the CPU alone."""
 
-    solver_type = NativeSolver
+    @classmethod
+    def _solver_type(cls) -> type[SensingSolver]:
+        return NativeSolver
 
     @classmethod
     def _run_solver_substeps(cls, contacts: Contacts | None) -> None:
