@@ -75,7 +75,7 @@ class FleetAgent:
         self._noise = NoiseTable(num_envs, -(-max_steps // execute), model.flow.horizon, device)
         self._learned = None if detector is None else LearnedDetector(detector, num_envs, max_steps, device)
         self._detector: Monitor = self._learned or RuleDetector(num_envs, max_steps, device)
-        self._notebook = FailureNotebook(num_envs)
+        self._notebook = FailureNotebook(num_envs, device)
         self._all = torch.arange(num_envs, device=device)
         self._seconds, self._calls = 0.0, 0
         self._begin()
@@ -114,7 +114,6 @@ class FleetAgent:
         self._settled = Advice.nothing(self._num_envs, self._device)
         self._decisions, self._retrievals, self._late = zeros(), zeros(), zeros()
         self._placed = torch.zeros(self._num_envs, dtype=torch.bool, device=self._device)
-        self._snapshot: DecisionSnapshot | None = None
 
     def tell(self, scenarios: Sequence[Any]) -> None:
         """Refuse: what hides in a scenario is for the agent to find out.  Raises ``ValueError``."""
@@ -131,7 +130,7 @@ class FleetAgent:
     def decide(self, observation: Observation, running: torch.Tensor) -> torch.Tensor:
         """Chunks (num_envs, horizon, 7)."""
         start = time.perf_counter()
-        noise = self._noise.draw(torch.full_like(self._all, self._decision))
+        noise = self._noise.draw(self._decision)
         decision = self.model.decide(Query(observation, noise, self._settled))
         self._decision += 1
         self._decisions += running
@@ -145,8 +144,7 @@ class FleetAgent:
         self._calls += 1
         if self._remembers:
             keys = self._keys.encode(observation)
-            self._snapshot = DecisionSnapshot(observation, keys, decision.chunk)
-            self._notebook.decided(self._snapshot)
+            self._notebook.decided(DecisionSnapshot(observation, keys, decision.chunk))
         return decision.chunk
 
     def watch(self, observation: Observation, running: torch.Tensor) -> None:
@@ -161,8 +159,8 @@ class FleetAgent:
         self._note(alarm)
 
     def _note(self, alarm: FailureAlarm) -> None:
-        if self._snapshot is not None and bool(alarm.mask.any()):
-            self._notebook.alarmed(alarm, self._snapshot)
+        if self._remembers and self._decision > 0:
+            self._notebook.alarmed(alarm)
 
     def _conclude(self) -> None:
         """Let the learned detector judge what the end of an episode left unjudged; the rules judge every step."""
@@ -193,8 +191,7 @@ class FleetAgent:
     def failures(self) -> dict[int, FailureCase]:
         """The noticed failures of episodes that seem to have failed."""
         self._conclude()
-        failed = self.seems_failed()
-        return {i: case for i, case in self._notebook.cases().items() if bool(failed[i])}
+        return self._notebook.cases(self.seems_failed())
 
     def decide_seconds(self) -> tuple[float, int]:
         """Seconds spent deciding, and the number of (batched) decisions."""

@@ -6,14 +6,12 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
 import torch
 from torch import nn
 
 from flow_rag_vla.agents.arms.arm import ChunkSource
-from flow_rag_vla.agents.corrections.corrections import apply_correction, candidate_index
+from flow_rag_vla.agents.corrections.corrections import CANDIDATES, apply_correction, candidate_index, reroutes
 from flow_rag_vla.agents.corrections.observation_correction import apply_observation_correction, corrects_observation
-from flow_rag_vla.agents.corrections.priors import candidate_priors
 from flow_rag_vla.agents.corrections.steering import steering_method, warm_start
 from flow_rag_vla.agents.detection.rules import UNKNOWN, classify_failure
 from flow_rag_vla.agents.recall.advice import Advice, Advisor, make_advisor
@@ -25,8 +23,7 @@ from flow_rag_vla.agents.recall.dual_pathway import (
     Poll,
     VirtualClock,
 )
-from flow_rag_vla.agents.recall.remember import region_of, signature_between
-from flow_rag_vla.memory.case import FailureCase
+from flow_rag_vla.agents.recall.remember import failure_cases, signatures_between
 from flow_rag_vla.tasks.contract import CONTROL_HZ, Phase
 
 if TYPE_CHECKING:
@@ -203,27 +200,24 @@ class FlowRAGVLA(nn.Module):
         if self._memory is None or self._key_encoder is None:
             raise ValueError("update_memory needs a model with a memory and a key encoder")
         kinds = classify_failure(state_before, state_after, action)
-        keys = self._key_encoder.encode(state_before).cpu().numpy()
-        cases = []
-        for i, kind in enumerate(kinds):
-            if bool(success[i]) or kind == UNKNOWN:
-                continue
-            prior = candidate_priors(kind, Phase.CARRY, signature_between(kind, state_before, state_after, i))
-            best = torch.tensor([int((prior[:, 0] / prior.sum(axis=1)).argmax())], device=action.device)
-            row = torch.tensor([i], device=action.device)
-            corrected = apply_correction(best, action[row], state_before.select(row))
-            cases.append(
-                FailureCase(
-                    key_states=keys[i : i + 1],
-                    failed_action=np.asarray(action[i].cpu()),
-                    failure_type=kind,
-                    correction=np.asarray(corrected[0].cpu()),
-                    phase=str(Phase.CARRY),
-                    region=region_of(state_before, i),
-                    prior=prior,
-                )
-            )
-        return sum(self._memory.add(cases).is_new) if cases else 0
+        failed = [i for i, (kind, done) in enumerate(zip(kinds, success.tolist(), strict=True)) if not done]
+        failed = [i for i in failed if kinds[i] != UNKNOWN]
+        if not failed:
+            return 0
+        rows = torch.tensor(failed, device=action.device)
+        kinds = [kinds[i] for i in failed]
+        before, after = state_before.select(rows), state_after.select(rows)
+        signatures = signatures_between(kinds, before, after)
+        cases = failure_cases(
+            keys=self._key_encoder.encode(state_before)[rows].unsqueeze(1),
+            chunk=action[rows],
+            decided_on=before,
+            first=before,
+            kinds=kinds,
+            phases=[str(Phase.CARRY)] * len(failed),
+            signatures=signatures,
+        )
+        return sum(self._memory.add(cases).is_new)
 
     def _memory_pathway(self, query: Query) -> Advice:
         if self.advisor is None:
@@ -237,17 +231,25 @@ class FlowRAGVLA(nn.Module):
         advice = merge_advice(query.settled, None if retrieved is None else retrieved.answer)
         candidate = advice.candidate.clamp(min=0)
         perceives = corrects_observation(candidate)
+        steered = advice.given & (candidate > 0)
+        follows = steered & ~perceives
         anew = perceives & ~query.settled.given
-        if bool(anew.any()):
+        see_anew = reroute = anybody_follows = False
+        if self.advisor is not None:
+            # The one time that a decision waits for the device: what each of them saves costs more.
+            asked = torch.stack([anew, reroutes(candidate), follows])
+            see_anew, reroute, anybody_follows = asked.any(dim=1).tolist()
+        if see_anew:
             # The whole batch again (as in steering): a row's bits must not depend on how many others are advised.
             percept = self._percept(query.observation, advice)
             state, base = self._base(percept, query.noise)
-        corrected = apply_correction(candidate, base, percept)
-        steered = advice.given & (candidate > 0)
-        follows = steered & ~perceives
+        if not anybody_follows and not self._constant:
+            return FlowAnswer(base, steered, advice)
+        corrected = apply_correction(candidate, base, percept, reroute=reroute)
         strength = torch.where(follows, advice.reliability.clamp(0.0, 1.0) ** STRENGTH_EXPONENT, 0.0)
         for index in self._constant:
-            corrected = apply_correction(torch.full_like(candidate, index), corrected, percept)
+            everywhere = torch.full_like(candidate, index)
+            corrected = apply_correction(everywhere, corrected, percept, reroute=CANDIDATES[index].reroutes)
             steered, strength = torch.ones_like(steered), torch.ones_like(strength)
         if self._chunk_policy is not None:
             return FlowAnswer(torch.where(steered.reshape(-1, 1, 1), corrected, base), steered, advice)
@@ -256,8 +258,10 @@ class FlowRAGVLA(nn.Module):
 
     def _percept(self, observation: Observation, advice: Advice) -> Observation:
         """What the policy is shown: ``observation``, corrected where ``advice`` or a constant says so."""
-        percept = apply_observation_correction(advice.candidate.clamp(min=0), observation)
-        for index in self._constant:
+        percept = observation
+        if self.advisor is not None:
+            percept = apply_observation_correction(advice.candidate.clamp(min=0), observation)
+        for index in (i for i in self._constant if CANDIDATES[i].corrects_observation):
             percept = apply_observation_correction(torch.full_like(advice.candidate, index), percept)
         return percept
 

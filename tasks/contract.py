@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import torch
 
@@ -272,25 +272,20 @@ class EpisodeTruth:
     peak_penetration_m: torch.Tensor
     """deepest of all substeps, impacts and collisions included, m."""
 
-    def row(self, env_id: int) -> TruthWords:
-        """The episode of environment ``env_id``."""
-        step, (x, y, z) = int(self.failure_step[env_id]), self.failure_pos_b[env_id].tolist()
-        return TruthWords(
-            success=bool(self.success[env_id]),
-            invalid=bool(self.invalid[env_id]),
-            invalid_reason=_word(INVALID_REASONS, self.invalid_reason[env_id]),
-            fault_fired=bool(self.fault_fired[env_id]),
-            failure_type=_word(FAILURE_TYPES, self.failure_type[env_id]),
-            failure_phase=_word(PHASES, self.failure_phase[env_id]),
-            failure_step=None if step == NOTHING else step,
-            failure_pos_b=(x, y, z),
-            steps=int(self.steps[env_id]),
-            peak_obstacle_force_n=float(self.peak_obstacle_force_n[env_id]),
-            peak_grip_force_n=float(self.peak_grip_force_n[env_id]),
-            penetration_m=float(self.penetration_m[env_id]),
-            peak_penetration_m=float(self.peak_penetration_m[env_id]),
-        )
+    def rows(self) -> list[TruthWords]:
+        """The episode of each environment; every column crosses from the device once."""
+        columns = {name: column.tolist() for name, column in vars(self).items() if name != "done"}
+        for name, words in (
+            ("invalid_reason", INVALID_REASONS),
+            ("failure_type", FAILURE_TYPES),
+            ("failure_phase", PHASES),
+        ):
+            columns[name] = [word_at(words, index) for index in columns[name]]
+        columns["failure_step"] = [None if step == NOTHING else step for step in columns["failure_step"]]
+        columns["failure_pos_b"] = map(tuple, columns["failure_pos_b"])
+        return [TruthWords(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
 
-def _word(words: tuple[str, ...], index: torch.Tensor) -> str | None:
-    return None if int(index) == NOTHING else str(words[int(index)])
+def word_at(words: Sequence[str], index: int) -> str | None:
+    """The word that ``index`` stands for; None for ``NOTHING``."""
+    return None if index == NOTHING else str(words[index])

@@ -48,6 +48,11 @@ class CorrectionCandidate:
         """It acts through what the policy perceives, not on the chunk."""
         return self.object_offset_m != 0 or self.goal_offset_m != 0 or self.grasp_offset_m != 0
 
+    @property
+    def reroutes(self) -> bool:
+        """It changes where a held object is carried along."""
+        return self.stay_low or self.height_offset_m > 0 or self.lateral_offset_m != 0
+
 
 GRIP_STEP = 1.3
 """The guide's grip factor."""
@@ -115,7 +120,14 @@ DETOUR_END_M = 0.18
 """A detour rejoins the straight way this far (along y) before the goal."""
 
 
-def apply_correction(candidate: torch.Tensor, chunk: torch.Tensor, observation: Observation) -> torch.Tensor:
+def reroutes(candidate: torch.Tensor) -> torch.Tensor:
+    """(num_envs,) bool: where ``candidate`` (num_envs,) changes where a held object is carried along."""
+    return torch.tensor([c.reroutes for c in CANDIDATES], device=candidate.device)[candidate]
+
+
+def apply_correction(
+    candidate: torch.Tensor, chunk: torch.Tensor, observation: Observation, *, reroute: bool = True
+) -> torch.Tensor:
     """Chunks (num_envs, horizon, 7) with the corrections ``candidate`` applied.
 
     Rows of candidate 0, and of candidates that act on the observation, keep their bits.
@@ -127,6 +139,8 @@ def apply_correction(candidate: torch.Tensor, chunk: torch.Tensor, observation: 
         candidate: (num_envs,) int64 index into ``CANDIDATES``.
         chunk: (num_envs, horizon, 7) the policy's chunk.
         observation: What the chunk was decided on.
+        reroute: False where the caller knows that no row's candidate does, which saves most of the work; to ask the
+            device would be to wait for it.
     """
     table = _CandidateTable.select(candidate, chunk)
     corrected = chunk.clone()
@@ -135,7 +149,7 @@ def apply_correction(candidate: torch.Tensor, chunk: torch.Tensor, observation: 
     force = -(NOMINAL_GRIP * table.grip_scale).clamp(max=1.0).unsqueeze(1)
     corrected[:, :, 6] = torch.where(closing & (table.grip_scale != 1.0).unsqueeze(1), force, grip)
     corrected[:, :, :6] *= table.speed_scale.reshape(-1, 1, 1)
-    if bool(table.reroutes.any()):
+    if reroute:
         corrected[:, :, :3] = _reroute(table, corrected, observation)
     return torch.where((candidate > 0).reshape(-1, 1, 1), corrected, chunk)
 

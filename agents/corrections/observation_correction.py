@@ -32,8 +32,6 @@ def apply_observation_correction(candidate: torch.Tensor, observation: Observati
         observation: What is sensed.
     """
     rows = corrects_observation(candidate)
-    if not bool(rows.any()):
-        return observation
     o = observation
 
     def column(values: list[float]) -> torch.Tensor:

@@ -93,6 +93,7 @@ class WindowTracker:
         self._extremes = zeros(sum(width for _, width in EXTREME_BLOCKS)).repeat(WINDOW_STEPS, 1, 1)
         self._slot = 0
         self._fresh = torch.ones(num_envs, dtype=torch.bool, device=device)
+        self._may_begin = True
         self._start, self._last_pos = zeros(3), zeros(3)
         self._elapsed, self._highest, self._since_held, self._closing = zeros(), zeros(), zeros(), zeros()
         self._ever_held, self._opened = zeros(), zeros()
@@ -111,11 +112,11 @@ class WindowTracker:
     def reset(self, env_ids: torch.Tensor) -> None:
         """Forget the episodes of ``env_ids`` (k,); the next update begins new ones."""
         self._fresh[env_ids] = True
+        self._may_begin = True
 
     def update(self, o: Observation, running: torch.Tensor) -> None:
         """Take in what is sensed after one control step; rows that do not run (num_envs,) keep their window."""
-        fresh = self._fresh & running
-        begins = bool(fresh.any())
+        fresh, begins = self._fresh & running, self._may_begin
         if begins:
             self._begin(fresh, o)
         self._follow(o, running)
@@ -123,12 +124,12 @@ class WindowTracker:
         extremes, action = self._now_extremes(o, axes), scaled_action(o)
         slot = self._slot
         if begins:
-            self._extremes[:, fresh] = extremes[fresh]
+            self._extremes = torch.where(fresh[:, None], extremes, self._extremes)
         self._extremes[slot] = extremes
         after = torch.cat([self._instant(o, axes, action), self._extremes.amax(dim=0), self._episode()], dim=1)
         if begins:
-            self._states[:, fresh] = after[fresh]
-            self._actions[:, fresh] = action[fresh]
+            self._states = torch.where(fresh[:, None], after, self._states)
+            self._actions = torch.where(fresh[:, None], action, self._actions)
         keep = running.unsqueeze(1)
         self._before = torch.where(keep, self._states[slot], self._before)
         self._states[slot], self._actions[slot] = after, action
@@ -137,6 +138,9 @@ class WindowTracker:
         self._last_pos = o.object_pos_b.clone()
         self._slot = (slot + 1) % WINDOW_STEPS
         self._fresh &= ~running
+        if begins:
+            # Asked after a reset alone: the answer waits for the device.
+            self._may_begin = bool(self._fresh.any())
 
     def _begin(self, fresh: torch.Tensor, o: Observation) -> None:
         row = fresh.unsqueeze(1)

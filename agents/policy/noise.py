@@ -42,7 +42,6 @@ class NoiseTable:
     def __init__(self, num_envs: int, max_decisions: int, horizon: int, device: str = "cpu") -> None:
         """Reserve room for ``max_decisions`` decisions an episode."""
         self._table = torch.zeros(num_envs, max_decisions, horizon, ACTION_DIM, device=device)
-        self._rows = torch.arange(num_envs, device=device)
 
     @property
     def max_decisions(self) -> int:
@@ -60,17 +59,17 @@ class NoiseTable:
         if not len(keys):
             return
         num_decisions, horizon = self._table.shape[1:3]
-        tables = np.stack([_table(key, num_decisions, horizon) for key in keys])
+        tables = np.empty((len(keys), num_decisions, horizon, ACTION_DIM), dtype=np.float32)
+        for table, key in zip(tables, keys, strict=True):
+            _generator(key).standard_normal(out=table, dtype=np.float32)
         self._table[env_ids] = torch.from_numpy(tables).to(self._table.device)
 
-    def draw(self, decision: torch.Tensor) -> torch.Tensor:
-        """Noise (num_envs, horizon, 7) for the decisions ``decision`` (num_envs,), int64, from 0.
+    def draw(self, decision: int) -> torch.Tensor:
+        """Noise (num_envs, horizon, 7) for decision number ``decision`` of every episode, from 0.
 
         Raises:
             ValueError: a decision beyond ``max_decisions``.
         """
-        if bool((decision >= self.max_decisions).any()) or bool((decision < 0).any()):
-            raise ValueError(
-                f"decision {int(decision.max())} has no noise: the table holds {self.max_decisions} an episode"
-            )
-        return self._table[self._rows, decision]
+        if not 0 <= decision < self.max_decisions:
+            raise ValueError(f"decision {decision} has no noise: the table holds {self.max_decisions} an episode")
+        return self._table[:, decision].clone()

@@ -219,7 +219,8 @@ class _Tally:
     flow_ms: list[float] = field(default_factory=list)
     total_ms: list[float] = field(default_factory=list)
     timeouts: int = 0
-    corrected: int = 0
+    corrected: torch.Tensor | int = 0
+    """Counted on the device: a number would have to be waited for at each decision."""
     rows: int = 0
 
 
@@ -295,7 +296,7 @@ class DualPathwayProcessor[Q, R]:
         tally.flow_ms.append(flow_ms)
         tally.total_ms.append(total_ms)
         tally.timeouts += age != 0
-        tally.corrected += int(answer.corrected.sum())
+        tally.corrected = answer.corrected.sum() + tally.corrected
         tally.rows += answer.corrected.numel()
 
     def reset(self) -> None:
@@ -315,7 +316,7 @@ class DualPathwayProcessor[Q, R]:
             avg_flow_time=float(np.mean(tally.flow_ms)) / 1000.0,
             avg_total_time=total_s,
             rag_timeout_rate=tally.timeouts / n,
-            correction_rate=tally.corrected / tally.rows if tally.rows else None,
+            correction_rate=int(tally.corrected) / tally.rows if tally.rows else None,
             avg_frequency=1.0 / total_s if total_s > 0 else None,
             deadline_miss_rate=float(np.mean(np.array(tally.total_ms) > self.max_latency_ms)),
             p50_ms=p50,

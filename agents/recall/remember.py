@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,12 +12,12 @@ import torch
 
 from flow_rag_vla.agents.corrections.corrections import apply_correction
 from flow_rag_vla.agents.corrections.priors import FailureSignature, candidate_priors
+from flow_rag_vla.agents.detection.alarm import FailureAlarm
 from flow_rag_vla.agents.policy.features import elongated, held, long_axis
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES, FailureType
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.detection.alarm import FailureAlarm
     from flow_rag_vla.tasks.contract import Observation
 
 CELL_M = 0.07
@@ -25,12 +27,14 @@ SHADES = 4
 """Levels of each colour channel that failures are clustered by."""
 
 
-def region_of(observation: Observation, i: int) -> str:
-    """Cluster bin of row ``i``: workspace cell of object and goal, and coarse colour of the object."""
-    xy = torch.cat([observation.object_pos_b[i, :2], observation.goal_pos_b[i, :2]])
-    cells = [str(round(float(v) / CELL_M)) for v in xy]
-    shades = [str(int(min(float(v), 0.999) * SHADES)) for v in observation.object_rgb[i]]
-    return f"{','.join(cells)} {''.join(shades)}"
+def regions_of(observation: Observation) -> list[str]:
+    """Cluster bin of each row: workspace cell of object and goal, and coarse colour of the object."""
+    o = observation
+    places = torch.cat([o.object_pos_b[:, :2], o.goal_pos_b[:, :2]], dim=1).tolist()
+    return [
+        f"{','.join(str(round(v / CELL_M)) for v in place)} {''.join(str(int(min(v, 0.999) * SHADES)) for v in colour)}"
+        for place, colour in zip(places, o.object_rgb.tolist(), strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -43,29 +47,84 @@ class DecisionSnapshot:
     chunk: torch.Tensor
     """(num_envs, horizon, 7)."""
 
+    def where(self, rows: torch.Tensor, other: DecisionSnapshot) -> DecisionSnapshot:
+        """``other`` in ``rows`` (num_envs,) bool, this elsewhere."""
 
-def signature_between(kind: str, before: Observation, after: Observation, i: int) -> FailureSignature:
-    """What can be told of a failure of ``kind`` in row ``i`` from the observations around it."""
-    misplaced = kind == FailureType.MISALIGNMENT
-    return FailureSignature(
-        missed=kind == FailureType.GRASP_FAILURE and not bool(held(before)[i]),
-        offset_y_m=float((after.object_pos_b - after.goal_pos_b)[i, 1]) if misplaced else 0.0,
-        elongated=bool(elongated(after)[i]),
-        tilt=float(long_axis(before)[i, 2]),
+        def chosen(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+            return torch.where(rows.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+
+        old = vars(self.observation)
+        sensed = {n: chosen(v, old[n]) for n, v in vars(other.observation).items() if isinstance(v, torch.Tensor)}
+        return DecisionSnapshot(
+            dataclasses.replace(other.observation, **sensed),
+            chosen(other.keys, self.keys),
+            chosen(other.chunk, self.chunk),
+        )
+
+
+def signatures_between(kinds: Sequence[str], before: Observation, after: Observation) -> list[FailureSignature]:
+    """What can be told of the failures ``kinds``, one a row, from the observations around them."""
+    columns = (
+        held(before).tolist(),
+        (after.object_pos_b - after.goal_pos_b)[:, 1].tolist(),
+        elongated(after).tolist(),
+        long_axis(before)[:, 2].tolist(),
     )
+    return [
+        FailureSignature(
+            missed=kind == FailureType.GRASP_FAILURE and not was_held,
+            offset_y_m=offset_y_m if kind == FailureType.MISALIGNMENT else 0.0,
+            elongated=is_long,
+            tilt=tilt,
+        )
+        for kind, was_held, offset_y_m, is_long, tilt in zip(kinds, *columns, strict=True)
+    ]
 
 
-def _signature(alarm: FailureAlarm, observation: Observation, i: int) -> FailureSignature:
-    """What row ``i`` of ``alarm`` felt and saw."""
-    return FailureSignature(
-        link_contact=bool(alarm.link_contact[i]),
-        load_n=float(alarm.load_n[i]),
-        missed=bool(alarm.missed[i]),
-        side_y=float(alarm.side_y[i]),
-        offset_y_m=float(alarm.offset_y_m[i]),
-        elongated=bool(elongated(observation)[i]),
-        tilt=float(alarm.tilt[i]),
-    )
+def _signatures(alarm: FailureAlarm, observation: Observation) -> list[FailureSignature]:
+    """What each row of ``alarm`` felt and saw."""
+    felt = {
+        "link_contact": alarm.link_contact,
+        "load_n": alarm.load_n,
+        "missed": alarm.missed,
+        "side_y": alarm.side_y,
+        "offset_y_m": alarm.offset_y_m,
+        "elongated": elongated(observation),
+        "tilt": alarm.tilt,
+    }
+    rows = zip(*(column.tolist() for column in felt.values()), strict=True)
+    return [FailureSignature(**dict(zip(felt, row, strict=True))) for row in rows]
+
+
+def failure_cases(
+    *,
+    keys: torch.Tensor,
+    chunk: torch.Tensor,
+    decided_on: Observation,
+    first: Observation,
+    kinds: Sequence[str],
+    phases: Sequence[str],
+    signatures: Sequence[FailureSignature],
+) -> list[FailureCase]:
+    """One case a row (k of them); generic knowledge says which correction is the most promising.
+
+    Args:
+        keys: (k, num_keys, embedding_dim) memory keys, earliest first.
+        chunk: (k, horizon, 7) chunks that failed.
+        decided_on: What they were decided on.
+        first: What the episodes' first decisions were taken on.
+        kinds: Failure types.
+        phases: Phases of the failures.
+        signatures: What was felt and seen around them.
+    """
+    priors = np.stack([candidate_priors(*known) for known in zip(kinds, phases, signatures, strict=True)])
+    best = torch.from_numpy((priors[..., 0] / priors.sum(axis=2)).argmax(axis=1)).to(chunk.device)
+    corrected = apply_correction(best, chunk, decided_on).cpu().numpy()
+    columns = (keys.cpu().numpy(), chunk.cpu().numpy(), kinds, corrected, phases, regions_of(first), priors)
+    return [
+        FailureCase(key_states, failed_action, kind, correction, phase, region, prior)
+        for key_states, failed_action, kind, correction, phase, region, prior in zip(*columns, strict=True)
+    ]
 
 
 class FailureNotebook:
@@ -73,48 +132,68 @@ class FailureNotebook:
 
     A case keeps two keys: the episode's first decision, so that retrieval fires before anything went wrong, and the
     decision before the failure.  Its corrected chunk is the failed one where the most promising correction acts on
-    the observation: only the policy could say what it does then.
+    the observation: only the policy could say what it does then.  Notes stay on the agent's device until ``cases``.
     """
 
-    def __init__(self, num_envs: int) -> None:
+    def __init__(self, num_envs: int, device: str = "cpu") -> None:
         """Empty notes."""
-        self._cases: dict[int, FailureCase] = {}
-        self._first: DecisionSnapshot | None = None
-        self._num_envs = num_envs
+        self._num_envs, self._device = num_envs, device
+        self.reset()
 
     def reset(self) -> None:
         """New episodes in all environments."""
-        self._cases.clear()
-        self._first = None
+        self._alarm = FailureAlarm.none(self._num_envs, self._device)
+        self._first: DecisionSnapshot | None = None
+        self._last: DecisionSnapshot | None = None
+        self._led_to_alarm: DecisionSnapshot | None = None
+        self._since_last = torch.zeros_like(self._alarm.mask)
 
     def decided(self, snapshot: DecisionSnapshot) -> None:
-        """Note the first decision of the episodes."""
-        if self._first is None:
-            self._first = snapshot
+        """Note a decision of all episodes; alarms that follow are put down to it."""
+        # Pictures would be kept for nothing.
+        seen = dataclasses.replace(snapshot.observation, rgb=None)
+        snapshot = dataclasses.replace(snapshot, observation=seen)
+        if self._last is None:
+            self._first = self._led_to_alarm = snapshot
+        else:
+            self._put_down()
+        self._last = snapshot
 
-    def alarmed(self, alarm: FailureAlarm, snapshot: DecisionSnapshot) -> None:
-        """Note the failures that ``alarm`` names for the first time, as caused by ``snapshot``'s decision."""
-        if self._first is None:
+    def alarmed(self, alarm: FailureAlarm) -> None:
+        """Note the failures that ``alarm`` names for the first time.
+
+        Raises:
+            RuntimeError: nothing was decided yet.
+        """
+        if self._last is None:
             raise RuntimeError("an alarm came before the first decision")
-        for i in alarm.mask.nonzero().flatten().tolist():
-            if i in self._cases:
-                continue
-            kind, phase = FAILURE_TYPES[int(alarm.failure_type[i])], PHASES[int(alarm.phase[i])]
-            prior = candidate_priors(kind, phase, _signature(alarm, snapshot.observation, i))
-            best = torch.tensor([int((prior[:, 0] / prior.sum(axis=1)).argmax())], device=snapshot.chunk.device)
-            row = torch.tensor([i], device=snapshot.chunk.device)
-            corrected = apply_correction(best, snapshot.chunk[row], snapshot.observation.select(row))
-            keys = torch.stack([self._first.keys[i], snapshot.keys[i]])
-            self._cases[i] = FailureCase(
-                key_states=keys.cpu().numpy(),
-                failed_action=np.asarray(snapshot.chunk[i].cpu()),
-                failure_type=kind,
-                correction=np.asarray(corrected[0].cpu()),
-                phase=phase,
-                region=region_of(self._first.observation, i),
-                prior=prior,
-            )
+        new = alarm.mask & ~self._alarm.mask
+        self._alarm = self._alarm.where(new, alarm)
+        self._since_last = self._since_last | new
 
-    def cases(self) -> dict[int, FailureCase]:
-        """Environment to its first failure."""
-        return dict(self._cases)
+    def _put_down(self) -> None:
+        """Keep the last decision for the episodes that have alarmed since; once a decision, as it copies the keys."""
+        if self._led_to_alarm is not None and self._last is not None:
+            self._led_to_alarm = self._led_to_alarm.where(self._since_last, self._last)
+            self._since_last = torch.zeros_like(self._since_last)
+
+    def cases(self, rows: torch.Tensor | None = None) -> dict[int, FailureCase]:
+        """Environment to its first failure, of the environments ``rows`` (num_envs,) bool or of all."""
+        self._put_down()
+        noted = self._alarm.mask if rows is None else self._alarm.mask & rows
+        env_ids = noted.nonzero().flatten()
+        if self._first is None or self._led_to_alarm is None or len(env_ids) == 0:
+            return {}
+        alarm = FailureAlarm(*(column[env_ids] for column in vars(self._alarm).values()))
+        decision = self._led_to_alarm
+        decided_on = decision.observation.select(env_ids)
+        cases = failure_cases(
+            keys=torch.stack([self._first.keys[env_ids], decision.keys[env_ids]], dim=1),
+            chunk=decision.chunk[env_ids],
+            decided_on=decided_on,
+            first=self._first.observation.select(env_ids),
+            kinds=[FAILURE_TYPES[i] for i in alarm.failure_type.tolist()],
+            phases=[PHASES[i] for i in alarm.phase.tolist()],
+            signatures=_signatures(alarm, decided_on),
+        )
+        return dict(zip(env_ids.tolist(), cases, strict=True))

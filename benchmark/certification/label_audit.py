@@ -160,8 +160,8 @@ def _run(env: ManipulationEnv, families: Sequence[Family], first_layout: int) ->
         return action
 
     play(env, act)
-    truth = env.truth
-    return [_audited(family, truth.row(i)) for family, env_ids in groups for i in env_ids.tolist()]
+    truth = env.truth.rows()
+    return [_audited(family, truth[i]) for family, env_ids in groups for i in env_ids.tolist()]
 
 
 def _numbered(families: Sequence[Family]) -> list[tuple[Family, torch.Tensor]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -69,10 +70,7 @@ def read_episodes(path: Path) -> EpisodeLog:
 
 def write_episodes_parquet(path: Path, records: Iterable[EpisodeRecord]) -> None:
     """One row per record, sorted by arm, round, exposure and scenario: the same records give the same bytes."""
-    rows = sorted(
-        (dataclasses.asdict(record) for record in records),
-        key=lambda row: [*(row[name] for name in EPISODE_ORDER), row["attempt"]],
-    )
+    rows = sorted((vars(record) for record in records), key=operator.itemgetter(*EPISODE_ORDER, "attempt"))
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, schema=EPISODE_SCHEMA), sink, compression="zstd")
     write_bytes_atomic(path, sink.getvalue().to_pybytes())

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms.registry import reference_arm
@@ -45,16 +46,17 @@ class Unit:
     num_envs: int
     episodes: tuple[PlannedEpisode, ...]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Readable name and a hash of everything the unit runs."""
-        content = [self.arm, self.round, self.num_envs, [_episode_row(e) for e in self.episodes]]
+        content = [self.arm, self.round, self.num_envs, episode_rows(self.episodes)]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
         return f"r{self.round}-{self.arm}-{digest}"
 
 
-def _episode_row(episode: PlannedEpisode) -> list[str | int]:
-    return [episode.exposure, episode.scenario.id, episode.base_scenario_id, episode.attempt]
+def episode_rows(episodes: Sequence[PlannedEpisode]) -> list[list[str | int]]:
+    """What ``plan.jsonl`` says of each of ``episodes``."""
+    return [[e.exposure, e.scenario.id, e.base_scenario_id, e.attempt] for e in episodes]
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Plan:
         rows: list[dict] = [{"scenario": s.to_dict(), "id": key} for key, s in sorted(by_id.items())]
         rows += [
             {"unit": u.id, "arm": u.arm, "round": u.round, "num_envs": u.num_envs,
-             "episodes": [_episode_row(e) for e in u.episodes]}
+             "episodes": episode_rows(u.episodes)}
             for u in self.units
         ]  # fmt: skip
         return "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
@@ -108,18 +110,21 @@ def _nth(faults: Sequence[Fault], turn: int) -> Fault | None:
     return faults[turn % len(faults)] if faults else None
 
 
-def e2_episodes(scenarios: Sequence[Scenario], round_index: int) -> tuple[PlannedEpisode, ...]:
-    """What one arm meets in round ``round_index`` (1-based)."""
-    episodes = []
+def e2_episodes(scenarios: Sequence[Scenario], rounds: int) -> list[tuple[PlannedEpisode, ...]]:
+    """What one arm meets in each of the ``rounds`` rounds, of which the first is number 1."""
+    again: list[tuple[Exposure, Scenario, str]] = []
     for scenario in scenarios:
         if scenario.fault_class is FaultClass.CLEAN:
-            again = [(Exposure.CLEAN, scenario)]
+            again.append((Exposure.CLEAN, scenario, scenario.id))
         elif scenario.fault_class is FaultClass.CONTROL:
-            again = [(Exposure.CONTROL, scenario)]
+            again.append((Exposure.CONTROL, scenario, scenario.id))
         else:
-            again = [(Exposure.EXACT, scenario), (Exposure.NEAR, scenario.near())]
-        episodes += [PlannedEpisode(exposure, s, scenario.id, round_index) for exposure, s in again]
-    return tuple(episodes)
+            again.append((Exposure.EXACT, scenario, scenario.id))
+            again.append((Exposure.NEAR, scenario.near(), scenario.id))
+    return [
+        tuple(PlannedEpisode(exposure, scenario, base, attempt) for exposure, scenario, base in again)
+        for attempt in range(1, rounds + 1)
+    ]
 
 
 def first_attempts(scenarios: Sequence[Scenario]) -> list[PlannedEpisode]:
@@ -130,7 +135,6 @@ def first_attempts(scenarios: Sequence[Scenario]) -> list[PlannedEpisode]:
 def make_plan(scenarios: Sequence[Scenario], arms: Sequence[str], num_envs: int, rounds: int) -> Plan:
     """E1, then ``rounds`` rounds of E2 for every arm."""
     units = [Unit(reference_arm().name, 0, num_envs, tuple(first_attempts(scenarios)))]
-    for round_index in range(1, rounds + 1):
-        episodes = e2_episodes(scenarios, round_index)
+    for round_index, episodes in enumerate(e2_episodes(scenarios, rounds), start=1):
         units += [Unit(arm, round_index, num_envs, episodes) for arm in arms]
     return Plan(tuple(scenarios), tuple(units))

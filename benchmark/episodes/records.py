@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,9 @@ from enum import StrEnum
 from typing import Any, Self
 
 SCHEMA_VERSION = 1
+
+# Made once: ``json.dumps`` makes an encoder a call.
+_CANONICAL = json.JSONEncoder(sort_keys=True, allow_nan=False)
 
 POSE_BIN_M = 0.05
 """Edge of a pose bin, metres."""
@@ -138,8 +140,7 @@ class EpisodeRecord:
 
     def to_json(self) -> str:
         """One canonical JSON line (sorted keys, no NaN) with the schema version."""
-        row = {"v": SCHEMA_VERSION, **dataclasses.asdict(self)}
-        return json.dumps(row, sort_keys=True, allow_nan=False)
+        return _CANONICAL.encode({"v": SCHEMA_VERSION, **vars(self)})
 
     @classmethod
     def from_json(cls, line: str) -> Self:

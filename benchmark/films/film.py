@@ -33,7 +33,7 @@ _EVENT_HOLD_FRAMES, _END_HOLD_FRAMES = 12, 24
 
 def event_of(truth: EpisodeTruth) -> tuple[str, Tone]:
     """What has happened in the first environment so far, in words, and what it means; empty while nothing has."""
-    words = truth.row(0)
+    words = truth.rows()[0]
     if words.invalid:
         return "invalid physics", Tone.FAILURE
     if words.success:

@@ -57,13 +57,12 @@ def record_trajectories(
         states.append(scene_state(env))
 
     play(env, act_recorded, after_step=keep_state)
-    truth = env.truth
+    truth = env.truth.rows()
     observations, after = _stacked(seen), _stacked(states)
     commanded = torch.stack(actions, dim=1).float().cpu().numpy()
     start = {name: value.unsqueeze(1).float().cpu().numpy() for name, value in initial.items()}
     trajectories: list[Trajectory | None] = []
-    for i, scenario in enumerate(scenarios):
-        words = truth.row(i)
+    for i, (scenario, words) in enumerate(zip(scenarios, truth, strict=False)):
         if words.invalid:
             trajectories.append(None)
             continue

@@ -6,12 +6,17 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.facts.layout import Layout, displace_layout
 from flow_rag_vla.tasks.facts.randomness import keyed_generator
+
+# Made once: ``json.dumps`` makes an encoder a call.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+_VISIBLE = json.JSONEncoder()
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class Scenario:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able content, from which ``from_dict`` rebuilds an equal scenario."""
-        return dataclasses.asdict(self)
+        row = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return row | {"layout": dict(vars(self.layout)), "parameters": dict(self.parameters)}
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Self:
@@ -45,28 +51,27 @@ class Scenario:
         pairs = {name: tuple(layout[name]) for name in ("object_xy_m", "goal_xy_m")}
         return cls(**{**row, "fault_class": FaultClass(row["fault_class"]), "layout": Layout(**{**layout, **pairs})})
 
-    @property
+    @cached_property
     def id(self) -> str:
         """First 16 hex digits of the sha256 of the canonical JSON: the same in every process."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(_CANONICAL.encode(self.to_dict()).encode()).hexdigest()[:16]
 
     def near(self) -> Self:
         """The same cue, lane and hazard with object and goal displaced (the NEAR exposure)."""
         moved = displace_layout(self.layout, self.layout_seed, get_task(self.task).area)
         return dataclasses.replace(self, layout=moved)
 
-    @property
+    @cached_property
     def instruction(self) -> str:
         """The task in one of its wordings, which the layout seed picks."""
         wordings = get_task(self.task).instructions
         return wordings[keyed_generator("instruction", self.layout_seed).integers(len(wordings))]
 
-    @property
+    @cached_property
     def noise_key(self) -> str:
         """Names the random streams of an episode: where things lie, never what is hidden.
 
         Keyed by the visible layout alone, so that changing a hidden parameter changes no noise.
         """
-        visible = [self.task, self.layout_seed, dataclasses.asdict(self.layout), self.object_colour, self.object_model]
-        return hashlib.sha256(json.dumps(visible).encode()).hexdigest()[:16]
+        visible = [self.task, self.layout_seed, vars(self.layout), self.object_colour, self.object_model]
+        return hashlib.sha256(_VISIBLE.encode(visible).encode()).hexdigest()[:16]

@@ -27,7 +27,7 @@ TRUTH = EpisodeTruth(
 
 
 def test_a_recovered_drop_is_told_beside_the_success():
-    assert TRUTH.row(0) == TruthWords(
+    assert TRUTH.rows()[0] == TruthWords(
         success=True,
         invalid=False,
         invalid_reason=None,
@@ -45,13 +45,13 @@ def test_a_recovered_drop_is_told_beside_the_success():
 
 
 def test_where_nothing_has_happened_there_is_no_word():
-    words = TRUTH.row(1)
+    words = TRUTH.rows()[1]
     assert (words.failure_type, words.failure_phase, words.failure_step, words.invalid_reason) == (None,) * 4
     assert (words.success, words.invalid, words.fault_fired) == (False,) * 3
 
 
 def test_broken_physics_is_named_and_its_forces_are_what_they_are():
-    words = TRUTH.row(2)
+    words = TRUTH.rows()[2]
     assert words.invalid
     assert words.invalid_reason == "runaway_speed"
     assert math.isnan(words.peak_obstacle_force_n)
@@ -59,5 +59,5 @@ def test_broken_physics_is_named_and_its_forces_are_what_they_are():
 
 
 def test_words_are_plain_text_as_files_need_them():
-    assert type(TRUTH.row(0).failure_type) is str
-    assert type(TRUTH.row(2).invalid_reason) is str
+    assert type(TRUTH.rows()[0].failure_type) is str
+    assert type(TRUTH.rows()[2].invalid_reason) is str

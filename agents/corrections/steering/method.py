@@ -45,7 +45,4 @@ def keep_unsteered(
         raise ValueError("strength: expected values from 0 to 1")
     if base is None:
         base = flow.generate(state, noise)
-    steered = strength > 0
-    if not bool(steered.any()):
-        return base
-    return torch.where(steered.reshape(-1, 1, 1), steer(base), base)
+    return torch.where((strength > 0).reshape(-1, 1, 1), steer(base), base)

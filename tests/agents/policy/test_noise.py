@@ -16,7 +16,7 @@ def test_the_table_holds_the_noise_that_its_keys_name():
     keys = [("a", 0), ("b", 0), ("a", 1)]
     table = filled(keys)
     for decision in (0, 5):
-        found = table.draw(torch.full((3,), decision))
+        found = table.draw(decision)
         assert torch.equal(found, policy_noise(keys, decision, horizon=8))
 
 
@@ -28,8 +28,7 @@ def test_noise_depends_neither_on_order_nor_on_batch():
 
 
 def test_the_number_of_decisions_does_not_change_the_noise():
-    decision = torch.zeros(1, dtype=torch.long)
-    assert torch.equal(filled([(7, 0)], 3).draw(decision), filled([(7, 0)], 50).draw(decision))
+    assert torch.equal(filled([(7, 0)], 3).draw(0), filled([(7, 0)], 50).draw(0))
 
 
 def test_streams_attempts_and_decisions_are_unrelated():
@@ -47,23 +46,16 @@ def test_noise_is_standard_normal():
 
 def test_a_reset_touches_only_its_own_rows():
     table = filled([("a", 0), ("b", 0)])
-    before = table.draw(torch.zeros(2, dtype=torch.long)).clone()
+    before = table.draw(0)
     table.reset(torch.tensor([1]), [("b", 1)])
-    after = table.draw(torch.zeros(2, dtype=torch.long))
+    after = table.draw(0)
     assert torch.equal(before[0], after[0])
     assert not torch.equal(before[1], after[1])
-
-
-def test_rows_may_be_at_different_decisions():
-    keys = [("a", 0), ("b", 0)]
-    found = filled(keys).draw(torch.tensor([1, 4]))
-    assert torch.equal(found[0], policy_noise(keys, 1, 8)[0])
-    assert torch.equal(found[1], policy_noise(keys, 4, 8)[1])
 
 
 def test_decisions_beyond_the_table_and_missing_keys_are_refused():
     table = filled([("a", 0)], 3)
     with pytest.raises(ValueError, match="holds 3"):
-        table.draw(torch.tensor([3]))
+        table.draw(3)
     with pytest.raises(ValueError, match="one key for each"):
         table.reset(torch.tensor([0]), [])

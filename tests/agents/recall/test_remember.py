@@ -16,7 +16,7 @@ def first_to_try(observations, decided_on):
     snapshot = DecisionSnapshot(decided_on, torch.ones(1, 512), torch.zeros(1, 8, 7))
     notebook.decided(snapshot)
     for o in observations:
-        notebook.alarmed(detector.update(o), snapshot)
+        notebook.alarmed(detector.update(o))
     posterior = notebook.cases()[0].posterior
     return CANDIDATE_NAMES[(posterior[:, 0] / posterior.sum(axis=1)).argmax()]
 

@@ -36,7 +36,7 @@ def test_layouts_come_from_the_evaluation_seeds_alone(scenarios):
 
 
 def test_e2_repeats_faults_exactly_and_nearby_and_the_rest_once(scenarios):
-    episodes = e2_episodes(scenarios, 1)
+    (episodes,) = e2_episodes(scenarios, 1)
     assert Counter(e.exposure for e in episodes) == {"exact": 70, "near": 70, "control": 12, "clean": 18}
     for episode in episodes:
         assert (episode.scenario.id == episode.base_scenario_id) == (episode.exposure != "near")

@@ -1,0 +1,207 @@
+"""Prints the CPU time that a run spends beside its simulation; run by hand, not collected as a test.
+
+    python tests/perf/bookkeeping_speed.py [--scenarios 16400] [--profile]
+
+E1 and one round of three arms, about 100 000 episodes in batches of 4096, in a fleet that does not move: planned,
+named, written, loaded, recorded, read again and merged.  The sum without loading is to stay under 20 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from flow_rag_vla.agents.agent import Capabilities, EpisodeNotes
+from flow_rag_vla.agents.policy.noise import NoiseTable
+from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
+from flow_rag_vla.benchmark.episodes.plan import make_plan, plan_scenarios
+from flow_rag_vla.benchmark.episodes.rollout import run_batch
+from flow_rag_vla.benchmark.run.config import BenchmarkSettings
+from flow_rag_vla.benchmark.run.run_directory import RunDirectory
+from flow_rag_vla.benchmark.run.units import memory_before
+from flow_rag_vla.benchmark.scoring.planned_units import read_planned_units, read_records, unfinished
+from flow_rag_vla.tasks.catalogue.registry import get_task
+from flow_rag_vla.tasks.contract import MAX_STEPS, OBSERVATION_WIDTHS, EpisodeTruth, Observation
+from flow_rag_vla.tasks.env.batches import batches
+from flow_rag_vla.tasks.env.sensing import SensorNoise
+from flow_rag_vla.tasks.hazards.state import HazardState
+from flow_rag_vla.tasks.scenarios.sites import make_site
+
+if TYPE_CHECKING:
+    from flow_rag_vla.memory.case import FailureCase
+    from flow_rag_vla.tasks.scenarios.scenario import Scenario
+
+ARMS = ("flow_only", "parallel", "always_cautious")
+NUM_ENVS = 4096
+BUDGET_S = 20.0
+
+
+class _StillFleet:
+    """Episodes that have ended when they begin: in turn a success, a failure and bad physics."""
+
+    device = "cpu"
+    max_episode_length = MAX_STEPS
+
+    def __init__(self, num_envs: int) -> None:
+        self.num_envs, self.task = num_envs, get_task("pick_place")
+        columns = {name: torch.zeros(num_envs, width) for name, width in OBSERVATION_WIDTHS.items()}
+        self._seen = Observation(**columns, instruction=("do it",) * num_envs)
+        turn, force = torch.arange(num_envs) % 3, torch.rand(num_envs, generator=torch.Generator().manual_seed(0))
+        invalid, failed = turn == 2, turn == 1
+        self.done = torch.ones_like(failed)
+        self.truth = EpisodeTruth(
+            done=self.done,
+            success=turn == 0,
+            invalid=invalid,
+            invalid_reason=torch.where(invalid, 0, -1),
+            fault_fired=failed,
+            failure_type=torch.where(failed, 2, -1),
+            failure_phase=torch.where(failed, 3, -1),
+            failure_step=torch.where(failed, 60, -1),
+            failure_pos_b=torch.stack([force, -force, force], dim=1),
+            steps=100 + turn,
+            peak_obstacle_force_n=40.0 * force,
+            peak_grip_force_n=10.0 * force,
+            penetration_m=1e-3 * force,
+            peak_penetration_m=2e-3 * force,
+        )
+
+    def load(self, scenarios: Sequence[Scenario], attempts: Sequence[int]) -> Observation:
+        del scenarios, attempts
+        return self._seen
+
+    def step(self, action: torch.Tensor, /) -> None:
+        del action
+
+    def observe(self, *, images: bool = False, appearance: object = None) -> Observation:
+        del images, appearance
+        return self._seen
+
+    def initial_state_shas(self) -> list[str]:
+        return [f"{i:016d}" for i in range(self.num_envs)]
+
+    def explain_invalid(self) -> list[str | None]:
+        return ["broken" if i % 3 == 2 else None for i in range(self.num_envs)]
+
+    def close(self) -> None:
+        pass
+
+
+class _Idle:
+    """An agent that stands still and notes that a case steered every other episode."""
+
+    execute = 8
+    capabilities = Capabilities(remembers=True)
+
+    def __init__(self, num_envs: int) -> None:
+        self._chunk = torch.zeros(num_envs, 8, 7)
+        acted = torch.arange(num_envs) % 2
+        self._notes = EpisodeNotes(*(acted.clone() for _ in range(9)))
+
+    def tell(self, scenarios: Sequence[Scenario]) -> None:
+        raise ValueError("it is told nothing")
+
+    def reset(self, noise_keys: Sequence[str], attempts: Sequence[int]) -> None:
+        del noise_keys, attempts
+
+    def decide(self, observation: Observation, running: torch.Tensor) -> torch.Tensor:
+        del observation, running
+        return self._chunk
+
+    def watch(self, observation: Observation, running: torch.Tensor) -> None:
+        del observation, running
+
+    def notes(self) -> EpisodeNotes:
+        return self._notes
+
+    def seems_failed(self) -> torch.Tensor:
+        return self._notes.candidate > 0
+
+    def failures(self) -> dict[int, FailureCase]:
+        return {}
+
+    def decide_seconds(self) -> tuple[float, int]:
+        return 0.0, 0
+
+
+@contextmanager
+def _timed(what: str, seconds: dict[str, float]) -> Iterator[None]:
+    start = time.process_time()
+    yield
+    seconds[what] = time.process_time() - start
+
+
+def measure(num_scenarios: int, path: Path) -> tuple[dict[str, float], int]:
+    """CPU seconds of each part, and the number of episodes."""
+    seconds: dict[str, float] = {}
+    with _timed("planning", seconds):
+        sites = [make_site(20_000_000 + i, "pick_place") for i in range(4)]
+        plan = make_plan(plan_scenarios(sites, num_scenarios, 0), ARMS, NUM_ENVS, 1)
+    directory = RunDirectory(path)
+    with _timed("plan and manifest to disk", seconds):
+        directory.start(BenchmarkSettings(), plan, [], {})
+    fleet, agent = _StillFleet(NUM_ENVS), _Idle(NUM_ENVS)
+    with _timed("units and records", seconds):
+        waiting = [unit for unit in plan.units if not directory.is_done(unit)]
+        for unit in waiting:
+            directory.set_aside(unit)
+        for unit in waiting:
+            directory.begin(unit)
+            memory_before(directory, plan, unit)
+            for batch in batches(unit.episodes, unit.num_envs):
+                directory.append(unit, run_batch(fleet, agent, unit, batch.entries, 0.0).records)
+            directory.finish(unit, {})
+    with _timed("reading and merging", seconds):
+        units = read_planned_units(path, directory.manifest()["plan_sha256"])
+        if unfinished(path, units):
+            raise RuntimeError(f"{path}: a unit is missing")
+        records = [record for unit in units for record in read_records(path, unit).records]
+        write_episodes_parquet(path / "episodes.parquet", records)
+    with _timed("loading: noise and hazards", seconds):
+        _load([e.scenario for unit in plan.units for e in unit.episodes])
+    return seconds, len(records)
+
+
+def _load(scenarios: Sequence[Scenario]) -> None:
+    """What an environment and an agent do for each episode before its first step."""
+    sensed, policy = SensorNoise(NUM_ENVS, MAX_STEPS, "cpu"), NoiseTable(NUM_ENVS, MAX_STEPS // 8 + 1, 16)
+    hazards = HazardState(NUM_ENVS, "cpu")
+    for batch in batches(scenarios, NUM_ENVS):
+        env_ids, keys = torch.arange(NUM_ENVS), [s.noise_key for s in batch.rows]
+        _ = [s.instruction for s in batch.rows]
+        hazards.reset(env_ids, batch.rows, (-0.1, 0.1))
+        sensed.reset(env_ids, keys, [0] * NUM_ENVS)
+        policy.reset(env_ids, [(s.noise_key, 0) for s in batch.rows])
+
+
+def main() -> None:
+    """Print a row a part."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--scenarios", type=int, default=16_400)
+    parser.add_argument("--profile", action="store_true", help="print where the time goes, too; it then takes longer")
+    arguments = parser.parse_args()
+    profiler = cProfile.Profile()
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.profile:
+            profiler.enable()
+        seconds, episodes = measure(arguments.scenarios, Path(folder) / "run")
+        profiler.disable()
+    for what, spent in seconds.items():
+        print(f"{what:<28} {spent:8.2f} s CPU")
+    counted = sum(spent for what, spent in seconds.items() if not what.startswith("loading"))
+    print(f"{episodes} episodes, without loading: {counted:.2f} s CPU; accepted: {BUDGET_S:.0f} s for 100 000")
+    if arguments.profile:
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
+
+
+if __name__ == "__main__":
+    main()
