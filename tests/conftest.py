@@ -6,7 +6,8 @@ import dataclasses
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -182,6 +183,47 @@ def fake_fleet() -> Callable[..., FakeFleet]:
         return FakeFleet(torch.tensor(ends_after), max_episode_length)
 
     return make
+
+
+@pytest.fixture
+def waits() -> Callable[[], AbstractContextManager[list[str]]]:
+    """``with waits() as waited``: what in the block would wait for the device, were its tensors on one."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    asking = ("aten::_local_scalar_dense", "aten::nonzero", "aten::equal", "aten::masked_select", "aten::_unique2")
+
+    class Notes(TorchDispatchMode):
+        def __init__(self, waited: list[str]) -> None:
+            super().__init__()
+            self.waited = waited
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            name = func.name()
+            if name in asking or (name.startswith("aten::index") and _looks_for_rows(args)):
+                self.waited.append(name)
+            return func(*args, **(kwargs or {}))
+
+    def _looks_for_rows(args: tuple) -> bool:
+        """A mask as index is searched for its rows, unless one value goes to all of them."""
+        masks = isinstance(args[1], list) and any(i is not None and i.dtype == torch.bool for i in args[1])
+        return masks and not (len(args) > 2 and args[2].numel() == 1)
+
+    @contextmanager
+    def watch() -> Iterator[list[str]]:
+        waited: list[str] = []
+        tolist = torch.Tensor.tolist
+
+        def noted_tolist(tensor: torch.Tensor) -> list:
+            waited.append("tolist")
+            return tolist(tensor)
+
+        # On the CPU it reads memory without telling anybody.
+        with pytest.MonkeyPatch.context() as patch, Notes(waited):
+            patch.setattr(torch.Tensor, "tolist", noted_tolist)
+            yield waited
+
+    return watch
 
 
 @pytest.fixture

@@ -134,10 +134,9 @@ class ManipulationEnv(DirectRLEnv):
         Raises:
             ValueError: not one scenario and attempt per environment.
         """
-        if len(scenarios) != self.num_envs or len(attempts) != self.num_envs:
-            raise ValueError(
-                f"expected {self.num_envs} scenarios and attempts, got {len(scenarios)} and {len(attempts)}"
-            )
+        n, given = self.num_envs, (len(scenarios), len(attempts))
+        if given != (n, n):
+            raise ValueError(f"expected {n} scenarios and attempts, got {given[0]} and {given[1]}")
         self._planned, self._attempts = list(scenarios), list(attempts)
         self.reset()
         return self.observe()
@@ -241,14 +240,11 @@ class ManipulationEnv(DirectRLEnv):
             self._contacts.leave(self._events.done)
 
     def _apply_action(self) -> None:
-        self._robot.actuators.target_command.set_position_index(
-            value=self._ee.joint_targets(), joint_ids=self._ee.joint_ids
-        )
+        target = self._robot.actuators.target_command
+        target.set_position_index(value=self._ee.joint_targets(), joint_ids=self._ee.joint_ids)
         grip = grip_in_effect(self._executed[:, 6], self._hazards, self._forced_open)
         fingers = self._robot.data.joint_pos.torch[:, self._finger_ids]
-        self._robot.actuators.target_command.set_position_index(
-            value=self._gripper.targets(grip, fingers), joint_ids=self._finger_ids
-        )
+        target.set_position_index(value=self._gripper.targets(grip, fingers), joint_ids=self._finger_ids)
 
     def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
         self._clock += 1
@@ -293,13 +289,12 @@ class ManipulationEnv(DirectRLEnv):
         return self._events.done & ~timed_out, timed_out
 
     def _get_rewards(self) -> torch.Tensor:
+        if self._planned is not None:
+            return torch.zeros(self.num_envs, device=self.device)  # planned episodes are judged by their outcomes
         events, facts = self._events, self._facts
         success = events.truth.success
-        if self._planned is None:
-            raised_m = facts.object_pos_b[:, 2] - events.rest_height_m
-            self.extras["log"] = self._training_log.update(
-                raised_m=raised_m, held=events.held, success=success, ended=self.reset_buf
-            )
+        log, raised_m = self._training_log, facts.object_pos_b[:, 2] - events.rest_height_m
+        self.extras["log"] = log.update(raised_m=raised_m, held=events.held, success=success, ended=self.reset_buf)
         return task_reward(
             self.task,
             facts,
@@ -312,26 +307,31 @@ class ManipulationEnv(DirectRLEnv):
 
     def _get_observations(self) -> VecEnvObs:
         self._observation = self._sense()
-        return {"policy": policy_vector(self._observation)}
+        return {} if self._planned is not None else {"policy": policy_vector(self._observation)}
+
+    def _reset_envs_from_buffer(self) -> torch.Tensor | None:
+        # To look for ended episodes is to wait for the device; planned ones stay ended.
+        return super()._reset_envs_from_buffer() if self._planned is None else None
 
     def _reset_idx(self, env_ids: Sequence[int] | torch.Tensor) -> None:
         if not hasattr(self, "_ee"):
             self._bind()
         ids = torch.as_tensor(env_ids, device=self.device, dtype=torch.long)
         super()._reset_idx(env_ids)  # pyright: ignore[reportArgumentType] (Isaac Lab passes tensors itself)
+        rows = ids.tolist()
         if self._planned is None:
-            scenarios = self._training.draw(ids.tolist(), int(self.cfg.seed or 0))
+            scenarios = self._training.draw(rows, int(self.cfg.seed or 0))
         else:
-            scenarios = [self._planned[i] for i in ids.tolist()]
+            scenarios = [self._planned[i] for i in rows]
         self._ee.send_home(ids)
         self._tabletop.place(ids, scenarios)
-        for i, scenario in zip(ids.tolist(), scenarios, strict=True):
+        for i, scenario in zip(rows, scenarios, strict=True):
             self._instructions[i] = scenario.instruction
         self._hazards.reset(ids, scenarios, self.task.carry_zone_y_m)
         self._object_hazards.reset(ids, scenarios)
         self._actuation.reset(ids)
         place_obstacles(self.scene["obstacle"], self._hazards, ids, scenarios, self.scene.env_origins)
-        self._noise.reset(ids, [s.noise_key for s in scenarios], [self._attempts[i] for i in ids.tolist()])
+        self._noise.reset(ids, [s.noise_key for s in scenarios], [self._attempts[i] for i in rows])
         object_pos, _ = self._tabletop.object_pose_b()
         self._events.reset(ids, object_pos[ids])
         self._ee.reset(ids)

@@ -26,13 +26,11 @@ class SensorNoise:
 
     def reset(self, env_ids: torch.Tensor, keys: list[str], attempts: list[int]) -> None:
         """Draw the tables of ``env_ids``; ``keys[i]`` and ``attempts[i]`` name the stream of ``env_ids[i]``."""
-        shape = (self._num_steps + 1, 7)
-        tables = [
-            keyed_generator("sensor", key, attempt).standard_normal(shape, dtype=np.float32)
-            for key, attempt in zip(keys, attempts, strict=True)
-        ]
-        noise = torch.from_numpy(np.stack(tables) * self._scale)
-        self._table[env_ids] = noise.to(self._table.device)
+        tables = np.empty((len(keys), self._num_steps + 1, 7), dtype=np.float32)
+        for table, key, attempt in zip(tables, keys, attempts, strict=True):
+            keyed_generator("sensor", key, attempt).standard_normal(out=table, dtype=np.float32)
+        tables *= self._scale
+        self._table[env_ids] = torch.from_numpy(tables).to(self._table.device)
 
     def at(self, step: torch.Tensor) -> torch.Tensor:
         """Noise (num_envs, 7) for control step ``step`` (num_envs,), int64."""

@@ -44,8 +44,9 @@ def push_object(body: RigidObject, state: HazardState, step: torch.Tensor, in_ha
             moment; it ends where the object has left the hand, or it would drive it through the table.
     """
     active = state.active("push_steps", step) & in_hand
-    if not bool(active.any()):
+    if not state.can_push:
         return active
+    # Nothing is pushed with 0 N: to ask whether anything is would be to wait for the device.
     force = torch.zeros(len(active), 1, 3, device=step.device)
     force[:, 0, 0] = torch.where(active, state.value["push_side_n"], 0.0)
     force[:, 0, 2] = -torch.where(active, state.value["push_force_n"], 0.0)

@@ -53,7 +53,10 @@ class ObjectHazards:
         # The hand points down: what squeezes acts in the plane of the table.
         grip_n = fingers_n[:, :, :2].norm(dim=2).amax(dim=1)
         breaks = (grip_n > self._state.value["crush_force_n"]) & ~self.broken
+        if not self._state.can_break:
+            return torch.zeros_like(breaks)
         self.broken |= breaks
+        # Waits for the device, since the solver must be told of the change from here.
         env_ids = breaks.nonzero().flatten()
         if len(env_ids) > 0:
             set_friction(self._body, env_ids, torch.full((len(env_ids),), BROKEN_FRICTION, device=env_ids.device))

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from flow_rag_vla.tasks.faults.definition.parameters import ANY_PHASE, HAZARD_FIELDS, HazardParameters, default_of
+from flow_rag_vla.tasks.faults.definition.parameters import (
+    ANY_PHASE,
+    HAZARD_FIELDS,
+    NEVER_N,
+    HazardParameters,
+    default_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +49,9 @@ class HazardState:
         self._times = torch.zeros_like(self.trigger_step)
         self.latent = torch.zeros(num_envs, dtype=torch.bool, device=device)
         """A parameter that acts without an event of its own is not harmless."""
+        self._pushes, self._crushable = np.zeros(num_envs, dtype=bool), np.zeros(num_envs, dtype=bool)
+        self.can_push = self.can_break = False
+        """Whether any environment has a push, or an object that may break: known without waiting for the device."""
 
     def reset(self, env_ids: torch.Tensor, scenarios: Sequence[Scenario], carry_zone_y_m: tuple[float, float]) -> None:
         """Give ``env_ids[i]`` the hazard of ``scenarios[i]``.
@@ -52,10 +62,21 @@ class HazardState:
             carry_zone_y_m: Where pushes and releases without a region of their own begin; the rest begins anywhere.
         """
         zone = {"trigger_y_low_m": carry_zone_y_m[0], "trigger_y_high_m": carry_zone_y_m[1]}
-        rows = [{**(zone if _acts_on_carried(s.parameters) else {}), **s.parameters} for s in scenarios]
-        for name in HAZARD_FIELDS:
-            column = [row.get(name, default_of(name)) for row in rows]
-            self.value[name][env_ids] = torch.tensor(column, device=self._device)
+        defaults = np.array([[default_of(name)] for name in HAZARD_FIELDS])
+        table = defaults.repeat(len(scenarios), axis=1)
+        row_of = dict(zip(HAZARD_FIELDS, table, strict=True))
+        for i, scenario in enumerate(scenarios):
+            if scenario.parameters:
+                acts = _acts_on_carried(scenario.parameters)
+                for name, value in {**(zone if acts else {}), **scenario.parameters}.items():
+                    row_of[name][i] = value
+        columns = torch.from_numpy(table).float().to(self._device)
+        for name, column in zip(HAZARD_FIELDS, columns, strict=True):
+            self.value[name][env_ids] = column
+        on_host = env_ids.cpu().numpy()
+        self._pushes[on_host] = row_of["push_steps"] > 0.0
+        self._crushable[on_host] = row_of["crush_force_n"] < NEVER_N
+        self.can_push, self.can_break = bool(self._pushes.any()), bool(self._crushable.any())
         self.trigger_step[env_ids] = -1
         self._times[env_ids] = 0
         self.latent = torch.stack([self.value[name] != default_of(name) for name in _LATENT]).any(dim=0)

@@ -16,6 +16,7 @@ from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingC
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.dual_pathway import VirtualClock
+from flow_rag_vla.agents.recall.remember import DecisionSnapshot
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING, Observation
 
 HORIZON = 2
@@ -57,7 +58,7 @@ class Nonsense:
 def fleet(observe: Callable[..., Observation], instructions) -> Callable[..., FleetAgent]:
     """``fleet(line, line, ...)``: an agent whose memory follows the script, its episodes begun."""
 
-    def make(*lines: Sequence[Said], retrieval_ms: float = 0.0) -> FleetAgent:
+    def make(*lines: Sequence[Said], retrieval_ms: float = 0.0, remembers: bool = False) -> FleetAgent:
         num_envs = len(lines[0])
         encoder = LearnedStateEncoder(LearnedStateEncoderCfg(hidden_dim=8), instructions).eval()
         flow = FlowMatching(FlowMatchingCfg(VelocityNetworkCfg(horizon=HORIZON, hidden_dim=8, num_layers=1))).eval()
@@ -67,7 +68,9 @@ def fleet(observe: Callable[..., Observation], instructions) -> Callable[..., Fl
             chunk_policy=Nonsense(),  # pyright: ignore[reportArgumentType]
             clock=VirtualClock(10.0, retrieval_ms, 1000.0),
         )
-        agent = FleetAgent(model, RetrievalEncoder(), num_envs=num_envs, max_steps=40, execute=HORIZON, remembers=False)
+        agent = FleetAgent(
+            model, RetrievalEncoder(), num_envs=num_envs, max_steps=40, execute=HORIZON, remembers=remembers
+        )
         begin(agent, num_envs)
         return agent
 
@@ -129,3 +132,47 @@ def test_a_new_episode_has_settled_on_nothing(fleet, observe):
     chunk = agent.decide(observe(1, goal_pos_b=[0.5, 0.2, 0.0]), running)
     assert chunk[0, 0, 1].item() == pytest.approx(0.20)
     assert steered_by(agent) == [SAYS_NOTHING]
+
+
+@pytest.mark.parametrize(
+    ("says", "per_decision"), [(None, []), (SAYS_NOTHING, ["tolist"]), ((7, DROP, FIRM), ["tolist"])]
+)
+def test_watching_never_waits_for_the_device_and_deciding_once_where_there_is_a_memory(
+    fleet, observe, waits, says, per_decision
+):
+    agent = fleet([says or SAYS_NOTHING] * 2)
+    agent.model.advisor = None if says is None else agent.model.advisor
+    running, seen = torch.ones(2, dtype=torch.bool), observe(2)
+    agent.decide(seen, running)
+    with waits() as waited:
+        agent.decide(seen, running)
+    assert waited == per_decision
+    with waits() as waited:
+        agent.watch(seen, running)
+        agent.watch(observe(2, link_force_b=[0.0, 99.0, 0.0]), running)
+    assert waited == []
+
+
+def test_failures_are_noted_without_waiting_and_told_of_those_that_seem_to_have_failed(fleet, observe, waits):
+    """The second environment's object lies free at its goal in the end, in spite of its collision."""
+    agent = fleet([SAYS_NOTHING] * 3, remembers=True)
+    goal = observe(1).goal_pos_b[0].tolist()
+    running, start = torch.ones(3, dtype=torch.bool), observe(3)
+    hit = observe(3, link_force_b=[[0.0, 99.0, 0.0]] * 2 + [[0.0] * 3])
+    there = observe(3, object_pos_b=[start.object_pos_b[0].tolist(), goal, start.object_pos_b[0].tolist()])
+    with waits() as waited:
+        agent.watch(start, running)
+        agent._notebook.decided(_snapshot(start, 1.0))
+        agent._decision = 1
+        agent.watch(hit, running)
+        agent._notebook.decided(_snapshot(start, 2.0))
+        agent.watch(there, running)
+    assert waited == []
+    (env, case), *others = agent.failures().items()
+    assert (env, others) == (0, [])
+    assert (case.failure_type, case.failed_action[0, 0]) == ("collision", 1.0)
+
+
+def _snapshot(observation: Observation, action: float) -> DecisionSnapshot:
+    n = observation.num_envs
+    return DecisionSnapshot(observation, torch.ones(n, 512), torch.full((n, HORIZON, 7), action))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from flow_rag_vla.tasks.env.events import (
     COLLISION_FORCE_N,
@@ -12,6 +13,7 @@ from flow_rag_vla.tasks.env.events import (
     SETTLED_STEPS,
     SWUNG_RAD,
 )
+from flow_rag_vla.tasks.env.validity import invalid_reason
 
 START = (0.5, -0.25, 0.025)
 GOAL = (0.5, 0.20, 0.025)
@@ -153,3 +155,11 @@ def test_a_slip_in_the_last_steps_goes_before_the_time_limit(begin, steps: int, 
 def test_a_misplaced_release_goes_before_the_time_limit(begin):
     episode = begin(max_steps=20).carried().steps(3, (0.5, 0.10, 0.025), **HELD).steps(8, **OPEN)
     assert (episode.label, episode.done) == ("misalignment", True)
+
+
+def test_judging_a_step_never_waits_for_the_device(begin, waits):
+    episode = begin().steps(4, **HELD)
+    with waits() as waited:
+        episode.steps(2, ON_THE_WAY, **HELD)
+        invalid_reason(torch.tensor([-1]), torch.tensor([[0.5, 0.0, -0.3]]), torch.tensor([0.0]))
+    assert waited == []

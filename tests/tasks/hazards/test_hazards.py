@@ -172,7 +172,7 @@ def test_a_push_presses_held_objects_down_in_the_world_and_lets_fallen_ones_lie(
     assert not wrenches[0]["torques"].any()
     assert wrenches[0]["is_global"]
     assert not push_object(body, told.state, steps(16, 16, 16, 16), held).any()
-    assert len(wrenches) == 1
+    assert not wrenches[1]["forces"].any()
 
 
 def test_an_object_is_at_the_fingertips_whichever_end_of_it_they_hold():
@@ -341,3 +341,34 @@ def test_a_raised_rim_stands_on_the_near_wall_of_the_bin():
     low, high = box(rim_top_m=0.20)
     assert low == pytest.approx([BIN_X_M[0], BIN_Y_M[0] - 0.016, BIN_WALL_HEIGHT_M + 0.001])
     assert high == pytest.approx([BIN_X_M[1], BIN_Y_M[0], 0.201])
+
+
+def test_a_step_with_hazards_never_waits_for_the_device(waits):
+    """But for objects that may break: the solver is told of that from the host."""
+    told = Told(PUSH, RELEASE, HOLD, {"latency_steps": 3.0, "object_bias_x_m": 0.02})
+    wrenches: list[dict[str, Any]] = []
+    composer = SimpleNamespace(add_forces_and_torques_index=lambda **wrench: wrenches.append(wrench))
+    body = cast("Any", SimpleNamespace(instantaneous_wrench_composer=composer))
+    actuation = ActuationHazards(4, told.state, "cpu")
+    objects = object_hazards.ObjectHazards(cast("Any", None), told.state)
+    held, step, grip = torch.ones(4, dtype=torch.bool), steps(12, 12, 12, 12), torch.full((4,), -0.25)
+    pos, height, phase = torch.tensor([[0.5, 0.0, 0.2]] * 4), torch.full((4,), REST_M), steps(3, 3, 3, 3)
+    with waits() as waited:
+        told.state.trigger(pos, height, held, phase, step)
+        actuation.executed(torch.zeros(4, 7), step)
+        pushed = push_object(body, told.state, step, held)
+        grip_in_effect(grip, told.state, told.state.active("release_steps", step))
+        objects.break_objects(torch.full((4, 2, 3), 50.0))
+        perceived_object(pos, held, told.state)
+        perceived_goal(pos, held, told.state)
+    assert waited == []
+    assert pushed.tolist() == [True, False, False, False]
+    assert len(wrenches) == 1
+
+
+def test_where_no_scenario_pushes_no_wrench_is_composed():
+    told = Told(HOLD, {})
+    nobody = push_object(cast("Any", None), told.state, steps(12, 12), torch.ones(2, dtype=torch.bool))
+    assert nobody.tolist() == [False, False]
+    told.state.reset(torch.tensor([1]), [dataclasses.replace(CLEAN, parameters=PUSH)], ZONE)
+    assert told.state.can_push
