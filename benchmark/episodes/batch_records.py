@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Outcome, pose_bin
@@ -39,8 +38,7 @@ def batch_records(
     return [_record(unit, *row) for row in rows]
 
 
-@dataclass(frozen=True)
-class _Noted:
+class _Noted(NamedTuple):
     """One row of ``EpisodeNotes``."""
 
     failure_type: int
@@ -55,8 +53,8 @@ class _Noted:
 
 
 def _noted(notes: EpisodeNotes) -> list[_Noted]:
-    columns = {name: column.tolist() for name, column in vars(notes).items()}
-    return [_Noted(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+    columns = (getattr(notes, name).tolist() for name in _Noted._fields)
+    return [_Noted(*row) for row in zip(*columns, strict=True)]
 
 
 def _record(

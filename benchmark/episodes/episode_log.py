@@ -70,7 +70,12 @@ def read_episodes(path: Path) -> EpisodeLog:
 
 def write_episodes_parquet(path: Path, records: Iterable[EpisodeRecord]) -> None:
     """One row per record, sorted by arm, round, exposure and scenario: the same records give the same bytes."""
-    rows = sorted((vars(record) for record in records), key=operator.itemgetter(*EPISODE_ORDER, "attempt"))
+    ordered = sorted(records, key=operator.attrgetter(*EPISODE_ORDER, "attempt"))
+    table = EPISODE_SCHEMA.empty_table()
+    if ordered:
+        columns = zip(*map(operator.attrgetter(*EPISODE_SCHEMA.names), ordered), strict=True)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, EPISODE_SCHEMA, strict=True)]
+        table = pa.Table.from_arrays(arrays, schema=EPISODE_SCHEMA)
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, schema=EPISODE_SCHEMA), sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd")
     write_bytes_atomic(path, sink.getvalue().to_pybytes())

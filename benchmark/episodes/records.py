@@ -116,8 +116,9 @@ class EpisodeRecord:
 
     def __post_init__(self) -> None:
         """Make members of plain words, and refuse a row that statistics could not place."""
-        object.__setattr__(self, "exposure", _member(Exposure, self.exposure))
-        object.__setattr__(self, "outcome", _member(Outcome, self.outcome))
+        if type(self.exposure) is not Exposure or type(self.outcome) is not Outcome:
+            object.__setattr__(self, "exposure", _member(Exposure, self.exposure))
+            object.__setattr__(self, "outcome", _member(Outcome, self.outcome))
         if (self.exposure is Exposure.E1) != (self.round == 0):
             raise ValueError(f"exposure {self.exposure} in round {self.round}: e1 is round 0")
         if self.outcome is Outcome.FAILURE and self.failure_type is None:

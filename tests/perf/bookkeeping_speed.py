@@ -183,6 +183,14 @@ def _load(scenarios: Sequence[Scenario]) -> None:
         policy.reset(env_ids, [(s.noise_key, 0) for s in batch.rows])
 
 
+def _loops() -> float:
+    """CPU seconds of 10 million loops that do nothing: how fast the core is at the moment."""
+    start = time.process_time()
+    for _ in range(10_000_000):
+        pass
+    return time.process_time() - start
+
+
 def main() -> None:
     """Print a row a part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -195,6 +203,7 @@ def main() -> None:
             profiler.enable()
         seconds, episodes = measure(arguments.scenarios, Path(folder) / "run")
         profiler.disable()
+    print(f"{'10 million empty loops':<28} {_loops():8.2f} s CPU (0.25 on a quiet core; the rest in proportion)")
     for what, spent in seconds.items():
         print(f"{what:<28} {spent:8.2f} s CPU")
     counted = sum(spent for what, spent in seconds.items() if not what.startswith("loading"))
