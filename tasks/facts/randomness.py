@@ -28,4 +28,6 @@ def keyed_generator(*key: str | int) -> np.random.Generator:
     environments nor their order changes a draw.
     """
     digest = hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()
-    return np.random.Generator(np.random.Philox(_Words(np.frombuffer(digest, dtype="<u8", count=2))))
+    words = _Words(np.frombuffer(digest, dtype="<u8", count=2))
+    # numpy takes any ISeedSequence; its stubs say SeedSequence.
+    return np.random.Generator(np.random.Philox(words))  # pyright: ignore[reportArgumentType]
