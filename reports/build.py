@@ -14,7 +14,7 @@ from markupsafe import Markup
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM
-from flow_rag_vla.benchmark.scoring.results import RunResults, certificate_notices, read_run, write_report_file
+from flow_rag_vla.benchmark.scoring.results import RunResults, notices, read_run, write_report_file
 from flow_rag_vla.reports import figures, tables, timing_tables, wording
 from flow_rag_vla.reports.markdown import code_block, escape_markdown, markdown_table
 from flow_rag_vla.reports.palette import DARK, LIGHT, css_variables
@@ -112,7 +112,7 @@ def _content(results: RunResults) -> dict[str, Any]:
         "reference": REFERENCE_ARM,
         "headline": wording.verdict_headline(summary.verdict, wording.verdict_subject(results)),
         "sentence": _sentence(results),
-        "notices": certificate_notices(results.manifest),
+        "notices": notices(results.manifest),
         "tiles": _tiles(results),
         "tables": by_name,
         "caveats": wording.caveats(results),

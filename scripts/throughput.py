@@ -1,6 +1,7 @@
 """Environment steps a second by physics preset, fleet size and arm, side by side in one run.
 
 ./isaaclab.sh -p scripts/throughput.py --json outputs/throughput.json
+./isaaclab.sh -p scripts/throughput.py --device cuda:0 --num_envs 1024,4096,16384,32768
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 def _parser() -> CommandParser:
     parser = CommandParser(__doc__)
     parser.add_argument("--task", default=DEFAULT_TASK.name)
-    parser.add_argument("--physics", default="newton_mujoco,newton_mjwarp", help="comma list of presets")
+    parser.add_argument(
+        "--physics", help="comma list of presets; by default newton_mujoco,newton_mjwarp on CPU, newton_mjwarp on CUDA"
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda:N or auto")
     parser.add_argument("--num_envs", default="1024", help="comma list of fleet sizes")
     parser.add_argument(
         "--arms", default=f"raw,{FLOW_ONLY.name},{PARALLEL.name}", help="arms, raw (the simulation alone), raw_faults"
@@ -45,7 +49,7 @@ def _check(arguments: Namespace) -> None:
 
 
 def _line(row: ThroughputRow) -> str:
-    return f"{row.physics:<14} {row.num_envs:>5} {row.arm:<12} {row.env_steps_per_s:>9.0f} env-steps/s"
+    return f"{row.physics:<14} {row.device:<7} {row.num_envs:>5} {row.arm:<12} {row.env_steps_per_s:>9.0f} env-steps/s"
 
 
 def _measure(arguments: Namespace) -> ExitCode:
@@ -53,7 +57,10 @@ def _measure(arguments: Namespace) -> ExitCode:
     from flow_rag_vla.agents.arms.settings import AgentSettings
     from flow_rag_vla.benchmark.command.quiet_run import quiet_run
     from flow_rag_vla.benchmark.policies.throughput import RAW_ARMS, measure_throughput
+    from flow_rag_vla.tasks.env.make import resolve_device
 
+    device = resolve_device(arguments.device)
+    presets = arguments.physics or ("newton_mjwarp" if device.startswith("cuda") else "newton_mujoco,newton_mjwarp")
     arms = arguments.arms.split(",")
     known = (*RAW_ARMS, *(arm.name for arm in policy_arms()))
     for arm in arms:
@@ -61,7 +68,7 @@ def _measure(arguments: Namespace) -> ExitCode:
             raise UsageError(f"unknown arm {arm!r}; available: {', '.join(known)}")
     rows = []
     with quiet_run(arguments.log) as console:
-        for physics in arguments.physics.split(","):
+        for physics in presets.split(","):
             for num_envs in arguments.num_envs:
                 rows += measure_throughput(
                     arguments.task,
@@ -72,6 +79,7 @@ def _measure(arguments: Namespace) -> ExitCode:
                     arguments.memory_entries,
                     AgentSettings(),
                     lambda row: print(_line(row), file=console, flush=True),
+                    device,
                 )
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")

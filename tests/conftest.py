@@ -86,12 +86,14 @@ class FakeFleet:
     What it senses is the number of control steps taken, in every joint position.
     """
 
-    device = "cpu"
-
-    def __init__(self, ends_after: torch.Tensor, max_episode_length: int) -> None:
+    def __init__(
+        self, ends_after: torch.Tensor, max_episode_length: int, picture_size: tuple[int, int] = (2, 2)
+    ) -> None:
         from flow_rag_vla.tasks.catalogue.registry import get_task
 
         self.num_envs, self.max_episode_length = len(ends_after), max_episode_length
+        self.device = str(ends_after.device)
+        self._picture_size = picture_size
         self.task: Task = get_task("pick_place")
         self._ends_after = ends_after
         self._steps = ends_after.new_zeros(len(ends_after))
@@ -122,7 +124,7 @@ class FakeFleet:
         if not images:
             return self._seen
         self.calls.append("render")
-        return dataclasses.replace(self._seen, rgb=self._steps.new_zeros(self.num_envs, 2, 2, 3))
+        return dataclasses.replace(self._seen, rgb=self._steps.new_zeros(self.num_envs, *self._picture_size, 3))
 
     def _sense(self) -> Observation:
         from flow_rag_vla.tasks.contract import OBSERVATION_WIDTHS, Observation
@@ -179,8 +181,11 @@ def fake_fleet() -> Callable[..., FakeFleet]:
     """A maker of fleets without physics, from the control steps after which each environment's episode ends."""
     import torch
 
-    def make(*ends_after: int, max_episode_length: int = 20) -> FakeFleet:
-        return FakeFleet(torch.tensor(ends_after), max_episode_length)
+    def make(
+        *ends_after: int, max_episode_length: int = 20, device: str = "cpu", picture_size: tuple[int, int] = (2, 2)
+    ) -> FakeFleet:
+        """``picture_size`` is height and width."""
+        return FakeFleet(torch.tensor(ends_after, device=device), max_episode_length, picture_size)
 
     return make
 

@@ -136,7 +136,7 @@ def run_audit(
 
 def _run(env: ManipulationEnv, families: Sequence[Family], first_layout: int) -> list[AuditedEpisode]:
     device, num_envs = str(env.device), env.num_envs
-    groups = _numbered(families)
+    groups = _numbered(families, device)
     expert = ScriptedExpert(num_envs, device)
     scenarios: list[Scenario] = []
     for family, env_ids in groups:
@@ -164,10 +164,10 @@ def _run(env: ManipulationEnv, families: Sequence[Family], first_layout: int) ->
     return [_audited(family, truth[i]) for family, env_ids in groups for i in env_ids.tolist()]
 
 
-def _numbered(families: Sequence[Family]) -> list[tuple[Family, torch.Tensor]]:
+def _numbered(families: Sequence[Family], device: str) -> list[tuple[Family, torch.Tensor]]:
     """Each family with the environments (count,) that play it."""
-    ends = list(itertools.accumulate(family.count for family in families))
-    return [(family, torch.arange(end - family.count, end)) for family, end in zip(families, ends, strict=True)]
+    ends = itertools.accumulate(family.count for family in families)
+    return [(f, torch.arange(end - f.count, end, device=device)) for f, end in zip(families, ends, strict=True)]
 
 
 def break_physics(env: ManipulationEnv, env_ids: torch.Tensor, how: InvalidReason) -> None:

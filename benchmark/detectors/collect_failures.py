@@ -73,9 +73,8 @@ def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> 
         else:
             settings = default_arm_settings(policy.flow.horizon)
             agent = make_policy_agent(arm, env, policy, settings)
-            probe = ChunkProbe(
-                policy, settings.agent.executed(policy.flow.horizon), SPLITS[request.split].start + request.seed, device
-            )
+            execute = settings.agent.executed(policy.flow.horizon)
+            probe = ChunkProbe(policy, execute, SPLITS[request.split].start + request.seed)
         recorder = RecordingAgent(agent, env.num_envs, env.max_episode_length, device, probe)
         sets = []
         with Progress(len(scenarios), "episodes", console) as progress:

@@ -32,11 +32,12 @@ CHUNK_SAMPLES = 8
 class ChunkProbe:
     """Measures the policy's inconsistency at each decision; draws from a stream of its own."""
 
-    def __init__(self, policy: PolicyCheckpoint, execute: int, seed: int, device: str) -> None:
+    def __init__(self, policy: PolicyCheckpoint, execute: int, seed: int) -> None:
         """Watch ``policy``, which decides after every ``execute`` actions."""
         self._policy = policy
         self._consistency = ChunkConsistency(execute)
-        self._rng = torch.Generator(device).manual_seed(seed)
+        # Drawn on the CPU, so that samples do not depend on the policy's device.
+        self._rng = torch.Generator().manual_seed(seed)
 
     def reset(self) -> None:
         """New episodes."""
@@ -123,19 +124,23 @@ def record_batch(
     episodes: Sequence[PlannedEpisode],
     on_step: Callable[[int], None] | None = None,
 ) -> FailureSet:
-    """Run ``episodes`` and return those with valid physics; arguments as in ``rollout.run_batch``."""
+    """Run ``episodes`` and return those with valid physics, on the CPU; arguments as in ``rollout.run_batch``."""
     played = run_batch(env, agent, unit, episodes, 0.0, on_step)
     agent.look()
     truth, first = env.truth, agent.rules.first
     keep = torch.tensor([r.valid for r in played.records]).nonzero().flatten()
-    steps = truth.steps[keep]
+
+    def kept(column: torch.Tensor) -> torch.Tensor:
+        return column.cpu()[keep]
+
+    steps = kept(truth.steps)
     num_looks = torch.div(steps + SCORE_EVERY - 1, SCORE_EVERY, rounding_mode="floor")
     looks = torch.arange(len(agent.looks))
     taken = looks.unsqueeze(0) < num_looks.unsqueeze(1)
     step = torch.minimum((looks + 1) * SCORE_EVERY, steps.unsqueeze(1))
 
     def rows(name: str) -> torch.Tensor:
-        return torch.stack([getattr(look, name)[keep] for look in agent.looks], dim=1)[taken]
+        return torch.stack([kept(getattr(look, name)) for look in agent.looks], dim=1)[taken]
 
     records = [played.records[i] for i in keep.tolist()]
     return FailureSet(
@@ -147,13 +152,13 @@ def record_batch(
         step=step[taken],
         episode=taken.nonzero()[:, 0],
         failed=torch.tensor([r.failed for r in records]),
-        failure_type=truth.failure_type[keep],
-        failure_phase=truth.failure_phase[keep],
-        failure_step=truth.failure_step[keep],
+        failure_type=kept(truth.failure_type),
+        failure_phase=kept(truth.failure_phase),
+        failure_step=kept(truth.failure_step),
         steps=steps,
-        rule_type=first.failure_type[keep],
-        rule_phase=first.phase[keep],
-        rule_step=first.step[keep],
+        rule_type=kept(first.failure_type),
+        rule_phase=kept(first.phase),
+        rule_step=kept(first.step),
         layout_seed=torch.tensor([episodes[i].scenario.layout_seed for i in keep.tolist()]),
         faults=tuple(r.fault for r in records),
         tasks=tuple(r.task for r in records),

@@ -6,7 +6,7 @@ benchmark may draw from the evaluation range.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 TRAIN = range(0, 10_000_000)
 """Demonstrations and detector training."""
@@ -27,7 +27,20 @@ MAX_SITES = 1000
 """Sites that one run seed owns in a split: tuning never sees the map of an evaluation site."""
 
 BLOCK_SIZE = 20_000
-"""Layout seeds that one run seed owns; 500 run seeds fit in a split."""
+"""Layout seeds that one run seed owns there; 500 run seeds fit in a split."""
+
+FURTHER_BLOCK_SIZE = 1_000_000
+"""Layout seeds that it owns beyond them, for runs of more layouts."""
+
+FURTHER: dict[str, range] = {
+    "train": range(1_000_000_000, 1_500_000_000),
+    "development": range(2_000_000_000, 2_500_000_000),
+    "evaluation": range(3_000_000_000, 3_500_000_000),
+}
+"""The rest of each split: the further layouts of its 500 run seeds."""
+
+MAX_LAYOUTS = BLOCK_SIZE + FURTHER_BLOCK_SIZE
+"""Layouts that one run seed offers."""
 
 
 def split_of(seed: int) -> str:
@@ -37,9 +50,10 @@ def split_of(seed: int) -> str:
         ValueError: the seed belongs to no split.
     """
     for name, seeds in SPLITS.items():
-        if seed in seeds:
+        if seed in seeds or seed in FURTHER[name]:
             return name
-    known = ", ".join(f"{name} {r.start}..{r.stop - 1}" for name, r in SPLITS.items())
+    ranges = [(name, r) for name, first in SPLITS.items() for r in (first, FURTHER[name])]
+    known = ", ".join(f"{name} {r.start}..{r.stop - 1}" for name, r in ranges)
     raise ValueError(f"layout seed {seed} belongs to no split; splits are {known}")
 
 
@@ -58,22 +72,25 @@ def require_split(seeds: int | Iterable[int], allowed: str | Iterable[str]) -> N
             )
 
 
-def seed_block(split: str, run_seed: int, count: int) -> range:
-    """The first ``count`` layout seeds of run seed ``run_seed`` in ``split``.
+def seed_block(split: str, run_seed: int, count: int) -> Sequence[int]:
+    """The first ``count`` layout seeds of run seed ``run_seed`` in ``split``: those of its block, then further ones.
 
-    Blocks of different run seeds are disjoint.
+    More of them begin with fewer of them, and those of different run seeds are disjoint.
 
     Raises:
-        ValueError: unknown split, or more seeds asked for than the block or split holds.
+        ValueError: unknown split, or more seeds asked for than a run seed owns or the split holds.
     """
     seeds = SPLITS[_known_splits((split,))[0]]
     blocks = len(seeds) // BLOCK_SIZE
     if not 0 <= run_seed < blocks:
         raise ValueError(f"seed {run_seed} is out of range, expected 0 to {blocks - 1}")
-    if not 0 <= count <= BLOCK_SIZE:
-        raise ValueError(f"{count} layouts asked for, a seed offers 0 to {BLOCK_SIZE}")
+    if not 0 <= count <= MAX_LAYOUTS:
+        raise ValueError(f"{count} layouts asked for, a seed offers 0 to {MAX_LAYOUTS}")
     start = seeds.start + run_seed * BLOCK_SIZE
-    return range(start, start + count)
+    if count <= BLOCK_SIZE:
+        return range(start, start + count)
+    further = FURTHER[split].start + run_seed * FURTHER_BLOCK_SIZE
+    return (*range(start, start + BLOCK_SIZE), *range(further, further + count - BLOCK_SIZE))
 
 
 def _known_splits(names: tuple[str, ...]) -> tuple[str, ...]:

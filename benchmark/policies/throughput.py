@@ -52,6 +52,7 @@ class ThroughputRow:
     """
 
     physics: str
+    device: str
     num_envs: int
     arm: str
     env_steps_per_s: float
@@ -67,6 +68,7 @@ def measure_throughput(
     memory_entries: int,
     settings: AgentSettings,
     on_row: Callable[[ThroughputRow], None],
+    device: str = "auto",
 ) -> list[dict[str, Any]]:
     """Rows for ``arms`` on one fleet, as JSON-able dictionaries.
 
@@ -79,6 +81,7 @@ def measure_throughput(
         memory_entries: Index rows that memory arms search.
         settings: Retrieval settings.
         on_row: Called with each row as it is measured.
+        device: ``cpu``, ``cuda:N`` or ``auto``; errors as in ``make_fleet``.
     """
     site = make_site(0, task)
     seeds = seed_block("development", 0, num_envs)
@@ -86,14 +89,14 @@ def measure_throughput(
     clean = [site.scenario(seed) for seed in seeds]
     faulty = [site.scenario(seed, fault) for seed, fault in zip(seeds, faults, strict=False)]
     rows = []
-    with closing(make_fleet(task, num_envs, physics=physics, max_steps=MAX_STEPS)) as env:
+    with closing(make_fleet(task, num_envs, physics=physics, device=device, max_steps=MAX_STEPS)) as env:
         for arm in arms:
             scenarios = faulty if arm == RAW_FAULTS else clean
             observation = env.load(scenarios, [0] * num_envs)
             agent = _agent(arm, env, observation, memory_entries, settings)
             rate = _rate(env, agent, scenarios, num_steps)
             searched = memory_entries if arm not in RAW_ARMS and get_arm(arm).consults_memory else 0
-            row = ThroughputRow(physics, num_envs, arm, rate, searched)
+            row = ThroughputRow(physics, str(env.device), num_envs, arm, rate, searched)
             on_row(row)
             rows.append(asdict(row))
     return rows

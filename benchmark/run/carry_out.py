@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flow_rag_vla.benchmark.command.console import say
 from flow_rag_vla.benchmark.run.conclusion import conclude, render_stills, work_on_run
 from flow_rag_vla.benchmark.run.waiting_units import run_waiting_units
-from flow_rag_vla.benchmark.scoring.results import certificate_notices
+from flow_rag_vla.benchmark.scoring.results import notices
 from flow_rag_vla.benchmark.scoring.starts import StartClock
 
 if TYPE_CHECKING:
@@ -36,8 +36,5 @@ def _headline(run: Run) -> str:
         f"({settings.physics}, {settings.device})",
         f"run directory: {run.directory.path}",
     ]
-    manifest = run.directory.manifest()
-    if reproducible := manifest.get("reproducible"):
-        lines.append(f"reproducible: {reproducible}")
-    lines += certificate_notices(manifest)
+    lines += notices(run.directory.manifest())
     return "\n".join(lines)

@@ -49,7 +49,7 @@ def probe_arms(
         policy: The flow policy.
         memories: Arm to the memory that it consults.
         settings: Retrieval settings.
-        observations: Cycled through.
+        observations: Cycled through; where they are, arms decide.
         on_step: Called with the number of repetitions done.
         vision: Looks at the observations' pictures as part of every decision.
     """
@@ -57,21 +57,25 @@ def probe_arms(
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
     models: dict[str, FlowRAGVLA] = {}
+    device = str(observations[0].object_pos_b.device)
     try:
         for arm in (get_arm(name) for name in arms):
             if arm.has_policy:
                 clock = RealClock(threaded=arm.retrieves_beside_flow)
-                models[arm.name] = FlowRAGVLA.for_arm(arm, policy, memories.get(arm.name), settings, clock=clock)
+                models[arm.name] = FlowRAGVLA.for_arm(
+                    arm, policy, memories.get(arm.name), settings, device=device, clock=clock
+                )
         taken: dict[str, list[float]] = {arm: [] for arm in models}
         rng = torch.Generator().manual_seed(0)
-        percept = None if vision is None else VisualPercept(vision, 1, str(observations[0].object_pos_b.device))
+        percept = None if vision is None else VisualPercept(vision, 1, device)
         for i in range(WARM_UP + REPETITIONS):
             observation = observations[i % len(observations)]
             noise = policy.flow.noise(1, rng)
             for arm, model in models.items():
                 start = time.perf_counter()
                 seen = observation if percept is None else percept.look(observation)
-                model.decide(Query(seen, noise, Advice.nothing(1)))
+                # A robot's controller is no GPU: the decision is there when the chunk has left the device.
+                model.decide(Query(seen, noise, Advice.nothing(1, device))).chunk.cpu()
                 if i >= WARM_UP:
                     taken[arm].append(1000.0 * (time.perf_counter() - start))
             on_step(i + 1)

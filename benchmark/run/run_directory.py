@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_bytes_atomic, write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
-from flow_rag_vla.benchmark.command.provenance import code_state
+from flow_rag_vla.benchmark.command.provenance import code_state, hardware_state
 from flow_rag_vla.benchmark.episodes.episode_log import append_episodes
 from flow_rag_vla.benchmark.episodes.plan import Plan, Unit
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
@@ -73,7 +73,7 @@ class RunDirectory:
             "plan_sha256": hashlib.sha256(text).hexdigest(),
             "code": code_state(),
             "versions": {p: _version(p) for p in _PACKAGES} | {"python": platform.python_version()},
-            "hardware": {"machine": platform.machine(), "system": platform.system()},
+            "hardware": hardware_state(settings.device),
             **extra,
         }
         write_json_atomic(self.path / run_files.MANIFEST, manifest)

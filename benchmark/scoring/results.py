@@ -66,7 +66,13 @@ def write_report_file(path: Path, data: bytes) -> None:
     write_bytes_atomic(path, data)
 
 
-def certificate_notices(manifest: Mapping[str, Any]) -> list[str]:
+def notices(manifest: Mapping[str, Any]) -> list[str]:
+    """What to know before the numbers: whether another run would give the same ones, and what nobody certified."""
+    reproducible = manifest.get("reproducible")
+    return [*([f"Reproducible: {reproducible}"] if reproducible else []), *_certificate_notices(manifest)]
+
+
+def _certificate_notices(manifest: Mapping[str, Any]) -> list[str]:
     """What nobody has shown about the run's hazards on its engine; empty where all of them are certified."""
     names = manifest.get("uncertified_faults")
     if not names:

@@ -280,6 +280,13 @@ def test_the_first_screen_says_what_is_not_certified(manifest: dict, notice: str
         assert notice is None or notice in first_screen
 
 
+@pytest.mark.parametrize("differs", [True, False])
+def test_the_first_screen_says_where_another_run_would_give_other_numbers(differs: bool, make_run: Writer):
+    run = make_run(num_scenarios=14, manifest={"reproducible": "no, not bit for bit: by chance"} if differs else {})
+    for page in (html_of(run), (run / "report/report.md").read_text()):
+        assert ("Reproducible: no, not bit for bit: by chance" in page.split("Ablation")[0]) is differs
+
+
 def test_a_run_that_was_not_timed_says_so(make_run: Writer):
     html = html_of(make_run(num_scenarios=14, timing=False))
     assert "not measured" in html

@@ -52,7 +52,7 @@ def watched(fleet: ManipulationEnv) -> Watched:
     plain = run_batch(fleet, unwatched, unit, episodes, 0.0).records
     learned = dataclasses.replace(settings, detector=load_detector(DEFAULT_DETECTOR))
     agent = make_policy_agent(FLOW_ONLY, fleet, policy, learned, remembers=True)
-    probe = ChunkProbe(policy, agent.execute, 0, "cpu")
+    probe = ChunkProbe(policy, agent.execute, 0)
     recorder = RecordingAgent(agent, fleet.num_envs, fleet.max_episode_length, "cpu", probe)
     return Watched(plain, record_batch(fleet, recorder, unit, episodes), agent)
 

@@ -10,13 +10,14 @@ from flow_rag_vla.benchmark.episodes import seeds
 
 
 def test_the_splits_are_disjoint():
-    for a, b in itertools.combinations(seeds.SPLITS.values(), 2):
+    for a, b in itertools.combinations([*seeds.SPLITS.values(), *seeds.FURTHER.values()], 2):
         assert max(a.start, b.start) >= min(a.stop, b.stop)
 
 
+@pytest.mark.parametrize("part", [seeds.SPLITS, seeds.FURTHER], ids=["block", "further"])
 @pytest.mark.parametrize("name", seeds.SPLITS)
-def test_both_ends_of_a_split_belong_to_it(name: str):
-    split = seeds.SPLITS[name]
+def test_both_ends_of_a_split_belong_to_it(name: str, part: dict[str, range]):
+    split = part[name]
     assert seeds.split_of(split[0]) == name
     assert seeds.split_of(split[-1]) == name
 
@@ -50,7 +51,22 @@ def test_blocks_of_different_run_seeds_do_not_overlap():
     assert {seeds.split_of(s) for s in (first[0], second[-1])} == {"evaluation"}
 
 
-@pytest.mark.parametrize(("run_seed", "count"), [(-1, 1), (500, 1), (0, seeds.BLOCK_SIZE + 1)])
+def test_a_seed_offers_more_layouts_than_its_block_and_keeps_the_first():
+    many = seeds.seed_block("development", 7, 32_768)
+    assert len(set(many)) == 32_768
+    assert list(many[:20_000]) == list(range(10_140_000, 10_160_000))
+    assert {seeds.split_of(seed) for seed in many} == {"development"}
+
+
+def test_further_layouts_of_different_run_seeds_do_not_overlap():
+    first = seeds.seed_block("evaluation", 0, seeds.MAX_LAYOUTS)
+    second = seeds.seed_block("evaluation", 1, seeds.BLOCK_SIZE + 1)
+    assert first[-1] + 1 == second[-1]
+    last = seeds.seed_block("evaluation", 499, seeds.MAX_LAYOUTS)[-1]
+    assert last == seeds.FURTHER["evaluation"][-1]
+
+
+@pytest.mark.parametrize(("run_seed", "count"), [(-1, 1), (500, 1), (0, seeds.MAX_LAYOUTS + 1)])
 def test_a_block_that_does_not_fit_is_refused(run_seed: int, count: int):
     with pytest.raises(ValueError, match=r"expected 0 to|offers 0 to"):
         seeds.seed_block("evaluation", run_seed, count)

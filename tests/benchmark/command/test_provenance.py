@@ -1,0 +1,39 @@
+"""What a manifest says of the machine."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from flow_rag_vla.benchmark.command import provenance
+
+
+def test_the_processor_is_named_as_linux_names_it(tmp_path):
+    described = tmp_path / "cpuinfo"
+    described.write_text("processor\t: 0\nmodel name\t: Toy 9000 @ 3 GHz\n\nprocessor\t: 1\nmodel name\t: Toy 9000\n")
+    assert provenance._cpu_model(described) == "Toy 9000 @ 3 GHz"
+
+
+def test_a_processor_without_a_name_is_none_or_what_python_says(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(provenance.platform, "processor", lambda: "")
+    assert provenance._cpu_model(tmp_path / "missing") is None
+    monkeypatch.setattr(provenance.platform, "processor", lambda: "toy")
+    assert provenance._cpu_model(tmp_path / "missing") == "toy"
+
+
+def test_on_the_cpu_no_gpu_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(provenance.os, "sched_getaffinity", lambda pid: {0, 3, 5})
+    state = provenance.hardware_state("cpu")
+    assert state["cores"] == 3
+    assert "gpu" not in state
+
+
+@pytest.mark.parametrize(("said", "driver"), [("580.95\n580.95", "580.95"), (None, None)])
+def test_on_cuda_gpu_and_driver_are_named(said: str | None, driver: str | None, monkeypatch: pytest.MonkeyPatch):
+    properties = {"cuda:1": SimpleNamespace(name="Toy GPU", total_memory=80)}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties.__getitem__)
+    monkeypatch.setattr(provenance, "_said", lambda *command: said)
+    state = provenance.hardware_state("cuda:1")
+    assert (state["gpu"], state["gpu_memory_bytes"], state["driver"]) == ("Toy GPU", 80, driver)
