@@ -131,7 +131,8 @@ class FleetAgent:
         """Chunks (num_envs, horizon, 7)."""
         start = time.perf_counter()
         noise = self._noise.draw(self._decision)
-        decision = self.model.decide(Query(observation, noise, self._settled))
+        asks = running & ~self._settled.given
+        decision = self.model.decide(Query(observation, noise, self._settled, asks))
         self._decision += 1
         self._decisions += running
         advice = decision.advice

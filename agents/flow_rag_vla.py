@@ -50,6 +50,8 @@ class Query:
     """(num_envs, horizon, 7) standard normal."""
     settled: Advice
     """Advice taken earlier in the same episodes; it stays in force until they end."""
+    asks: torch.Tensor | None = None
+    """(num_envs,) bool: where the memory is asked; None for wherever nothing is settled."""
 
 
 def merge_advice(settled: Advice, fresh: Advice | None) -> Advice:
@@ -222,7 +224,8 @@ class FlowRAGVLA(nn.Module):
     def _memory_pathway(self, query: Query) -> Advice:
         if self.advisor is None:
             return Advice.nothing(query.observation.num_envs, str(query.noise.device))
-        return self.advisor.advise(query.observation)
+        asks = ~query.settled.given if query.asks is None else query.asks
+        return self.advisor.advise(query.observation, asks)
 
     def _flow_pathway(self, query: Query, poll: Poll[Advice]) -> FlowAnswer[Advice]:
         percept = self._percept(query.observation, query.settled)

@@ -19,6 +19,9 @@ NO_CASE = 0
 _QUERY_BLOCK = 1024
 """Queries searched at once; bounds the temporary arrays to tens of megabytes."""
 
+_ROUNDING = 2.0e-6
+"""How far two similarities may lie apart that FAISS's rounding can turn around."""
+
 
 @dataclass(frozen=True)
 class SearchResult:
@@ -81,6 +84,11 @@ class CosineIndex:
     def row_case_ids(self) -> Int64Array:
         """(num_rows,) the case of each row, ascending."""
         return self._case_ids
+
+    @property
+    def most_keys(self) -> int:
+        """Rows of the case that has most; 0 without rows."""
+        return self._most_keys
 
     @property
     def keys(self) -> Float32Array:
@@ -152,8 +160,8 @@ class CosineIndex:
             valid=np.zeros((len(rows), k), dtype=np.bool_),
         )
         if len(self):
-            # The nearest k * (most keys of a case) rows contain at least k different cases.
-            num_rows = min(k * self._most_keys, len(self))
+            # The nearest k * (most keys of a case) rows contain at least k different cases; one more shows a tie.
+            num_rows = min(k * self._most_keys + 1, len(self))
             for start in range(0, len(rows), _QUERY_BLOCK):
                 block = slice(start, start + _QUERY_BLOCK)
                 self._search_block(rows[block], num_rows, min_similarity, result, block)
@@ -168,9 +176,14 @@ class CosineIndex:
         block: slice,
     ) -> None:
         with _faiss_threads(self.num_threads):
-            _, found = self._faiss.search(queries, num_rows)
+            scores, found = self._faiss.search(queries, num_rows)
         k = result.case_ids.shape[1]
-        found = _first_row_of_each_case(found, self._case_ids[found], k)
+        first = _first_of_each_case(self._case_ids[found])
+        unsure = _tied_with_the_next(scores, first, k, complete=num_rows == len(self))
+        found = _first_rows(found, first, k)
+        for query in np.flatnonzero(unsure):
+            # Which of equal cases FAISS proposes depends on its kernel.
+            found[query] = self._nearest_rows(queries[query], found.shape[1])
         present = found >= 0
         similarity = np.einsum("bkd,bd->bk", self.keys[found], queries).clip(-1.0, 1.0)
         present &= similarity >= min_similarity
@@ -184,6 +197,16 @@ class CosineIndex:
         ):
             target[block, columns] = np.take_along_axis(values, order, axis=1)
 
+    def _nearest_rows(self, query: Float32Array, k: int) -> Int64Array:
+        """(k,) the closest rows of the cases closest to ``query``, ties by lower id; -1 where there are fewer cases."""
+        similarity = np.einsum("bkd,bd->bk", self.keys[None], query[None])[0].clip(-1.0, 1.0)
+        starts = np.flatnonzero(np.diff(self._case_ids, prepend=NO_CASE))
+        closest = np.argsort(-np.maximum.reduceat(similarity, starts), kind="stable")[:k]
+        rows = np.full(k, -1, dtype=np.int64)
+        for i, (start, end) in enumerate(zip(starts[closest], np.append(starts, len(self))[closest + 1], strict=True)):
+            rows[i] = start + similarity[start:end].argmax()
+        return rows
+
     def _set_case_ids(self, case_ids: Int64Array) -> None:
         self._case_ids = case_ids
         self._most_keys = int(np.unique(case_ids, return_counts=True)[1].max(initial=0))
@@ -195,28 +218,41 @@ class CosineIndex:
         return unit_rows(array)
 
 
-def _first_row_of_each_case(found: Int64Array, case_ids: Int64Array, k: int) -> Int64Array:
-    """Keep the nearest row of each case, and the first ``k`` of those.
-
-    Args:
-        found: (num_queries, n) rows, nearest first.
-        case_ids: (num_queries, n) their cases.
-        k: cases to keep.
-
-    Returns:
-        (num_queries, min(k, n)) rows, nearest first, -1 where a query has fewer cases.
-    """
+def _first_of_each_case(case_ids: Int64Array) -> BoolArray:
+    """(num_queries, n) True where a case stands for the first time in its row of ``case_ids`` (num_queries, n)."""
     by_case = np.argsort(case_ids, axis=1, kind="stable")
     sorted_ids = np.take_along_axis(case_ids, by_case, axis=1)
-    starts_run = np.ones(found.shape, dtype=np.bool_)
+    starts_run = np.ones(case_ids.shape, dtype=np.bool_)
     starts_run[:, 1:] = sorted_ids[:, 1:] != sorted_ids[:, :-1]
-    first = np.zeros(found.shape, dtype=np.bool_)
+    first = np.zeros(case_ids.shape, dtype=np.bool_)
     np.put_along_axis(first, by_case, starts_run, axis=1)
+    return first
+
+
+def _first_rows(found: Int64Array, first: BoolArray, k: int) -> Int64Array:
+    """(num_queries, min(k, n)) rows ``found`` (num_queries, n) where ``first``; -1 where a query has fewer cases."""
     rank = np.cumsum(first, axis=1) - 1
     query, column = np.nonzero(first & (rank < k))
     kept = np.full((len(found), min(k, found.shape[1])), -1, dtype=np.int64)
     kept[query, rank[query, column]] = found[query, column]
     return kept
+
+
+def _tied_with_the_next(scores: Float32Array, first: BoolArray, k: int, *, complete: bool) -> BoolArray:
+    """(num_queries,) True where, as far as FAISS can tell, the ``k``-th case ties with one that is left out.
+
+    Args:
+        scores: (num_queries, n) similarities, descending.
+        first: (num_queries, n) where a case stands for the first time.
+        k: cases to keep.
+        complete: these are all rows that there are.
+    """
+    rank = np.cumsum(first, axis=1)
+    last = np.where(first & (rank == k), scores, -np.inf).max(axis=1)
+    following = np.where(first & (rank == k + 1), scores, -np.inf).max(axis=1)
+    if not complete:
+        following = np.maximum(following, scores[:, -1])
+    return np.isfinite(last) & (following >= last - _ROUNDING)
 
 
 @contextmanager

@@ -54,6 +54,16 @@ class CaseReader:
         """Corrections that are told apart."""
         return self._table.shape.num_candidates
 
+    @property
+    def index(self) -> CosineIndex:
+        """The key states; to be read only."""
+        return self._index
+
+    @property
+    def table(self) -> CaseTable:
+        """The cases as columns; another object once anything has changed."""
+        return self._table
+
     def search(self, states: npt.ArrayLike, k: int = DEFAULT_K, min_similarity: float | None = None) -> SearchResult:
         """The cases most similar to each state.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,13 +12,17 @@ import torch
 from flow_rag_vla.agents.agent import where_rows
 from flow_rag_vla.agents.arms.arm import Placebo
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
-from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING
+from flow_rag_vla.agents.recall.known_cases import KnownCases
+from flow_rag_vla.memory.faiss_gpu import make_search
+from flow_rag_vla.tasks.contract import NOTHING
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.arms.arm import Arm
     from flow_rag_vla.agents.arms.settings import ArmSettings
     from flow_rag_vla.agents.policy.encoders import StateEncoder
+    from flow_rag_vla.memory.device_search import CaseSearch
     from flow_rag_vla.memory.reader import CaseReader
+    from flow_rag_vla.memory.table import CaseTable
     from flow_rag_vla.tasks.contract import Observation
 
 
@@ -40,6 +45,12 @@ class Advice:
         none = torch.full((num_envs,), NOTHING, dtype=torch.long, device=device)
         return cls(none, none.clone(), none.clone(), torch.zeros(num_envs, device=device))
 
+    @classmethod
+    def of(cls, rows: torch.Tensor, answers: Advice, num_envs: int) -> Advice:
+        """``answers`` (n,) in the rows ``rows`` (n,) int64 of ``num_envs``, nothing elsewhere."""
+        columns = zip(vars(cls.nothing(num_envs, str(rows.device))).values(), vars(answers).values(), strict=True)
+        return cls(*(nothing.index_put((rows,), answer) for nothing, answer in columns))
+
     def where(self, rows: torch.Tensor, other: Advice) -> Advice:
         """``other`` in ``rows`` (num_envs,) bool, this elsewhere."""
         return where_rows(rows, other, self)
@@ -55,46 +66,62 @@ class Advisor:
 
     A candidate's score is the mean of its posterior means over the retrieved cases, weighted by
     ``(similarity - threshold)``, so that a case at the edge of being similar counts for little.
+    Keys, search and scores stay on the device; what is known of the cases goes there once, until the memory changes.
     """
 
-    def __init__(self, memory: CaseReader, encoder: StateEncoder, num_neighbours: int, gate: float) -> None:
-        """Advise from ``memory``; candidates with a score below ``gate`` are not worth trying."""
+    def __init__(
+        self, memory: CaseReader, encoder: StateEncoder, num_neighbours: int, gate: float, device: str = "cpu"
+    ) -> None:
+        """Advise from ``memory`` on ``device``; candidates with a score below ``gate`` are not worth trying."""
         self.memory, self._encoder = memory, encoder
-        self._k, self._gate = num_neighbours, gate
+        self._k, self._gate, self._device = num_neighbours, gate, device
+        self._known: tuple[CaseTable, CaseSearch, KnownCases] | None = None
 
-    def advise(self, observation: Observation) -> Advice:
-        """Advice for every row of ``observation``."""
-        device = str(observation.object_rgb.device)
-        num_envs = observation.num_envs
+    def advise(self, observation: Observation, asks: torch.Tensor | None = None) -> Advice:
+        """Advice for every row of ``observation``, or only where ``asks`` (num_envs,) bool: no other is looked up."""
         if len(self.memory) == 0:
-            return Advice.nothing(num_envs, device)
-        keys = self._encoder.encode(observation).cpu().numpy()
+            return Advice.nothing(observation.num_envs, str(observation.object_rgb.device))
+        keys = self._encoder.encode(observation)
+        if asks is None:
+            return self._answer(keys)
+        # How many ask is the one thing that retrieval waits for the device to say.
+        rows = asks.nonzero().flatten()
+        return Advice.of(rows, self._answer(keys[rows]), observation.num_envs)
+
+    def _answer(self, keys: torch.Tensor) -> Advice:
+        """Advice for each of ``keys`` (n, embedding_dim)."""
+        search, cases = self._up_to_date()
         # An environment whose physics broke gets no advice, and takes none from the others.
-        sound = np.isfinite(keys).all(axis=1)
-        keys[~sound] = np.eye(1, keys.shape[1], dtype=keys.dtype)
-        found = self.memory.search(keys, self._k)
-        case_ids = self._cases(found.case_ids)
+        sound = keys.isfinite().all(dim=1)
+        anything = keys.new_zeros(keys.shape[1])
+        anything[0] = 1.0
+        found = search.search(torch.where(sound[:, None], keys, anything), self._k, self.memory.similarity_threshold)
+        place = torch.searchsorted(cases.ids, found.case_ids)
         margin = found.similarity - self.memory.similarity_threshold + 1e-3
-        weight = np.where(found.valid, margin, 0.0)[..., None]
-        means = self.memory.candidate_means(case_ids)
-        score = (weight * means).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)
-        best = score.argmax(axis=1)
-        reliability = score.max(axis=1)
+        weight = torch.where(found.valid, margin, 0.0)
+        # One neighbour after the other: a sum whose order is a kernel's differs in its last bits by device and batch.
+        neighbours = list(zip(weight.unsqueeze(2).unbind(1), place.unbind(1), strict=True))
+        total = reduce(torch.add, (weight for weight, _ in neighbours)).clamp(min=1e-9)
+        score = reduce(torch.add, (weight * cases.means[row] for weight, row in neighbours)) / total
+        reliability, best = score.max(dim=1).values, score.argmax(dim=1)
         given = found.hit & sound & (reliability >= self._gate)
-        names = self.memory.failure_types(case_ids[:, 0])
-        types = np.array([FAILURE_TYPES.index(name) if name in FAILURE_TYPES else NOTHING for name in names])
-
-        def column(values: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(np.where(given, values, NOTHING)).to(device, torch.long)
-
+        nearest = place[:, 0]
         return Advice(
-            case_id=column(case_ids[:, 0]),
-            failure_type=column(types),
-            candidate=column(best),
-            reliability=torch.from_numpy(np.where(given, reliability, 0.0)).to(device, torch.float32),
+            case_id=torch.where(given, cases.answering[nearest], NOTHING),
+            failure_type=torch.where(given, cases.failure_type[nearest], NOTHING),
+            candidate=torch.where(given, best, NOTHING),
+            reliability=torch.where(given, reliability, 0.0),
         )
 
-    def _cases(self, case_ids: np.ndarray) -> np.ndarray:
+    def _up_to_date(self) -> tuple[CaseSearch, KnownCases]:
+        if self._known is None or self._known[0] is not self.memory.table:
+            answering = self._answering(self.memory.case_ids)
+            cases = KnownCases.of(self.memory, answering, self._device)
+            self._known = self.memory.table, make_search(self.memory.index, self._device), cases
+        return self._known[1:]
+
+    def _answering(self, case_ids: np.ndarray) -> np.ndarray:
+        """The case that answers where each of ``case_ids`` is retrieved."""
         return case_ids
 
 
@@ -102,16 +129,21 @@ class ShuffledAdvisor(Advisor):
     """A placebo: similar situations still trigger advice, but each case answers with another case's corrections."""
 
     def __init__(
-        self, memory: CaseReader, encoder: StateEncoder, num_neighbours: int, gate: float, rng: np.random.Generator
+        self,
+        memory: CaseReader,
+        encoder: StateEncoder,
+        num_neighbours: int,
+        gate: float,
+        rng: np.random.Generator,
+        device: str = "cpu",
     ) -> None:
         """``rng`` draws the permutation of cases once."""
-        super().__init__(memory, encoder, num_neighbours, gate)
+        super().__init__(memory, encoder, num_neighbours, gate, device)
         ids = memory.case_ids
         self._answers_for = dict(zip(ids.tolist(), rng.permutation(ids).tolist(), strict=True))
 
-    def _cases(self, case_ids: np.ndarray) -> np.ndarray:
-        swap = np.vectorize(lambda case_id: self._answers_for.get(int(case_id), int(case_id)), otypes=[np.int64])
-        return swap(case_ids)
+    def _answering(self, case_ids: np.ndarray) -> np.ndarray:
+        return np.array([self._answers_for.get(case_id, case_id) for case_id in case_ids.tolist()], dtype=np.int64)
 
 
 def make_advisor(arm: Arm, memory: CaseReader, settings: ArmSettings, device: str = "cpu") -> Advisor:
@@ -119,5 +151,5 @@ def make_advisor(arm: Arm, memory: CaseReader, settings: ArmSettings, device: st
     encoder, agent = RetrievalEncoder(device=device), settings.agent
     if arm.placebo is Placebo.SHUFFLED:
         rng = np.random.Generator(np.random.Philox(key=settings.seed))
-        return ShuffledAdvisor(memory, encoder, agent.num_neighbours, agent.confidence_gate, rng)
-    return Advisor(memory, encoder, agent.num_neighbours, agent.confidence_gate)
+        return ShuffledAdvisor(memory, encoder, agent.num_neighbours, agent.confidence_gate, rng, device)
+    return Advisor(memory, encoder, agent.num_neighbours, agent.confidence_gate, device)

@@ -35,8 +35,8 @@ class Script:
     def __init__(self, *lines: Sequence[Said]) -> None:
         self._lines = list(lines)
 
-    def advise(self, observation: Observation) -> Advice:
-        del observation
+    def advise(self, observation: Observation, asks: torch.Tensor) -> Advice:
+        del observation, asks
         line = self._lines.pop(0) if len(self._lines) > 1 else self._lines[0]
         case, kind, candidate = (torch.tensor(column) for column in zip(*line, strict=True))
         return Advice(case, kind, candidate, torch.where(candidate == NOTHING, 0.0, 0.9))

@@ -65,6 +65,17 @@ def test_ties_go_to_the_older_case() -> None:
     np.testing.assert_array_equal(index.search([EAST], k=3).case_ids, [[3, 5, 9]])
 
 
+@pytest.mark.parametrize("num_queries", [1, 30])
+@pytest.mark.parametrize("k", [1, 3, 50])
+def test_ties_go_to_the_older_case_however_many_there_are(num_queries: int, k: int) -> None:
+    index = CosineIndex(4)
+    index.add(np.repeat(np.arange(3, 203), 2), [EAST, UP] * 20 + [NORTH, EAST] * 180)
+    found = index.search([NORTH] * num_queries, k=k)
+    np.testing.assert_array_equal(found.case_ids, [range(23, 23 + k)] * num_queries)
+    assert found.valid.all()
+    np.testing.assert_array_equal(index.search([NORTH], k=300, min_similarity=0.5).valid.sum(), 180)
+
+
 def test_a_removed_case_is_not_found_and_the_others_stay() -> None:
     index = CosineIndex(4)
     index.add([1, 2, 2, 3], [EAST, NORTH, EAST_BY_NORTH, UP])

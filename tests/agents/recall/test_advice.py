@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from flow_rag_vla.agents.recall.advice import Advice, Advisor, ShuffledAdvisor
 from flow_rag_vla.memory.case import FailureCase
@@ -57,6 +59,98 @@ def test_a_known_situation_gets_its_own_cases_correction_and_an_unknown_one_noth
     assert advice.candidate.tolist() == [2, NOTHING, 0]
     assert advice.failure_type.tolist() == [FAILURE_TYPES.index("drop"), NOTHING, FAILURE_TYPES.index("drop")]
     assert advice.reliability.tolist() == pytest.approx([0.9, 0.0, 0.9])
+
+
+def numpy_advice(memory: FailureMemory, keys: np.ndarray, k: int, gate: float) -> dict[str, np.ndarray]:
+    """The advice as NumPy computes it, one column each."""
+    found = memory.search(keys, k)
+    weight = np.where(found.valid, found.similarity - memory.similarity_threshold + 1e-3, 0.0)[..., None]
+    score = (weight * memory.candidate_means(found.case_ids)).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)
+    given = found.hit & (score.max(axis=1) >= gate)
+    types = [FAILURE_TYPES.index(name) if name else NOTHING for name in memory.failure_types(found.case_ids[:, 0])]
+    columns = {"case_id": found.case_ids[:, 0], "failure_type": np.array(types), "candidate": score.argmax(axis=1)}
+    answers = {name: np.where(given, column, NOTHING) for name, column in columns.items()}
+    return answers | {"reliability": np.where(given, score.max(axis=1), 0.0).astype(np.float32)}
+
+
+def random_memory(rng: np.random.Generator) -> tuple[FailureMemory, np.ndarray]:
+    """300 cases of two keys around 40 states, some with outcomes; and 500 queries near them."""
+    states = rng.normal(size=(40, 32))
+    memory = FailureMemory(32, num_candidates=9, similarity_threshold=0.9, duplicate_threshold=1.0)
+    chunk = np.zeros((1, 7), dtype=np.float32)
+    for number in range(300):
+        keys = (states[rng.integers(0, 40, 2)] + 0.1 * rng.normal(size=(2, 32))).astype(np.float32)
+        prior = rng.uniform(0.5, 3.0, (9, 2)).astype(np.float32)
+        memory.add([FailureCase(keys, chunk, TYPES[number % NUM_CASES], chunk, region=str(number % 7), prior=prior)])
+    memory.record_outcomes(rng.integers(1, 301, 400), rng.integers(0, 9, 400), rng.uniform(size=400) < 0.5)
+    queries = states[rng.integers(0, 40, 500)] + 0.1 * rng.normal(size=(500, 32))
+    return memory, (queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype(np.float32)
+
+
+class GivenKeys:
+    """Encodes nothing: the keys of the fleet are given."""
+
+    def __init__(self, keys: torch.Tensor) -> None:
+        self.keys = keys
+
+    def encode(self, observation: Observation) -> torch.Tensor:
+        return self.keys
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_advice_on_the_cpu_is_what_numpy_computes_to_the_last_bit(k, observe):
+    memory, keys = random_memory(np.random.default_rng(k))
+    advice = Advisor(memory, GivenKeys(torch.from_numpy(keys)), k, 0.7).advise(observe(500))  # pyright: ignore[reportArgumentType]
+    assert 20 < int(advice.given.sum()) < 480
+    for name, column in numpy_advice(memory, keys, k, 0.7).items():
+        assert getattr(advice, name).numpy().tobytes() == column.tobytes(), name
+
+
+def test_only_the_rows_that_ask_are_looked_up_and_they_hear_what_they_would_among_all(observe):
+    memory, keys = random_memory(np.random.default_rng(8))
+    advisor = Advisor(memory, GivenKeys(torch.from_numpy(keys)), 5, 0.7)  # pyright: ignore[reportArgumentType]
+    everybody = advisor.advise(observe(500))
+    looked_up = []
+    search = memory.index.search
+    memory.index.search = lambda queries, *rest: looked_up.append(len(queries)) or search(queries, *rest)
+    asks = torch.arange(500) % 3 == 0
+    some = advisor.advise(observe(500), asks)
+    assert looked_up == [167]
+    for name, column in rows(everybody).items():
+        silent = 0.0 if name == "reliability" else NOTHING
+        assert rows(some)[name] == [said if ask else silent for said, ask in zip(column, asks.tolist(), strict=True)]
+
+
+def test_nobody_asks(observe):
+    memory, keys = random_memory(np.random.default_rng(8))
+    advisor = Advisor(memory, GivenKeys(torch.from_numpy(keys)), 5, 0.5)  # pyright: ignore[reportArgumentType]
+    assert not advisor.advise(observe(500), torch.zeros(500, dtype=torch.bool)).given.any()
+
+
+def test_what_the_memory_learns_is_heard_at_the_next_decision(memory, met):
+    advisor = Advisor(memory, AxisEncoder(), 1, 0.5)  # pyright: ignore[reportArgumentType]
+    assert advisor.advise(met(2)).candidate.tolist() == [2]
+    memory.record_outcomes([3] * 30, [2] * 30, [False] * 30)
+    assert advisor.advise(met(2)).given.tolist() == [False]
+    state = np.eye(NUM_CASES + 1, dtype=np.float32)[NUM_CASES]
+    chunk = np.zeros((1, 7), dtype=np.float32)
+    memory.add([FailureCase(state, chunk, "drop", chunk, prior=np.full((NUM_CASES, 2), 1.0, dtype=np.float32))])
+    assert advisor.advise(met(NUM_CASES)).case_id.tolist() == [NUM_CASES + 1]
+
+
+@pytest.mark.parametrize("placebo", [False, True])
+def test_keys_search_scores_and_advice_stay_on_a_cuda_device(memory, observe, placebo):
+    # Fake tensors refuse to mix devices, and to tell the host anything about what is on one.
+    with FakeTensorMode():
+        observation = observe(5)
+        cuda = {name: value.cuda() for name, value in vars(observation).items() if isinstance(value, torch.Tensor)}
+        encoder = GivenKeys(torch.ones(5, NUM_CASES + 1, device="cuda"))
+        rng = [np.random.default_rng(0)] if placebo else []
+        kind = ShuffledAdvisor if placebo else Advisor
+        advisor = kind(memory, encoder, 5, GATE, *rng, device="cuda")  # pyright: ignore
+        advice = advisor.advise(dataclasses.replace(observation, **cuda))
+    assert {column.device.type for column in vars(advice).values()} == {"cuda"}
+    assert {column.shape for column in vars(advice).values()} == {(5,)}
 
 
 def test_below_the_gate_nothing_is_advised(memory, met):
