@@ -55,7 +55,10 @@ def _parser() -> CommandParser:
     parser.add_argument("--ode_steps", type=int, help="solver steps (default: the checkpoint's)")
     parser.add_argument("--execute", type=int, help="actions of a chunk that run (default: 8, or the horizon if less)")
     parser.add_argument(
-        "--runtime", default="torch", choices=("torch", "compile", "onnx", "int8"), help="what runs the policy"
+        "--runtime",
+        default="torch",
+        choices=("torch", "compile", "onnx", "int8", "tensorrt"),
+        help="what runs the policy",
     )
     add_physics_and_device(parser)
     add_json_and_log(parser, "outputs/evaluate.log")

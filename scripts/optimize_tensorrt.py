@@ -1,4 +1,4 @@
-"""The flow policy as an ONNX file and, where TensorRT is installed, as an engine; compared with torch and timed.
+"""The flow policy as an ONNX file and, where TensorRT and a GPU are, as an engine; compared with torch and timed.
 
 ./isaaclab.sh -p scripts/optimize_tensorrt.py --json outputs/optimize.json
 """
@@ -11,7 +11,7 @@ from argparse import BooleanOptionalAction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.command.arguments import CommandParser
+from flow_rag_vla.benchmark.command.arguments import CommandParser, comma_list
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError, usage_errors
 from flow_rag_vla.benchmark.command.main import run_command
 
@@ -26,7 +26,8 @@ def _parser() -> CommandParser:
     parser.add_argument("--ode_steps", type=int, help="solver steps (default: the checkpoint's)")
     parser.add_argument("--fp16", default=True, action=BooleanOptionalAction, help="half precision as well")
     parser.add_argument("--max_batch", type=int, default=1024, help="most rows of a call of the engine")
-    parser.add_argument("--runtimes", default="torch,compile,onnx,int8", help="comma list of what is timed")
+    parser.add_argument("--runtimes", type=comma_list, help="comma list of what is timed (default: all that run here)")
+    parser.add_argument("--devices", type=comma_list, help="where (default: cpu, and cuda:0 if there is one)")
     parser.add_argument("--fleet", type=int, default=1024, help="rows of the large batch")
     parser.add_argument("--threads", type=int, default=2, help="of the large batch; single rows have one")
     parser.add_argument("--json", type=Path)
@@ -36,15 +37,17 @@ def _parser() -> CommandParser:
 def _optimize(arguments: Namespace) -> ExitCode:
     import torch
 
-    from flow_rag_vla.agents.deployment.runtimes import RUNTIMES
+    from flow_rag_vla.agents.deployment.runtimes import RUNTIMES, runtimes_here
     from flow_rag_vla.benchmark.policies.deploy import DeploymentRequest, optimize
+    from flow_rag_vla.benchmark.policies.timing import timed_devices
 
-    runtimes = arguments.runtimes.split(",")
+    runtimes = arguments.runtimes or runtimes_here()
     for name in runtimes:
         if name not in RUNTIMES:
             raise UsageError(f"unknown runtime {name!r}; available: {', '.join(RUNTIMES)}")
     torch.set_num_threads(arguments.threads)
-    request = DeploymentRequest(arguments.checkpoint, arguments.out, arguments.ode_steps, arguments.fleet)
+    devices = arguments.devices or timed_devices()
+    request = DeploymentRequest(arguments.checkpoint, arguments.out, arguments.ode_steps, arguments.fleet, devices)
     with usage_errors():
         result = optimize(request, runtimes, fp16=arguments.fp16, max_batch=arguments.max_batch, console=sys.stdout)
     if arguments.json is not None:

@@ -11,7 +11,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.command.arguments import CommandParser, add_json_and_log
+from flow_rag_vla.benchmark.command.arguments import CommandParser, add_json_and_log, comma_list
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError
 from flow_rag_vla.benchmark.command.main import run_command
 
@@ -36,6 +36,7 @@ def _parser() -> CommandParser:
     parser.add_argument("--seed", type=int, default=7, help="names a block of development layouts")
     parser.add_argument("--batch", type=int, default=1024, help="rows of the large timed batch")
     parser.add_argument("--threads", type=int, default=2, help="torch threads of the large batch")
+    parser.add_argument("--devices", type=comma_list, help="where decisions are timed (default: cpu, and a GPU if any)")
     add_json_and_log(parser, "outputs/policy_table.log")
     return parser
 
@@ -53,6 +54,7 @@ def _measure(arguments: Namespace) -> ExitCode:
         success_markdown,
         timing_markdown,
     )
+    from flow_rag_vla.benchmark.policies.timing import timed_devices
     from flow_rag_vla.tasks.catalogue.registry import task_names
 
     request = TableRequest(
@@ -64,6 +66,7 @@ def _measure(arguments: Namespace) -> ExitCode:
         seed=arguments.seed,
         batch=arguments.batch,
         threads=arguments.threads,
+        devices=arguments.devices or timed_devices(),
     )
     with quiet_run(arguments.log) as console:
         table = measure_table(request, console)

@@ -1,4 +1,4 @@
-"""``torch.compile`` of the policy, or the eager policy and a line that says why."""
+"""``torch.compile`` of the policy, on CUDA as a CUDA graph; or the eager policy and a line that says why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def cxx_compiler() -> str | None:
 def compile_policy(module: PolicyModule, batch: int) -> tuple[ChunkFunction, str]:
     """``module`` compiled, ready for ``batch`` rows, and a note: empty, or why it is not compiled.
 
-    Another number of rows is answered too, after a compilation of its own.
+    On a CUDA device a decision is then a CUDA graph: one launch, not one a kernel.  Another number of rows is answered
+    too, after a compilation of its own.
     """
     name = os.environ.get("CXX") or "g++"
     if cxx_compiler() is None:
@@ -31,10 +32,21 @@ def compile_policy(module: PolicyModule, batch: int) -> tuple[ChunkFunction, str
 
     # Its search for CUDA warns on machines that have none, where none is needed.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    compiled = torch.compile(module, dynamic=False)
+    compiled = _graphed(module) if module.device.type == "cuda" else torch.compile(module, dynamic=False)
     try:
         compiled(*module.random_inputs(batch, torch.Generator().manual_seed(0)))
     except BackendCompilerFailed as error:
         reason = str(error).strip().splitlines()[0]
         return module, f"torch.compile failed ({reason}): the policy runs without it"
     return compiled, ""
+
+
+def _graphed(module: PolicyModule) -> ChunkFunction:
+    replay = torch.compile(module, dynamic=False, mode="reduce-overhead")
+
+    def run(features: torch.Tensor, instruction: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        torch.compiler.cudagraph_mark_step_begin()
+        # The next replay writes into the same memory.
+        return replay(features, instruction, noise).clone()
+
+    return run

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.deployment.onnx_export import export_onnx
 from flow_rag_vla.agents.deployment.policy_module import PolicyModule
-from flow_rag_vla.agents.deployment.tensorrt_engine import MISSING, build_engine, half_precision, has_tensorrt
+from flow_rag_vla.agents.deployment.tensorrt_engine import build_engine, half_precision, tensorrt_lacks
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
@@ -51,8 +51,9 @@ def optimize_flow_module(
     export_onnx(PolicyModule(policy), full)
     if fp16:
         half_precision(full, half)
-    if not has_tensorrt():
-        return OptimizedFlow(full, half if fp16 else None, None, MISSING)
+    lacks = tensorrt_lacks()
+    if lacks is not None:
+        return OptimizedFlow(full, half if fp16 else None, None, lacks)
     engine = folder / ENGINE_FILE
     build_engine(half if fp16 else full, engine, max_batch)
     return OptimizedFlow(full, half if fp16 else None, engine, f"TensorRT engine: {engine}")

@@ -29,8 +29,8 @@ class PolicyModule(nn.Module):
     Features to chunks, not observations to chunks: ``policy_features`` is cheap, and reads named quantities.
     """
 
-    def __init__(self, policy: PolicyCheckpoint) -> None:
-        """Wrap copies of ``policy``'s networks, in evaluation mode on the CPU.
+    def __init__(self, policy: PolicyCheckpoint, device: str | torch.device = "cpu") -> None:
+        """Wrap copies of ``policy``'s networks, in evaluation mode on ``device``.
 
         Raises:
             ValueError: its solver chooses its steps as it goes, so that there is no fixed graph.
@@ -41,9 +41,14 @@ class PolicyModule(nn.Module):
                 f"solver {policy.flow.cfg.solver!r} chooses its steps as it goes and cannot be exported; "
                 f"expected one of {', '.join(EVALUATIONS)}"
             )
-        self.encoder = copy.deepcopy(policy.encoder).cpu()
-        self.flow = copy.deepcopy(policy.flow).cpu()
+        self.encoder = copy.deepcopy(policy.encoder).to(device)
+        self.flow = copy.deepcopy(policy.flow).to(device)
         self.eval().requires_grad_(False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.flow.action_mean.device
 
     def forward(self, features: torch.Tensor, instruction: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Action chunks (batch, horizon, 7) within the action limits.
@@ -59,6 +64,6 @@ class PolicyModule(nn.Module):
 
     def random_inputs(self, batch: int, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Standard normal features and noise, and instruction embeddings of length one, for ``batch`` rows."""
-        features = torch.randn(batch, self.encoder.cfg.num_features, generator=rng)
-        instruction = torch.randn(batch, self.encoder.cfg.instruction_dim, generator=rng)
+        features = torch.randn(batch, self.encoder.cfg.num_features, generator=rng).to(self.device)
+        instruction = torch.randn(batch, self.encoder.cfg.instruction_dim, generator=rng).to(self.device)
         return features, nn.functional.normalize(instruction, dim=1), self.flow.noise(batch, rng)

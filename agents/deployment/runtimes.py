@@ -13,9 +13,11 @@ import torch
 from flow_rag_vla.agents.deployment.compiled import compile_policy
 from flow_rag_vla.agents.deployment.onnx_export import export_onnx
 from flow_rag_vla.agents.deployment.onnx_policy import OnnxPolicy
-from flow_rag_vla.agents.deployment.optimize import ONNX_FILE
+from flow_rag_vla.agents.deployment.optimize import ENGINE_FILE, HALF_FILE, ONNX_FILE
 from flow_rag_vla.agents.deployment.policy_module import PolicyModule
 from flow_rag_vla.agents.deployment.quantization import INT8_FILE, quantize_rag_module
+from flow_rag_vla.agents.deployment.tensorrt_engine import build_engine, half_precision, tensorrt_lacks
+from flow_rag_vla.agents.deployment.tensorrt_policy import TensorRTPolicy
 from flow_rag_vla.agents.policy.features import policy_features
 
 if TYPE_CHECKING:
@@ -24,7 +26,21 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.policy.chunk_policy import ChunkPolicy
     from flow_rag_vla.tasks.contract import Observation
 
-RUNTIMES: tuple[str, ...] = ("torch", "compile", "onnx", "int8")
+RUNS_ON: dict[str, tuple[str, ...]] = {
+    "torch": ("cpu", "cuda"),
+    "compile": ("cpu", "cuda"),
+    "onnx": ("cpu", "cuda"),
+    "int8": ("cpu",),
+    "tensorrt": ("cuda",),
+}
+"""Runtime to the kinds of device that it is for."""
+
+RUNTIMES = tuple(RUNS_ON)
+
+
+def runtimes_here() -> tuple[str, ...]:
+    """The runtimes that this machine can run."""
+    return tuple(name for name in RUNTIMES if name != "tensorrt" or tensorrt_lacks() is None)
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,8 @@ class Runtime:
     run: ChunkFunction
     model_bytes: int
     """Of the file, or of the weights in memory."""
+    device: str
+    """What computes; for ONNX Runtime with the provider that it chose."""
     note: str = ""
     """A line for the user, where something is not as asked."""
 
@@ -42,15 +60,25 @@ class Runtime:
 class OnnxFiles:
     """The ONNX files of one policy, each written to ``folder`` when it is first asked for."""
 
-    def __init__(self, policy: PolicyCheckpoint, folder: Path, full: Path | None = None) -> None:
+    def __init__(
+        self,
+        policy: PolicyCheckpoint,
+        folder: Path,
+        full: Path | None = None,
+        engine: Path | None = None,
+        max_batch: int = 1024,
+    ) -> None:
         """Nothing is written yet; what an earlier policy left in ``folder`` will be replaced.
 
         Args:
             policy: Encoder and flow.
             folder: Where the files go.
             full: The policy's float32 file, where it has been written already.
+            engine: Its TensorRT engine, likewise.
+            max_batch: Most rows of an engine that is to be built.
         """
         self._policy, self._folder, self._full = policy, folder, full
+        self._engine, self._max_batch = engine, max_batch
 
     @cached_property
     def full(self) -> Path:
@@ -66,9 +94,25 @@ class OnnxFiles:
         quantize_rag_module(self.full, self._folder / INT8_FILE)
         return self._folder / INT8_FILE
 
+    @cached_property
+    def engine(self) -> Path:
+        """For TensorRT, in half precision.
+
+        Raises:
+            ValueError: one line: what TensorRT needs is not here.
+        """
+        if self._engine is not None:
+            return self._engine
+        lacks = tensorrt_lacks()
+        if lacks is not None:
+            raise ValueError(lacks)
+        half_precision(self.full, self._folder / HALF_FILE)
+        build_engine(self._folder / HALF_FILE, self._folder / ENGINE_FILE, self._max_batch)
+        return self._folder / ENGINE_FILE
+
 
 def build_runtime(name: str, policy: PolicyCheckpoint, files: OnnxFiles, *, threads: int, batch: int) -> Runtime:
-    """``policy`` by the runtime ``name``.
+    """``policy`` by the runtime ``name``, on the policy's own device where that runtime can.
 
     Args:
         name: One of ``RUNTIMES``; ``torch`` is the policy as every other script runs it.
@@ -78,19 +122,24 @@ def build_runtime(name: str, policy: PolicyCheckpoint, files: OnnxFiles, *, thre
         batch: Rows that a call will have; others work too, but ``compile`` would compile again.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or a runtime that needs what is not here.
     """
     if name not in RUNTIMES:
         raise ValueError(f"unknown runtime {name!r}; available: {', '.join(RUNTIMES)}")
+    device = policy.flow.action_mean.device
     if name in ("torch", "compile"):
         weights = [*policy.encoder.parameters(), *policy.flow.parameters()]
         model_bytes = sum(weight.numel() * weight.element_size() for weight in weights)
         if name == "torch":
-            return Runtime(name, _eager(policy), model_bytes)
-        run, note = compile_policy(PolicyModule(policy), batch)
-        return Runtime(name, run, model_bytes, note)
-    file = files.int8 if name == "int8" else files.full
-    return Runtime(name, OnnxPolicy(file, threads), file.stat().st_size)
+            return Runtime(name, _eager(policy), model_bytes, str(device))
+        run, note = compile_policy(PolicyModule(policy, device), batch)
+        return Runtime(name, run, model_bytes, str(device), note)
+    if name == "tensorrt":
+        return Runtime(name, TensorRTPolicy(files.engine, device), files.engine.stat().st_size, str(device))
+    # The integer products of the int8 file have kernels on the CPU alone.
+    file, where = (files.int8, torch.device("cpu")) if name == "int8" else (files.full, device)
+    onnx = OnnxPolicy(file, threads, where)
+    return Runtime(name, onnx, file.stat().st_size, f"{where}, {onnx.provider}", onnx.note)
 
 
 def _eager(policy: PolicyCheckpoint) -> ChunkFunction:

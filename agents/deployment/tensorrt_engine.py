@@ -11,6 +11,7 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 import onnx
+import torch
 
 from flow_rag_vla.agents.deployment.policy_module import INPUTS
 
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
 WORKSPACE_BYTES = 1 << 30
 """The implementation guide's."""
 
-MISSING = "TensorRT is not installed: no engine was built, the ONNX files are the result"
 
-
-def has_tensorrt() -> bool:
-    """Whether the module ``tensorrt`` can be imported."""
-    return importlib.util.find_spec("tensorrt") is not None
+def tensorrt_lacks() -> str | None:
+    """One line that says what TensorRT needs and does not find here; None where an engine can be built."""
+    lacks = []
+    if importlib.util.find_spec("tensorrt") is None:
+        lacks.append("the package tensorrt (pip install tensorrt)")
+    if not torch.cuda.is_available():
+        lacks.append("an NVIDIA GPU that torch can see (torch.cuda.is_available() is False)")
+    if not lacks:
+        return None
+    return f"no TensorRT engine was built, the ONNX files are the result: it needs {' and '.join(lacks)}"
 
 
 def half_precision(source: Path, target: Path) -> None:

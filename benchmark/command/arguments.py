@@ -65,6 +65,11 @@ def add_json_and_log(parser: argparse.ArgumentParser, log: str) -> None:
     parser.add_argument("--log", type=Path, default=Path(log), help=f"output of the simulator (default: {log})")
 
 
+def comma_list(text: str) -> tuple[str, ...]:
+    """The words of ``text`` between its commas."""
+    return tuple(word.strip() for word in text.split(","))
+
+
 def add_fields(parser: argparse.ArgumentParser, defaults: DataclassInstance) -> None:
     """A flag for every number in ``defaults``, called like it."""
     for item in dataclasses.fields(defaults):

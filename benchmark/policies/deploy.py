@@ -11,7 +11,7 @@ from flow_rag_vla.agents.deployment.onnx_policy import OnnxPolicy
 from flow_rag_vla.agents.deployment.optimize import optimize_flow_module
 from flow_rag_vla.agents.deployment.policy_module import PolicyModule
 from flow_rag_vla.agents.deployment.quantization import float_layers, int8_layers
-from flow_rag_vla.agents.deployment.runtimes import OnnxFiles
+from flow_rag_vla.agents.deployment.runtimes import RUNS_ON, OnnxFiles
 from flow_rag_vla.agents.policy.checkpoint import load_checkpoint
 from flow_rag_vla.agents.policy.demonstration_bank import bank_path
 from flow_rag_vla.benchmark.command.progress import Progress
@@ -25,6 +25,7 @@ from flow_rag_vla.benchmark.policies.runtimes import (
     prepare_runtime,
     runtime_table,
 )
+from flow_rag_vla.benchmark.policies.timing import device_name, on_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +49,8 @@ class DeploymentRequest:
     """Solver steps; the checkpoint's own for None."""
     fleet: int
     """Rows of the large batch."""
+    devices: tuple[str, ...] = ("cpu",)
+    """Where runtimes are timed, one table each."""
 
 
 def optimize(
@@ -79,7 +82,14 @@ def optimize(
         "engine": None if written.engine is None else str(written.engine),
         "note": written.note,
         "differences": differences,
-        "rows": _compare(policy, runtimes, OnnxFiles(policy, request.out, full=written.onnx), inputs, console),
+        "rows": _compare(
+            policy,
+            runtimes,
+            OnnxFiles(policy, request.out, full=written.onnx, engine=written.engine),
+            inputs,
+            request.devices,
+            console,
+        ),
     }
 
 
@@ -99,7 +109,7 @@ def quantize(request: DeploymentRequest, console: TextIO) -> dict[str, Any]:
         "files": {"onnx": files.full.stat().st_size, "int8": files.int8.stat().st_size},
         "matrix_products": layers,
         "differences": {"int8": _check(policy, files.int8, inputs)},
-        "rows": _compare(policy, ("torch", "onnx", "int8"), files, inputs, console),
+        "rows": _compare(policy, ("torch", "onnx", "int8"), files, inputs, request.devices, console),
     }
 
 
@@ -146,14 +156,40 @@ def _check(policy: PolicyCheckpoint, path: Path, inputs: PolicyInputs) -> dict[s
 
 
 def _compare(
-    policy: PolicyCheckpoint, names: Sequence[str], files: OnnxFiles, inputs: PolicyInputs, console: TextIO
+    policy: PolicyCheckpoint,
+    names: Sequence[str],
+    files: OnnxFiles,
+    inputs: PolicyInputs,
+    devices: Sequence[str],
+    console: TextIO,
 ) -> list[dict[str, Any]]:
+    """One table a device, of the runtimes of ``names`` that are for it."""
+    return [
+        {**asdict(row), "hardware": device_name(device)}
+        for device in devices
+        for row in _compare_on(device, policy, names, files, inputs, console)
+    ]
+
+
+def _compare_on(
+    device: str,
+    policy: PolicyCheckpoint,
+    names: Sequence[str],
+    files: OnnxFiles,
+    inputs: PolicyInputs,
+    console: TextIO,
+) -> list[RuntimeRow]:
+    names = [name for name in names if torch.device(device).type in RUNS_ON[name]]
+    if not names:
+        return []
     if "compile" in names:
-        print("compiling for two batch sizes (a minute or more)", file=console, flush=True)
-    runtimes = [prepare_runtime(name, policy, files, len(inputs[0])) for name in names]
+        print(f"compiling for {device} and two batch sizes (a minute or more)", file=console, flush=True)
+    there = on_device(policy, device)
+    features, instruction, noise = (value.to(device) for value in inputs)
+    runtimes = [prepare_runtime(name, there, files, len(noise)) for name in names]
     with Progress(STEPS, "repetitions", console) as progress:
-        rows: list[RuntimeRow] = compare_runtimes(policy, runtimes, inputs, progress.update)
-    print(runtime_table(rows, len(inputs[0])), file=console)
+        rows = compare_runtimes(there, runtimes, (features, instruction, noise), progress.update)
+    print(f"{device_name(device)}\n{runtime_table(rows, len(noise))}", file=console)
     for note in dict.fromkeys(row.note for row in rows if row.note):
         print(note, file=console)
-    return [asdict(row) for row in rows]
+    return rows

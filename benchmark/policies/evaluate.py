@@ -155,7 +155,7 @@ def _other_runtime(request: EvaluationRequest, policy: PolicyCheckpoint, console
 
     with tempfile.TemporaryDirectory() as folder:
         threads, rows = torch.get_num_threads(), request.num_envs
-        files = OnnxFiles(policy, Path(folder))
+        files = OnnxFiles(policy, Path(folder), max_batch=rows)
         runtime = build_runtime(request.runtime, policy, files, threads=threads, batch=rows)
     if runtime.note:
         print(runtime.note, file=console, flush=True)

@@ -6,6 +6,7 @@ report.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, make_po
 from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.policies.evaluate import outcome, planned_episodes
-from flow_rag_vla.benchmark.policies.timing import decision_ms, repeated
+from flow_rag_vla.benchmark.policies.timing import decision_ms, device_name, on_device, repeated
 from flow_rag_vla.benchmark.scoring.statistics import proportion
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import MAX_STEPS
@@ -57,6 +58,8 @@ class TableRequest:
     """Rows of the large timed batch."""
     threads: int
     """Torch threads of the large batch; one decision is timed on one."""
+    devices: tuple[str, ...] = ("cpu",)
+    """Where decisions are timed; episodes run on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -138,18 +141,19 @@ def _success(
 def _timings(
     policies: dict[str, PolicyCheckpoint], request: TableRequest, observation: Observation, console: TextIO
 ) -> Iterator[dict[str, Any]]:
-    single, fleet = repeated(observation, 1), repeated(observation, request.batch)
-    for name, network in policies.items():
+    for device, (name, network) in itertools.product(request.devices, policies.items()):
+        single, fleet = repeated(observation, 1, device), repeated(observation, request.batch, device)
         guide = name == GUIDE
         for evaluations in (5,) if guide else request.evaluations:
-            policy = network.with_steps(evaluations)
+            policy = on_device(network.with_steps(evaluations), device)
             one = decision_ms(policy, single, 1, 30 if guide else 300)
             many = decision_ms(policy, fleet, request.threads, *((2, 1) if guide else (20, 10)))
-            console.write(f"{name}, {evaluations} evaluations: {one.p95:.1f} ms (p95), {many.p50:.0f} ms\n")
+            console.write(f"{name}, {evaluations} evaluations, {device}: {one.p95:.1f} ms (p95), {many.p50:.0f} ms\n")
             yield {
                 "network": name,
                 "parameters": sum(p.numel() for p in _parameters(policy)),
                 "evaluations": evaluations,
+                "device": device_name(device),
                 "batch_1_ms": vars(one),
                 "batch_ms": vars(many),
             }
@@ -179,6 +183,7 @@ def timing_markdown(table: dict[str, Any]) -> str:
             "network": row["network"],
             "parameters": f"{row['parameters'] / 1e6:.2f} M",
             "evaluations": row["evaluations"],
+            "device": row["device"],
             "batch 1, 1 thread: p50 / p95, ms": f"{row['batch_1_ms']['p50']:.1f} / {row['batch_1_ms']['p95']:.1f}",
             f"batch {table['batch']}, {table['threads']} threads: p50, ms": f"{row['batch_ms']['p50']:.0f}",
         }

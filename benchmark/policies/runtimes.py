@@ -13,6 +13,7 @@ from tabulate import tabulate
 
 from flow_rag_vla.agents.deployment.runtimes import OnnxFiles, Runtime, build_runtime
 from flow_rag_vla.agents.policy.demonstration_bank import demonstrated_features
+from flow_rag_vla.benchmark.policies.timing import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,8 @@ class RuntimeRow:
     """One runtime."""
 
     runtime: str
+    device: str
+    """What computes."""
     p50_ms: float
     p95_ms: float
     """Of one row, one thread."""
@@ -138,6 +141,7 @@ def compare_runtimes(
         return [
             RuntimeRow(
                 runtime.name,
+                runtime.device,
                 float(np.percentile(single_ms[:, i], 50)),
                 float(np.percentile(single_ms[:, i], 95)),
                 float(np.median(single_cpu_ms[:, i])),
@@ -171,6 +175,7 @@ def _times(
         for i, runtime in enumerate(runtimes):
             cpu, start = time.process_time(), time.perf_counter()
             runtime.run(*inputs)
+            wait_for(inputs[0].device)
             taken[:, step, i] = time.perf_counter() - start, time.process_time() - cpu
         on_step(step + 1)
     return 1000.0 * taken[0, WARM_UP:], 1000.0 * taken[1, WARM_UP:]
@@ -182,6 +187,7 @@ def runtime_table(rows: Sequence[RuntimeRow], fleet: int) -> str:
     lines = [
         (
             row.runtime,
+            row.device,
             f"{row.p50_ms:.2f} / {row.p95_ms:.2f}",
             f"{row.cpu_ms:.2f}",
             f"x{first.cpu_ms / row.cpu_ms:.2f}",
@@ -195,6 +201,7 @@ def runtime_table(rows: Sequence[RuntimeRow], fleet: int) -> str:
     ]
     heads = (
         "runtime",
+        "device",
         "batch 1: p50 / p95, ms",
         "CPU ms",
         "speed",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import time
 from typing import TYPE_CHECKING
 
@@ -15,10 +17,32 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.contract import Observation
 
 
+def timed_devices() -> tuple[str, ...]:
+    """The CPU, and the first GPU where there is one."""
+    return ("cpu", "cuda:0") if torch.cuda.is_available() else ("cpu",)
+
+
+def device_name(device: str) -> str:
+    """``device`` as a table names it: a GPU by its model."""
+    return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else device
+
+
+def on_device(policy: PolicyCheckpoint, device: str) -> PolicyCheckpoint:
+    """A copy of ``policy`` on ``device``."""
+    encoder, flow = copy.deepcopy(policy.encoder).to(device), copy.deepcopy(policy.flow).to(device)
+    return dataclasses.replace(policy, encoder=encoder, flow=flow)
+
+
+def wait_for(device: torch.device) -> None:
+    """Return once ``device`` has computed what it was given: only then does a clock say how long that took."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def decision_ms(
     policy: PolicyCheckpoint, observation: Observation, threads: int, repetitions: int, warm_up: int = 10
 ) -> Percentiles:
-    """Milliseconds from ``observation`` to chunks for all its rows, on ``threads`` torch threads.
+    """Milliseconds from ``observation`` to chunks for all its rows, on ``threads`` torch threads or the policy's GPU.
 
     The first ``warm_up`` decisions do not count.
     """
@@ -29,8 +53,10 @@ def decision_ms(
     try:
         for i in range(warm_up + repetitions):
             noise = policy.flow.noise(observation.num_envs, rng)
+            wait_for(noise.device)
             start = time.perf_counter()
             policy.flow.generate(policy.encoder.encode(observation), noise)
+            wait_for(noise.device)
             if i >= warm_up:
                 taken.append(1000.0 * (time.perf_counter() - start))
     finally:
@@ -39,6 +65,8 @@ def decision_ms(
     return Percentiles(float(p50), float(p95), float(p99))
 
 
-def repeated(observation: Observation, batch: int) -> Observation:
-    """``batch`` rows, which repeat those of ``observation``."""
-    return observation.select(torch.arange(batch, device=observation.joint_pos.device) % observation.num_envs)
+def repeated(observation: Observation, batch: int, device: str) -> Observation:
+    """``batch`` rows on ``device``, which repeat those of ``observation``."""
+    rows = observation.select(torch.arange(batch, device=observation.joint_pos.device) % observation.num_envs)
+    tensors = {name: value.to(device) for name, value in vars(rows).items() if isinstance(value, torch.Tensor)}
+    return dataclasses.replace(rows, **tensors)

@@ -9,17 +9,18 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY, PARALLEL
 from flow_rag_vla.agents.arms.settings import AgentSettings, ArmSettings
 from flow_rag_vla.agents.deployment import compiled, optimize
 from flow_rag_vla.agents.deployment.onnx_export import check_onnx, export_onnx
-from flow_rag_vla.agents.deployment.onnx_policy import OnnxPolicy
+from flow_rag_vla.agents.deployment.onnx_policy import CPU_PROVIDER, CUDA_PROVIDER, OnnxPolicy
 from flow_rag_vla.agents.deployment.optimize import optimize_flow_module
 from flow_rag_vla.agents.deployment.policy_module import INPUTS, PolicyModule
 from flow_rag_vla.agents.deployment.quantization import float_layers, int8_layers, quantize_rag_module
-from flow_rag_vla.agents.deployment.runtimes import OnnxFiles, build_runtime, chunk_policy
-from flow_rag_vla.agents.deployment.tensorrt_engine import MISSING, half_precision
+from flow_rag_vla.agents.deployment.runtimes import OnnxFiles, build_runtime, chunk_policy, runtimes_here
+from flow_rag_vla.agents.deployment.tensorrt_engine import half_precision, tensorrt_lacks
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder
@@ -218,14 +219,38 @@ def test_a_missing_file_gives_one_line(tmp_path):
             refuse(tmp_path / "none.onnx")
 
 
+def only_these(monkeypatch, *, package, gpu):
+    """Pretend that TensorRT's package and a GPU are here, or are not."""
+    find = importlib.util.find_spec
+    found = find("json") if package else None
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: found if name == "tensorrt" else find(name, *a))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+
+
+@pytest.mark.parametrize(("package", "gpu"), [(False, False), (False, True), (True, False), (True, True)])
+def test_what_tensorrt_needs_and_does_not_find_is_named_in_one_line(monkeypatch, package, gpu):
+    only_these(monkeypatch, package=package, gpu=gpu)
+    line = tensorrt_lacks()
+    assert (line is None) == (package and gpu)
+    assert ("tensorrt" in runtimes_here()) == (package and gpu)
+    if line is not None:
+        assert ("pip install tensorrt" in line) == (not package)
+        assert ("an NVIDIA GPU" in line) == (not gpu)
+        assert "\n" not in line
+
+
+def test_a_policy_that_tensorrt_should_run_is_refused_where_it_cannot(policy, files, monkeypatch):
+    only_these(monkeypatch, package=False, gpu=True)
+    with pytest.raises(ValueError, match=r"it needs the package tensorrt \(pip install tensorrt\)$"):
+        build_runtime("tensorrt", policy, files, threads=1, batch=1)
+
+
 def test_without_tensorrt_the_onnx_file_is_the_result(policy, files, tmp_path, monkeypatch):
     # A second export would take as long as all other tests here together.
     monkeypatch.setattr(optimize, "export_onnx", lambda module, path: shutil.copy(files.full, path))
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "tensorrt" else find(name, *a))
+    only_these(monkeypatch, package=False, gpu=False)
     written = optimize_flow_module(policy, tmp_path, fp16=False)
-    assert (written.engine, written.note) == (None, MISSING)
-    assert "\n" not in MISSING
+    assert (written.engine, written.note) == (None, tensorrt_lacks())
     assert [file.name for file in tmp_path.iterdir()] == [written.onnx.name]
 
 
@@ -255,8 +280,85 @@ def test_the_compiled_policy_answers_as_eager_torch_does(policy, files):
         torch.testing.assert_close(runtime.run(*inputs), own_chunks(policy, inputs), rtol=0, atol=CLOSE)
 
 
+def test_a_compiled_decision_on_cuda_is_not_overwritten_by_the_next(policy, monkeypatch):
+    # What a CUDA graph returns is the memory that its next replay writes to.
+    output, modes = torch.zeros(1), []
+
+    def graph(module, *, dynamic, mode):
+        modes.append(mode)
+        return lambda features, instruction, noise: output.add_(1.0)
+
+    monkeypatch.setattr(torch, "compile", graph)
+    run = compiled._graphed(PolicyModule(policy))
+    first, second = run(*some_inputs(policy, 1)), run(*some_inputs(policy, 1))
+    assert (first.item(), second.item()) == (1.0, 2.0)
+    assert modes == ["reduce-overhead"]
+
+
+def test_the_module_decides_on_a_cuda_device_without_leaving_it(monkeypatch):
+    with FakeTensorMode():  # refuses to mix devices
+        policy = small_policy()
+        module = PolicyModule(policy, "cuda")
+        assert policy.flow.action_mean.device.type == "cpu"  # it holds copies
+        inputs = module.random_inputs(3, torch.Generator().manual_seed(0))
+        assert {value.device.type for value in inputs} == {module.device.type} == {"cuda"}
+        chunks = module(*inputs)
+    assert (chunks.device.type, chunks.shape) == ("cuda", (3, 4, 7))
+
+
+def test_onnx_without_its_cuda_provider_answers_a_cuda_policy_from_the_cpu_and_says_so(policy, files, monkeypatch):
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CPU_PROVIDER])
+    run, inputs = OnnxPolicy(files.full, device="cuda:0"), some_inputs(policy, 2)
+    assert run.provider == CPU_PROVIDER
+    assert run.note.startswith(f"ONNX Runtime finds no {CUDA_PROVIDER} here (package onnxruntime-gpu")
+    torch.testing.assert_close(run(*inputs), own_chunks(policy, inputs), rtol=0, atol=CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [("cpu", [CPU_PROVIDER]), ("cuda:1", [(CUDA_PROVIDER, {"device_id": 1}), CPU_PROVIDER])],
+)
+def test_the_device_chooses_onnx_runtimes_provider(files, monkeypatch, device, expected):
+    asked = []
+
+    class Session:
+        def __init__(self, path, options, providers):
+            asked.extend(providers)
+
+        def get_providers(self):
+            return [p if isinstance(p, str) else p[0] for p in asked]
+
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA_PROVIDER, CPU_PROVIDER])
+    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
+    run = OnnxPolicy(files.full, device=device)
+    assert asked == expected
+    assert run.provider == (CPU_PROVIDER if device == "cpu" else CUDA_PROVIDER)
+    assert run.note == ""
+
+
+def test_a_runtime_says_what_computes(policy, files):
+    assert build_runtime("torch", policy, files, threads=1, batch=1).device == "cpu"
+    assert build_runtime("onnx", policy, files, threads=1, batch=1).device == "cpu, CPUExecutionProvider"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", [name for name in runtimes_here() if name != "int8"])
+def test_every_runtime_answers_on_a_gpu_as_torch_does_on_the_cpu(files, name):
+    policy, inputs = small_policy(), some_inputs(small_policy(), 3)
+    expected = own_chunks(policy, inputs)
+    policy.encoder.to("cuda:0")
+    policy.flow.to("cuda:0")
+    runtime = build_runtime(name, policy, files, threads=1, batch=3)
+    for _ in range(4):  # a CUDA graph is captured at the second call
+        chunks = runtime.run(*(value.to("cuda:0") for value in inputs))
+        assert chunks.device.type == "cuda"
+        tolerance = 0.1 if name == "tensorrt" else 1e-4  # half precision; else float32 in another order
+        torch.testing.assert_close(chunks.cpu(), expected, rtol=0, atol=tolerance)
+
+
 def test_an_unknown_runtime_gives_the_list(policy, files):
-    with pytest.raises(ValueError, match="unknown runtime 'tflite'; available: torch, compile, onnx, int8"):
+    with pytest.raises(ValueError, match="unknown runtime 'tflite'; available: torch, compile, onnx, int8, tensorrt"):
         build_runtime("tflite", policy, files, threads=1, batch=1)
 
 

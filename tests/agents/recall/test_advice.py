@@ -97,18 +97,18 @@ class GivenKeys:
         return self.keys
 
 
-@pytest.mark.parametrize("k", [1, 3, 5])
-def test_advice_on_the_cpu_is_what_numpy_computes_to_the_last_bit(k, observe):
+@pytest.mark.parametrize(("k", "gate"), [(1, 0.7), (3, 0.65), (5, 0.6)])
+def test_advice_on_the_cpu_is_what_numpy_computes_to_the_last_bit(k, gate, observe):
     memory, keys = random_memory(np.random.default_rng(k))
-    advice = Advisor(memory, GivenKeys(torch.from_numpy(keys)), k, 0.7).advise(observe(500))  # pyright: ignore[reportArgumentType]
+    advice = Advisor(memory, GivenKeys(torch.from_numpy(keys)), k, gate).advise(observe(500))  # pyright: ignore[reportArgumentType]
     assert 20 < int(advice.given.sum()) < 480
-    for name, column in numpy_advice(memory, keys, k, 0.7).items():
+    for name, column in numpy_advice(memory, keys, k, gate).items():
         assert getattr(advice, name).numpy().tobytes() == column.tobytes(), name
 
 
 def test_only_the_rows_that_ask_are_looked_up_and_they_hear_what_they_would_among_all(observe):
     memory, keys = random_memory(np.random.default_rng(8))
-    advisor = Advisor(memory, GivenKeys(torch.from_numpy(keys)), 5, 0.7)  # pyright: ignore[reportArgumentType]
+    advisor = Advisor(memory, GivenKeys(torch.from_numpy(keys)), 5, 0.6)  # pyright: ignore[reportArgumentType]
     everybody = advisor.advise(observe(500))
     looked_up = []
     search = memory.index.search

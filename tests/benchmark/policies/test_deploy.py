@@ -73,7 +73,7 @@ def test_torch_beside_itself_differs_by_nothing(saved, tmp_path):
     steps = []
     prepared = prepare_runtime("torch", policy, OnnxFiles(policy, tmp_path), 3)
     rows = compare_runtimes(policy, [prepared], inputs, steps.append)
-    assert [row.runtime for row in rows] == ["torch"]
+    assert [(row.runtime, row.device) for row in rows] == [("torch", "cpu")]
     assert rows[0].difference == ActionDifference(0.0, 0.0, 0.0)
     assert 0.0 < rows[0].p50_ms <= rows[0].p95_ms
     assert steps == list(range(1, STEPS + 1))

@@ -43,12 +43,12 @@ def test_rows_show_successes_with_their_interval_and_milliseconds():
         "rows": [{"network": "default", "evaluations": 2, "executed": 8, "success": {"lift": cell}}],
         "timings": [
             {
-                "network": "default", "parameters": 1_804_000, "evaluations": 2, "batch_1_ms": percentiles,
-                "batch_ms": {"p50": 41.7},
+                "network": "default", "parameters": 1_804_000, "evaluations": 2, "device": "cpu",
+                "batch_1_ms": percentiles, "batch_ms": {"p50": 41.7},
             }
         ],
     }  # fmt: skip
     row = success_markdown(table).splitlines()[-1]
     assert [cell.strip() for cell in row.strip("|").split("|")] == ["default", "2", "8", "3/4 [30.1, 95.4]"]
     row = timing_markdown(table).splitlines()[-1]
-    assert [cell.strip() for cell in row.strip("|").split("|")] == ["default", "1.80 M", "2", "1.2 / 2.3", "42"]
+    assert [cell.strip() for cell in row.strip("|").split("|")] == ["default", "1.80 M", "2", "cpu", "1.2 / 2.3", "42"]
