@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.arguments import CommandParser, add_physics_and_device
+from flow_rag_vla.benchmark.command.console import say_start
 from flow_rag_vla.benchmark.command.errors import ExitCode, usage_errors
 from flow_rag_vla.benchmark.command.main import run_command
 from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
@@ -40,7 +41,7 @@ def _record(arguments: Namespace) -> ExitCode:
         tasks = all_tasks() if arguments.task == "all" else (get_task(arguments.task),)
     refuse_unwritable_folder(out=arguments.out)
     with quiet_run(arguments.out / "log.txt") as console:
-        console.write("starting the simulation (a first start compiles kernels for about a minute)\n")
+        say_start(console, arguments.device)
         for task in tasks:
             request = DemonstrationRequest(
                 task=task.name,

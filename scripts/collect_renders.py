@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.arguments import CommandParser, add_physics_and_device
+from flow_rag_vla.benchmark.command.console import say_start
 from flow_rag_vla.benchmark.command.errors import ExitCode, usage_errors
 from flow_rag_vla.benchmark.command.main import run_command
 from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
@@ -42,7 +43,7 @@ def _render(arguments: Namespace) -> ExitCode:
         task = get_task(arguments.task).slug
     refuse_unwritable_folder(out=arguments.out)
     with quiet_run(arguments.out / f"log-{task}.txt") as console:
-        console.write("starting the simulation (a first start compiles kernels for about a minute)\n")
+        say_start(console, arguments.device)
         fleet = make_fleet(
             task,
             arguments.num_envs,

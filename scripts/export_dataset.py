@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms.arm import Expert
 from flow_rag_vla.benchmark.command.arguments import CommandParser, add_physics_and_device
+from flow_rag_vla.benchmark.command.console import say_start
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError, usage_errors
 from flow_rag_vla.benchmark.command.main import run_command
 from flow_rag_vla.benchmark.command.output_path import refuse_unwritable_folder
@@ -46,7 +47,7 @@ def _export(arguments: Namespace) -> ExitCode:
     if any(arguments.out.iterdir()):
         raise UsageError(f"--out {arguments.out} is not empty, expected a new folder")
     with quiet_console(arguments.log) as console:
-        console.write("starting the simulation (a first start compiles kernels for about a minute)\n")
+        say_start(console, arguments.device)
         num_envs = min(arguments.num_envs, arguments.num_episodes)
         with usage_errors():
             env = make_fleet(arguments.task, num_envs, physics=arguments.physics, device=arguments.device)

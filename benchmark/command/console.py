@@ -12,3 +12,13 @@ def say(console: TextIO, text: str) -> None:
     """Write a line now."""
     console.write(text + "\n")
     console.flush()
+
+
+def say_start(console: TextIO, device: str) -> None:
+    """Say that the simulation starts on ``device`` (or ``auto``), and what to expect of a machine's first start."""
+    from flow_rag_vla.tasks.facts.device import default_device
+
+    on_gpu = (default_device() if device == "auto" else device).startswith("cuda")
+    # Measured: benchmark/README.md, "Where it ran".
+    takes = "4 minutes on this GPU, later ones seconds" if on_gpu else "a minute"
+    say(console, f"starting the simulation (the first start on a machine compiles kernels: about {takes})")

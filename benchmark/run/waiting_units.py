@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from flow_rag_vla.benchmark.command.console import say
+from flow_rag_vla.benchmark.command.console import say_start
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.actors import opened
 from flow_rag_vla.benchmark.run.conclusion import say_and_log
@@ -32,7 +32,7 @@ def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None
     waiting = [unit for unit in run.plan.units if not run.directory.is_done(unit)]
     for unit in waiting:
         _set_aside(run, unit, console)
-    say(console, "starting the simulation (the first start on a machine compiles kernels: about a minute)")
+    say_start(console, settings.device)
     fleet = make_fleet(
         settings.task,
         settings.num_envs or CPU_SCALE,

@@ -150,7 +150,7 @@ def test_on_the_cpu_faiss_itself_answers_and_follows_the_index():
     index = filled([1], [EAST])
     search = make_search(index, "cpu")
     assert isinstance(search, HostSearch)
-    queries = np.float32([NORTH, EAST_BY_NORTH])
+    queries = np.array([NORTH, EAST_BY_NORTH], dtype=np.float32)
     index.add([2], [NORTH])
     expected = index.search(queries, 3)
     found = search.search(torch.from_numpy(queries), 3)

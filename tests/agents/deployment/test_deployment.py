@@ -295,14 +295,12 @@ def test_a_compiled_decision_on_cuda_is_not_overwritten_by_the_next(policy, monk
     assert modes == ["reduce-overhead"]
 
 
-def test_the_module_decides_on_a_cuda_device_without_leaving_it(monkeypatch):
-    with FakeTensorMode():  # refuses to mix devices
-        policy = small_policy()
-        module = PolicyModule(policy, "cuda")
-        assert policy.flow.action_mean.device.type == "cpu"  # it holds copies
-        inputs = module.random_inputs(3, torch.Generator().manual_seed(0))
-        assert {value.device.type for value in inputs} == {module.device.type} == {"cuda"}
-        chunks = module(*inputs)
+def test_the_module_decides_on_a_cuda_device_without_leaving_it(policy):
+    module, inputs = PolicyModule(policy), some_inputs(policy, 3)
+    state = module.state_dict()
+    with FakeTensorMode() as fake:  # refuses to mix devices, and to tell the host what is on one
+        weights = {name: fake.from_tensor(value).to("cuda") for name, value in state.items()}
+        chunks = torch.func.functional_call(module, weights, tuple(fake.from_tensor(v).to("cuda") for v in inputs))
     assert (chunks.device.type, chunks.shape) == ("cuda", (3, 4, 7))
 
 

@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from flow_rag_vla.agents.recall.advice import Advice, Advisor, ShuffledAdvisor
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.memory.failure_memory import FailureMemory
+from flow_rag_vla.memory.index import SearchResult
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING, Observation
 
 NUM_CASES, GATE = 6, 0.6
@@ -106,13 +107,18 @@ def test_advice_on_the_cpu_is_what_numpy_computes_to_the_last_bit(k, gate, obser
         assert getattr(advice, name).numpy().tobytes() == column.tobytes(), name
 
 
-def test_only_the_rows_that_ask_are_looked_up_and_they_hear_what_they_would_among_all(observe):
+def test_only_the_rows_that_ask_are_looked_up_and_they_hear_what_they_would_among_all(observe, monkeypatch):
     memory, keys = random_memory(np.random.default_rng(8))
     advisor = Advisor(memory, GivenKeys(torch.from_numpy(keys)), 5, 0.6)  # pyright: ignore[reportArgumentType]
     everybody = advisor.advise(observe(500))
     looked_up = []
     search = memory.index.search
-    memory.index.search = lambda queries, *rest: looked_up.append(len(queries)) or search(queries, *rest)
+
+    def counted(queries: np.ndarray, k: int, min_similarity: float) -> SearchResult:
+        looked_up.append(len(queries))
+        return search(queries, k, min_similarity)
+
+    monkeypatch.setattr(memory.index, "search", counted)
     asks = torch.arange(500) % 3 == 0
     some = advisor.advise(observe(500), asks)
     assert looked_up == [167]
