@@ -87,7 +87,9 @@ class TorchSearch:
             raise ValueError(f"k: expected at least 1, got {k}")
         if queries.ndim != 2 or queries.shape[1] != self._keys.shape[1]:
             raise ValueError(f"embeddings: expected shape (n, {self._keys.shape[1]}), got {tuple(queries.shape)}")
-        blocks = [self._nearest(block, k, min_similarity) for block in _unit(queries).split(_QUERY_BLOCK)]
+        unit = _unit(queries)
+        starts = range(0, max(len(unit), 1), _QUERY_BLOCK)
+        blocks = [self._nearest(unit[start : start + _QUERY_BLOCK], k, min_similarity) for start in starts]
         return DeviceHits(*(torch.cat(columns) for columns in zip(*blocks, strict=True)))
 
     def _nearest(

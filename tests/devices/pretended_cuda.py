@@ -1,8 +1,8 @@
 """CUDA without a GPU: PyTorch's fake tensors, which know shape, type and device, compute nothing and refuse to mix.
 
 What code asks of values (``bool``, ``int``, ``nonzero``, ``numpy``) fake tensors cannot tell; here every such question
-gets one answer, so that a test with each answer goes down both ways of a branch.  But ``all`` always holds: it is how
-arguments are checked.
+gets one answer, so that a test with each answer goes down both ways of a branch.  But ``all``, and that two numbers are
+equal, always holds: it is how arguments are checked.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class PretendedCuda(FakeTensorMode):
         """Tensors from outside are let in, as what they are: on the CPU."""
         super().__init__(allow_non_fake_inputs=True)
         self.answer = answer
-        self._of_all: dict[int, torch.Tensor] = {}
-        """Results of ``all``, kept so that no other tensor gets their id."""
+        self._holds: dict[int, object] = {}
+        """What always holds, kept so that no other tensor gets its id."""
 
     def dispatch(
         self,
@@ -53,7 +53,7 @@ class PretendedCuda(FakeTensorMode):
     ) -> Any:
         """As the class says."""
         if func is aten._local_scalar_dense.default:
-            if id(args[0]) in self._of_all:
+            if id(args[0]) in self._holds:
                 return True
             kind = float if args[0].is_floating_point() else bool if args[0].dtype is torch.bool else int
             return kind(self.answer)
@@ -63,8 +63,8 @@ class PretendedCuda(FakeTensorMode):
         if func is aten.equal.default:
             return self.answer
         result = super().dispatch(func, types, args, kwargs or {})
-        if func is aten.all.default:
-            self._of_all[id(result)] = result
+        if func is aten.all.default or (func is aten.eq.Tensor and args[0].dim() == 0):
+            self._holds[id(result)] = result
         return result
 
 
