@@ -26,7 +26,7 @@ def main() -> Callable[[list[str]], int]:
         (["--fault", "gremlin"], "unknown fault 'gremlin'; available: action_hold"),
         (["--task", "FlowRAG-Juggle-Franka"], "unknown task 'FlowRAG-Juggle-Franka'; available: pick_place (FlowRAG"),
         (["--seed", "-1"], "seed -1 is out of range"),
-        (["--num_episodes", "30000"], "30000 layouts asked for"),
+        (["--num_episodes", "1100000"], "1100000 layouts asked for"),
         (["--num_envs", "0"], "expected at least 1"),
         (["--format", "zarr"], "invalid choice: 'zarr'"),
         (["--expert", "clairvoyant"], "invalid choice: 'clairvoyant'"),
