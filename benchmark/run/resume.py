@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.integrity.run_lock import run_lock
 from flow_rag_vla.benchmark.run.conclusion import conclude, has_stills, render_stills, work_on_run
 from flow_rag_vla.benchmark.scoring.score import is_finished, require_run
 
@@ -19,15 +20,16 @@ def resume_benchmark(path: str, reporter: Reporter) -> bool:
 
     Raises:
         IncompleteError: nothing can be written there.
-        UsageError: there is no such run, or this code would plan it differently.
+        UsageError: there is no such run, another process is at work on it, or this code would plan it differently.
         ValueError: a file of it is damaged.
     """
     require_run(Path(path), "--resume")
-    if is_finished(Path(path)):
-        return _conclude_again(Path(path), reporter)
-    from flow_rag_vla.benchmark.run.carry_out import carry_out
+    with run_lock(Path(path)):
+        if is_finished(Path(path)):
+            return _conclude_again(Path(path), reporter)
+        from flow_rag_vla.benchmark.run.carry_out import carry_out
 
-    return carry_out(reopened(path), reporter)
+        return carry_out(reopened(path), reporter)
 
 
 def reopened(path: str) -> Run:

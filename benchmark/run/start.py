@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.certification.certificate import load_certificate, uncertified
 from flow_rag_vla.benchmark.episodes.latency import parse_latency
+from flow_rag_vla.benchmark.integrity.run_lock import run_lock
 from flow_rag_vla.benchmark.run.carry_out import carry_out
 from flow_rag_vla.benchmark.run.networks import load_networks
 from flow_rag_vla.benchmark.run.run import Run
@@ -50,21 +51,22 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
     plan = plan_run(settings, scenario_file)
     parse_latency(settings.latency, settings.arms, {})
     directory = RunDirectory.create(settings.out, settings.ablation.replace(",", "+"))
-    try:
-        certificate = load_certificate(settings.task, settings.physics)
-        extra: dict[str, object] = {
-            "physics": settings.physics,
-            **networks.sha256,
-            "uncertified_faults": uncertified(plan.scenarios, certificate),
-            "contacts_sha256": contact_digest(),
-            "certified_physics": None if certificate is None else settings.physics,
-        }
-        if causes := _varies_by(settings):
-            extra["reproducible"] = f"no, not bit for bit: {'; '.join(causes)}"
-        if scenario_file is not None:
-            extra["scenario_file"] = directory.keep_scenario_file(scenario_file)
-        directory.start(settings, plan, argv, extra)
-    except BaseException:
-        directory.discard()
-        raise
-    return carry_out(Run(directory, settings, plan, networks), reporter)
+    with run_lock(directory.path):
+        try:
+            certificate = load_certificate(settings.task, settings.physics)
+            extra: dict[str, object] = {
+                "physics": settings.physics,
+                **networks.sha256,
+                "uncertified_faults": uncertified(plan.scenarios, certificate),
+                "contacts_sha256": contact_digest(),
+                "certified_physics": None if certificate is None else settings.physics,
+            }
+            if causes := _varies_by(settings):
+                extra["reproducible"] = f"no, not bit for bit: {'; '.join(causes)}"
+            if scenario_file is not None:
+                extra["scenario_file"] = directory.keep_scenario_file(scenario_file)
+            directory.start(settings, plan, argv, extra)
+        except BaseException:
+            directory.discard()
+            raise
+        return carry_out(Run(directory, settings, plan, networks), reporter)
