@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_bytes_atomic, write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.command.provenance import code_state, hardware_state
@@ -26,7 +27,7 @@ from flow_rag_vla.benchmark.episodes.plan import Plan, Unit
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings, compose_settings
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.planned_units import is_done
+from flow_rag_vla.benchmark.scoring.planned_units import PlannedUnit, UnfinishedUnitError, is_done, read_unit
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.scenarios.scenario_file import ScenarioFile
@@ -122,8 +123,16 @@ class RunDirectory:
         return run_files.unit_folder(self.path, unit.id)
 
     def is_done(self, unit: Unit) -> bool:
-        """Whether ``unit`` has finished and its episodes are the ones that it wrote."""
-        return is_done(self.unit(unit), len(unit.episodes))
+        """Whether ``unit`` has finished, and its episodes and its memory are the ones that it wrote."""
+        return is_done(self.path, _planned(unit))
+
+    def why_not_done(self, unit: Unit) -> str:
+        """What of ``unit`` is missing or does not agree; empty where it is done."""
+        try:
+            read_unit(self.path, _planned(unit))
+        except UnfinishedUnitError as error:
+            return str(error)
+        return ""
 
     def set_aside(self, unit: Unit) -> Path | None:
         """Move what an attempt at ``unit`` left that did not finish; returns where it lies now, None without any."""
@@ -147,14 +156,20 @@ class RunDirectory:
 
     def finish(self, unit: Unit, measured: dict[str, Any]) -> None:
         """Mark ``unit`` done; the last thing written of it."""
-        episodes = (self.unit(unit) / run_files.EPISODES).read_bytes()
+        memory = self.memory(unit)
         done = {
             "unit": unit.id,
             "episodes": len(unit.episodes),
-            "sha256": hashlib.sha256(episodes).hexdigest(),
+            "sha256": file_sha256(self.unit(unit) / run_files.EPISODES),
+            "memory_sha256": file_sha256(memory) if memory.is_file() else None,
             "measured": measured,
         }
         write_json_atomic(self.unit(unit) / run_files.DONE, done)
+
+
+def _planned(unit: Unit) -> PlannedUnit:
+    episodes = ((e.exposure, e.scenario.id, e.base_scenario_id, e.attempt) for e in unit.episodes)
+    return PlannedUnit(unit.id, unit.arm, unit.round, tuple(episodes))
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

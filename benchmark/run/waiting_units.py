@@ -62,14 +62,16 @@ def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None
 
 def _set_aside(run: Run, unit: Unit, console: TextIO) -> None:
     """Make room for ``unit``, and say what of it had run: no result counts that."""
+    reason = run.directory.why_not_done(unit)
     folder = run.directory.set_aside(unit)
     if folder is None:
         return
     log = folder / run_files.EPISODES
     rows = log.read_bytes().count(b"\n") if log.is_file() else 0
+    broken = f", but {reason}" if (folder / run_files.DONE).exists() else " when it was interrupted"
     say_and_log(
         run.directory.path,
         console,
-        f"{unit.arm} round {unit.round}: {rows} of {len(unit.episodes)} episodes had run when it was interrupted; they "
-        f"are set aside in {folder} and run again",
+        f"{unit.arm} round {unit.round}: {rows} of {len(unit.episodes)} episodes had run{broken}; they are set aside "
+        f"in {folder} and run again",
     )

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.episodes.episode_log import EpisodeLog, read_episodes
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.decoding import decode
 
+EpisodeKey = tuple[str, str, str, int]
+"""Exposure, scenario, the scenario that it repeats, attempt: what tells a unit's episodes apart."""
+
+
+class UnfinishedUnitError(ValueError):
+    """A unit has not run to its end, or what it left is not whole: it is to run again."""
+
 
 @dataclass(frozen=True)
 class PlannedUnit:
-    """One line of ``plan.jsonl``: an arm in a round, with its number of episodes."""
+    """One line of ``plan.jsonl``: an arm in a round, with its episodes."""
 
     id: str
     arm: str
     round: int
-    num_episodes: int
+    episodes: tuple[EpisodeKey, ...]
 
 
 @dataclass(frozen=True)
@@ -49,50 +58,80 @@ def read_planned_units(run_dir: Path, plan_sha256: str) -> list[PlannedUnit]:
         raise ValueError(f"{path}: has changed since the run was started, its sha256 is not the manifest's")
     try:
         rows = [json.loads(line) for line in text.splitlines()]
-        return [
-            PlannedUnit(row["unit"], row["arm"], row["round"], len(row["episodes"])) for row in rows if "unit" in row
-        ]
+        return [_planned_unit(row) for row in rows if "unit" in row]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: is no plan of units: {error}") from None
 
 
-def is_done(folder: Path, num_episodes: int) -> bool:
-    """Whether the unit in ``folder`` has finished and its episodes are the ones that it wrote."""
+def _planned_unit(row: dict[str, Any]) -> PlannedUnit:
+    name, arm, round_ = row["unit"], row["arm"], row["round"]
+    episodes = tuple((exposure, scenario, base, attempt) for exposure, scenario, base, attempt in row["episodes"])
+    return PlannedUnit(name, arm, round_, episodes)
+
+
+@dataclass(frozen=True)
+class FinishedUnit:
+    """What a unit left behind: every planned episode once."""
+
+    log: EpisodeLog
+    measures: UnitMeasures
+
+
+def read_unit(run_dir: Path, unit: PlannedUnit) -> FinishedUnit:
+    """What ``unit`` left, if it is done: count and checksum in its ``DONE.json`` agree with the rows that are there.
+
+    Raises:
+        UnfinishedUnitError: it is not; says what is missing or does not agree.
+    """
+    folder = run_files.unit_folder(run_dir, unit.id)
     done, episodes = folder / run_files.DONE, folder / run_files.EPISODES
-    if not done.is_file() or not episodes.is_file():
-        return False
-    row = read_json_object(done)
-    sha = hashlib.sha256(episodes.read_bytes()).hexdigest()
-    return row.get("episodes") == num_episodes and row.get("sha256") == sha
-
-
-def unfinished(run_dir: Path, units: list[PlannedUnit]) -> list[PlannedUnit]:
-    """Those of ``units`` that have not finished."""
-    return [unit for unit in units if not is_done(run_files.unit_folder(run_dir, unit.id), unit.num_episodes)]
-
-
-def read_records(run_dir: Path, unit: PlannedUnit) -> EpisodeLog:
-    """The episodes of a finished unit.
-
-    Raises:
-        ValueError: a line is no record, or there are not as many as were planned.
-    """
-    path = run_files.unit_folder(run_dir, unit.id) / run_files.EPISODES
-    log = read_episodes(path)
-    if len(log.records) != unit.num_episodes:
-        raise ValueError(f"{path}: holds {len(log.records)} episodes, the plan has {unit.num_episodes}")
-    return log
-
-
-def read_measures(run_dir: Path, unit: PlannedUnit) -> UnitMeasures:
-    """What was measured while a finished ``unit`` ran.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    path = run_files.unit_folder(run_dir, unit.id) / run_files.DONE
-    row: dict[str, Any] = read_json_object(path)
+    if not done.is_file():
+        raise UnfinishedUnitError(f"it has no {run_files.DONE}")
+    if not episodes.is_file():
+        raise UnfinishedUnitError(f"{episodes} is missing")
     try:
-        return decode(UnitMeasures, row.get("measured"), "$.measured")
+        row = read_json_object(done)
+        log = read_episodes(episodes)
+        measures = decode(UnitMeasures, row.get("measured"), f"{done}: $.measured")
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise UnfinishedUnitError(str(error)) from None
+    if row.get("episodes") != len(log.records):
+        raise UnfinishedUnitError(f"{done} counts {row.get('episodes')} episodes, {episodes} holds {len(log.records)}")
+    if row.get("sha256") != file_sha256(episodes):
+        raise UnfinishedUnitError(f"{episodes} is not what {run_files.DONE} has the sha256 of")
+    _require_planned(unit, log, episodes)
+    _require_memory(row, folder / run_files.MEMORY)
+    return FinishedUnit(log, measures)
+
+
+def _require_planned(unit: PlannedUnit, log: EpisodeLog, path: Path) -> None:
+    places = {unit.arm, *(r.arm for r in log.records)}, {unit.round, *(r.round for r in log.records)}
+    there: Counter[EpisodeKey] = Counter(
+        (str(r.exposure), r.scenario_id, r.base_scenario_id, r.attempt) for r in log.records
+    )
+    planned: Counter[EpisodeKey] = Counter(unit.episodes)
+    if max(map(len, places)) > 1 or there != planned:
+        missing, others = (planned - there).total(), (there - planned).total()
+        raise UnfinishedUnitError(
+            f"{path} does not hold every planned episode once: {missing} missing, {others} that nobody planned or twice"
+        )
+
+
+def _require_memory(done: dict[str, Any], memory: Path) -> None:
+    """Where ``DONE.json`` names no memory, the arm has none, or the unit is an earlier version's."""
+    sha256 = done.get("memory_sha256")
+    if sha256 is None:
+        return
+    if not memory.is_file():
+        raise UnfinishedUnitError(f"{memory} is missing")
+    if file_sha256(memory) != sha256:
+        raise UnfinishedUnitError(f"{memory} is not what {run_files.DONE} has the sha256 of")
+
+
+def is_done(run_dir: Path, unit: PlannedUnit) -> bool:
+    """Whether ``read_unit`` finds the unit done."""
+    try:
+        read_unit(run_dir, unit)
+    except UnfinishedUnitError:
+        return False
+    return True

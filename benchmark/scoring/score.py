@@ -14,12 +14,13 @@ from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.planned_units import (
+    FinishedUnit,
     PlannedUnit,
+    UnfinishedUnitError,
     UnitMeasures,
-    read_measures,
+    is_done,
     read_planned_units,
-    read_records,
-    unfinished,
+    read_unit,
 )
 from flow_rag_vla.benchmark.scoring.starts import Starts
 from flow_rag_vla.benchmark.scoring.summary import Summary
@@ -45,17 +46,11 @@ def score_run(run_dir: Path, on_notice: Callable[[str], None] | None = None) -> 
         ValueError: a file is damaged, or records contradict each other; naming the file.
     """
     run = _ScoredRun.read(run_dir)
-    missing = unfinished(run_dir, run.units)
-    if missing:
-        raise IncompleteRunError(
-            f"{run_dir}: {len(missing)} of {len(run.units)} units are missing (the first is {missing[0].id}); "
-            f"finish the run with scripts/benchmark.py --resume {run_dir}"
-        )
-    logs = [read_records(run_dir, unit) for unit in run.units]
-    for notice in filter(None, (log.notice for log in logs)):
+    finished = run.finished_units(run_dir)
+    for notice in filter(None, (unit.log.notice for unit in finished)):
         (on_notice or _to_stderr)(notice)
-    records = [record for log in logs for record in log.records]
-    measures = {unit.arm: (unit, read_measures(run_dir, unit)) for unit in run.units}
+    records = [record for unit in finished for record in unit.log.records]
+    measures = {unit.arm: (unit, left.measures) for unit, left in zip(run.units, finished, strict=True)}
     summary = summarise(
         records,
         task=run.task,
@@ -90,7 +85,7 @@ def is_finished(run_dir: Path) -> bool:
         ValueError: a file is damaged.
     """
     run = _ScoredRun.read(run_dir)
-    return not unfinished(run_dir, run.units) and probed_timing(run_dir) is not None
+    return all(is_done(run_dir, unit) for unit in run.units) and probed_timing(run_dir) is not None
 
 
 def probed_timing(run_dir: Path) -> Timing | None:
@@ -130,6 +125,20 @@ class _ScoredRun:
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: is no benchmark's manifest, {error} is missing or wrong") from None
         return cls(task, physics, seed, read_planned_units(run_dir, plan_sha256))
+
+    def finished_units(self, run_dir: Path) -> list[FinishedUnit]:
+        finished, missing = [], []
+        for unit in self.units:
+            try:
+                finished.append(read_unit(run_dir, unit))
+            except UnfinishedUnitError as error:
+                missing.append(f"{unit.id}: {error}")
+        if missing:
+            raise IncompleteRunError(
+                f"{run_dir}: {len(missing)} of {len(self.units)} units are missing (the first is {missing[0]}); "
+                f"finish the run with scripts/benchmark.py --resume {run_dir}"
+            )
+        return finished
 
 
 def _entries_after(unit: PlannedUnit, measured: UnitMeasures) -> int | None:

@@ -72,7 +72,12 @@ def benchmarked(out: Path) -> None:
     run: Any = SimpleNamespace(
         settings=BenchmarkSettings(num_envs=2),
         plan=SimpleNamespace(units=(Unit(FLOW_ONLY.name, 0, 2, ()),)),
-        directory=SimpleNamespace(is_done=lambda unit: False, set_aside=lambda unit: None, begin=lambda unit: broken()),
+        directory=SimpleNamespace(
+            is_done=lambda unit: False,
+            why_not_done=lambda unit: "",
+            set_aside=lambda unit: None,
+            begin=lambda unit: broken(),
+        ),
         networks=SimpleNamespace(vision=None, policy=None),
         arm_settings=lambda latency: None,
     )

@@ -29,7 +29,7 @@ from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.units import memory_before
-from flow_rag_vla.benchmark.scoring.planned_units import read_planned_units, read_records, unfinished
+from flow_rag_vla.benchmark.scoring.planned_units import read_planned_units, read_unit
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import MAX_STEPS, OBSERVATION_WIDTHS, EpisodeTruth, Observation
 from flow_rag_vla.tasks.env.batches import batches
@@ -163,9 +163,7 @@ def measure(num_scenarios: int, path: Path) -> tuple[dict[str, float], int]:
             directory.finish(unit, {})
     with _timed("reading and merging", seconds):
         units = read_planned_units(path, directory.manifest()["plan_sha256"])
-        if unfinished(path, units):
-            raise RuntimeError(f"{path}: a unit is missing")
-        records = [record for unit in units for record in read_records(path, unit).records]
+        records = [record for unit in units for record in read_unit(path, unit).log.records]
         write_episodes_parquet(path / "episodes.parquet", records)
     with _timed("loading: noise and hazards", seconds):
         _load([e.scenario for unit in plan.units for e in unit.episodes])

@@ -62,6 +62,23 @@ def test_rows_of_an_interrupted_unit_are_set_aside_and_the_user_is_told(resumed,
     assert not (folder / "episodes.jsonl").exists()
 
 
+@pytest.mark.parametrize(
+    ("done", "reason"),
+    [("", r".*/DONE\.json: not valid JSON: .*"), ('{"episodes": 3}', r".*/DONE\.json: \$\.measured is None, .*")],
+)
+def test_a_unit_whose_end_is_damaged_is_set_aside_and_the_user_is_told_why(
+    resumed, unit: Unit, tmp_path: Path, done: str, reason: str
+):
+    folder = tmp_path / "units" / unit.id
+    folder.mkdir(parents=True)
+    (folder / "episodes.jsonl").write_text("")
+    (folder / "DONE.json").write_text(done)
+    said = resumed().splitlines()[0]
+    assert re.fullmatch(rf"parallel round 1: 0 of 3 episodes had run, but {reason}; they are set aside in .*", said)
+    (aside,) = (tmp_path / "units").glob("*.interrupted-*")
+    assert (aside / "DONE.json").read_text() == done
+
+
 def test_a_unit_that_was_never_begun_is_not_mentioned(resumed, tmp_path: Path):
     assert "set aside" not in resumed()
     assert not (tmp_path / "log.txt").exists()
