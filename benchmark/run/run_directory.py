@@ -6,34 +6,31 @@ the units that lack one.  The files' names are ``run_files``'.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
 import secrets
+import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_bytes_atomic, write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
-from flow_rag_vla.benchmark.command.provenance import code_state, hardware_state
+from flow_rag_vla.benchmark.command.provenance import hardware_state
 from flow_rag_vla.benchmark.episodes.episode_log import append_episodes
 from flow_rag_vla.benchmark.episodes.plan import Plan, Unit
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+from flow_rag_vla.benchmark.integrity.binding import bound, deciding, flattened, require_same
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings, compose_settings
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.planned_units import PlannedUnit, UnfinishedUnitError, is_done, read_unit
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.scenarios.scenario_file import ScenarioFile
-
-MANIFEST_VERSION = 1
-_PACKAGES = ("isaaclab", "newton", "mujoco", "warp-lang", "torch", "faiss-cpu", "faiss-gpu", "numpy")
 
 
 class RunDirectory:
@@ -62,18 +59,21 @@ class RunDirectory:
         """Remove the directory of a run that could not start."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def start(self, settings: BenchmarkSettings, plan: Plan, argv: Sequence[str], extra: dict[str, Any]) -> None:
-        """Write manifest and plan, before anything runs."""
-        text = plan.to_jsonl().encode()
-        write_bytes_atomic(self.path / run_files.PLAN, text)
+    def start(
+        self,
+        settings: BenchmarkSettings,
+        plan: Plan,
+        argv: Sequence[str],
+        extra: dict[str, Any],
+        files: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Write manifest and plan, before anything runs; ``files`` as in ``deciding``."""
+        text = plan.to_jsonl()
+        write_bytes_atomic(self.path / run_files.PLAN, text.encode())
         manifest = {
-            "schema_version": MANIFEST_VERSION,
+            **deciding(asdict(settings), text, files),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": " ".join(["./isaaclab.sh", "-p", "scripts/benchmark.py", *argv]),
-            "settings": asdict(settings),
-            "plan_sha256": hashlib.sha256(text).hexdigest(),
-            "code": code_state(),
-            "versions": {p: _version(p) for p in _PACKAGES} | {"python": platform.python_version()},
+            "command": shlex.join(["./isaaclab.sh", "-p", "scripts/benchmark.py", *argv]),
             "hardware": hardware_state(settings.device),
             **extra,
         }
@@ -91,28 +91,43 @@ class RunDirectory:
         """The manifest."""
         return read_json_object(self.path / run_files.MANIFEST)
 
+    def require_version(self) -> None:
+        """Refuse to go on with the run of another version.
+
+        Raises:
+            UsageError: it is one.
+        """
+        version = self.manifest().get("schema_version")
+        if version != run_files.MANIFEST_VERSION:
+            raise UsageError(
+                f"{self.path / run_files.MANIFEST}: schema version {version!r}, this code resumes runs of "
+                f"{run_files.MANIFEST_VERSION}; start a new run"
+            )
+
     def settings(self) -> BenchmarkSettings:
         """The settings that the run was started with."""
         manifest = self.manifest()
-        flat = _flatten(manifest["settings"])
+        flat = flattened(manifest["settings"])
         if flat.get("scenario_file"):
             kept = self.path / run_files.SCENARIOS
             if not kept.is_file():
                 raise UsageError(f"{kept}: is missing; the run's sites and faults are described there")
-            if hashlib.sha256(kept.read_bytes()).hexdigest() != manifest["scenario_file"]["sha256"]:
+            if file_sha256(kept) != (manifest.get("scenario_file") or {}).get("sha256"):
                 raise UsageError(f"{kept}: has changed since the run was started; start a new run")
             flat["scenario_file"] = str(kept)
-        return compose_settings([f"{key}={json.dumps(value)}" for key, value in flat.items()])
+        return compose_settings([f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in flat.items()])
 
-    def check_plan(self, plan: Plan) -> None:
-        """Refuse to resume under another plan.
+    def require_same(self, settings: BenchmarkSettings, plan: Plan, files: Mapping[str, str]) -> None:
+        """Refuse to go on with other code, settings, versions, plan or weights, or after a memory was swapped.
 
         Raises:
-            UsageError: this version of the code plans the run differently.
+            UsageError: names what differs.
+            ValueError: the manifest is damaged.
         """
-        sha = hashlib.sha256(plan.to_jsonl().encode()).hexdigest()
-        if sha != self.manifest()["plan_sha256"]:
-            raise UsageError(f"{self.path}: the plan of this run was made by other code; start a new run")
+        now = deciding(asdict(settings), plan.to_jsonl(), files)
+        if "scenario_file" in (manifest := self.manifest()):
+            now["scenario_file"] = manifest["scenario_file"]  # ``settings`` has compared it with the file
+        require_same(self.path, now, [unit.id for unit in plan.units])
 
     def memory(self, unit: Unit) -> Path:
         """The memory of ``unit``'s arm after it."""
@@ -154,14 +169,17 @@ class RunDirectory:
         with (self.unit(unit) / run_files.EPISODES).open("a", encoding="utf-8") as file:
             append_episodes(file, records)
 
-    def finish(self, unit: Unit, measured: dict[str, Any]) -> None:
-        """Mark ``unit`` done; the last thing written of it."""
+    def finish(self, unit: Unit, measured: dict[str, Any], source: Path | None = None) -> None:
+        """Mark ``unit`` done; the last thing written of it.  ``source`` is the memory that it started from."""
         memory = self.memory(unit)
+        before = None if source is None else {"unit": source.parents[1].name, "sha256": file_sha256(source)}
         done = {
             "unit": unit.id,
             "episodes": len(unit.episodes),
             "sha256": file_sha256(self.unit(unit) / run_files.EPISODES),
             "memory_sha256": file_sha256(memory) if memory.is_file() else None,
+            "memory_before": before,
+            "bound": bound(self.manifest()),
             "measured": measured,
         }
         write_json_atomic(self.unit(unit) / run_files.DONE, done)
@@ -170,20 +188,3 @@ class RunDirectory:
 def _planned(unit: Unit) -> PlannedUnit:
     episodes = ((e.exposure, e.scenario.id, e.base_scenario_id, e.attempt) for e in unit.episodes)
     return PlannedUnit(unit.id, unit.arm, unit.round, tuple(episodes))
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -52,7 +52,14 @@ def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
         num_envs=settings.num_envs or (2 * QUICK_SCALE if settings.quick else scale),
         scenarios=scenarios,
         rounds=rounds,
+        # A resume may be started elsewhere.
+        checkpoint=_absolute(settings.checkpoint),
+        vision=_absolute(settings.vision),
     )
+
+
+def _absolute(file: str) -> str:
+    return file if file == "default" else os.path.abspath(file)
 
 
 def plan_run(settings: BenchmarkSettings, scenario_file: ScenarioFile | None = None) -> Plan:

@@ -56,16 +56,14 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
             certificate = load_certificate(settings.task, settings.physics)
             extra: dict[str, object] = {
                 "physics": settings.physics,
-                **networks.sha256,
                 "uncertified_faults": uncertified(plan.scenarios, certificate),
-                "contacts_sha256": contact_digest(),
                 "certified_physics": None if certificate is None else settings.physics,
             }
             if causes := _varies_by(settings):
                 extra["reproducible"] = f"no, not bit for bit: {'; '.join(causes)}"
             if scenario_file is not None:
                 extra["scenario_file"] = directory.keep_scenario_file(scenario_file)
-            directory.start(settings, plan, argv, extra)
+            directory.start(settings, plan, argv, extra, networks.sha256 | {"contacts_sha256": contact_digest()})
         except BaseException:
             directory.discard()
             raise

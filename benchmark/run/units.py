@@ -89,7 +89,7 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
             measured["picture_age"] = ages
         # A picture still under way is nobody's any more, and would take time from what is timed next.
         context.vision.reset()
-    context.directory.finish(unit, measured)
+    context.directory.finish(unit, measured, source)
 
 
 def _agent(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Agent:

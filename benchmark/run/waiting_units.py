@@ -49,7 +49,11 @@ def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None
             Progress(total, "episodes", console) as progress,
             opened(run.networks.vision, asynchronous=settings.vision_async) as vision,
         ):
-            for unit in waiting:
+            for unit in run.plan.units:
+                # Asked again: a unit that ran again may have left another memory than this one began with.
+                if run.directory.is_done(unit):
+                    continue
+                _set_aside(run, unit, console)
                 latency = times.latency_in(unit)
                 arm_settings = run.arm_settings(latency)
                 context = UnitContext(run.directory, run.plan, env, run.networks.policy, arm_settings, latency, vision)

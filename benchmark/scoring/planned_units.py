@@ -101,6 +101,7 @@ def read_unit(run_dir: Path, unit: PlannedUnit) -> FinishedUnit:
         raise UnfinishedUnitError(f"{episodes} is not what {run_files.DONE} has the sha256 of")
     _require_planned(unit, log, episodes)
     _require_memory(row, folder / run_files.MEMORY)
+    _require_memory_before(row, run_dir)
     return FinishedUnit(log, measures)
 
 
@@ -126,6 +127,19 @@ def _require_memory(done: dict[str, Any], memory: Path) -> None:
         raise UnfinishedUnitError(f"{memory} is missing")
     if file_sha256(memory) != sha256:
         raise UnfinishedUnitError(f"{memory} is not what {run_files.DONE} has the sha256 of")
+
+
+def _require_memory_before(done: dict[str, Any], run_dir: Path) -> None:
+    """Where the memory is missing, the unit that leaves it runs again, and then this one if it leaves another."""
+    before = done.get("memory_before")
+    if before is None:
+        return
+    try:
+        memory, sha256 = run_files.unit_folder(run_dir, before["unit"]) / run_files.MEMORY, before["sha256"]
+    except (KeyError, TypeError):
+        raise UnfinishedUnitError(f"memory_before in {run_files.DONE} is {before!r}") from None
+    if memory.is_file() and file_sha256(memory) != sha256:
+        raise UnfinishedUnitError(f"it began with another memory than {memory} is now")
 
 
 def is_done(run_dir: Path, unit: PlannedUnit) -> bool:

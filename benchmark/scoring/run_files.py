@@ -6,6 +6,8 @@ from pathlib import Path
 
 MANIFEST = "manifest.json"
 """How the run was made."""
+MANIFEST_VERSION = 2
+"""Runs of this version are resumed, those up to it are scored."""
 PLAN = "plan.jsonl"
 SCENARIOS = "scenarios.yaml"
 """The run's copy of the user's sites and faults, from which it is resumed."""

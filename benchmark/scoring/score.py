@@ -118,6 +118,11 @@ class _ScoredRun:
         require_run(run_dir)
         path = run_dir / run_files.MANIFEST
         manifest: dict[str, Any] = read_json_object(path)
+        version = manifest.get("schema_version", run_files.MANIFEST_VERSION)
+        if version not in range(run_files.MANIFEST_VERSION + 1):
+            raise ValueError(
+                f"{path}: schema version {version!r}, this code reads versions up to {run_files.MANIFEST_VERSION}"
+            )
         try:
             settings = manifest["settings"]
             task, physics, seed = str(settings["task"]), str(settings["physics"]), int(settings["seed"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
+from flow_rag_vla.benchmark.command.provenance import code_state, hardware_state
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.decoding import read_record
 
@@ -26,6 +29,12 @@ class Start:
     """UTC, ISO 8601."""
     wall_s: float
     """From the start to the last time that was noted, s."""
+    host: str | None = None
+    cpu: str | None = None
+    commit: str | None = None
+    """Of the code; what decides the rows is bound by its hash and cannot change between starts."""
+    end: str | None = None
+    """``done``, ``interrupted`` or ``incomplete``; None while the start goes on, and after one that was killed."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +76,25 @@ class StartClock:
         self._run_dir = run_dir
         earlier = Starts.read(run_dir)
         self._earlier = [] if earlier is None else earlier.starts
-        self._started, self._since = "", 0.0
+        self._since = 0.0
+        self._start = Start("", 0.0)
 
     def note(self) -> None:
-        """Write the time until now."""
-        now = Start(self._started, time.monotonic() - self._since)
-        Starts([*self._earlier, now]).write(self._run_dir)
+        """Write the time until now.
+
+        Raises:
+            FileNotFoundError: the run directory is gone; it is not made again.
+        """
+        if not self._run_dir.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "the run directory is gone", str(self._run_dir))
+        self._start = replace(self._start, wall_s=time.monotonic() - self._since)
+        Starts([*self._earlier, self._start]).write(self._run_dir)
 
     def __enter__(self) -> Self:
         """Start."""
-        self._started, self._since = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        cpu, commit = hardware_state("cpu")["cpu"], code_state()["commit"]
+        self._start, self._since = Start(started, 0.0, socket.gethostname(), cpu, commit), time.monotonic()
         self.note()
         return self
 
@@ -84,6 +102,8 @@ class StartClock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Note the end, an interruption's too; where that fails, the error under way stays the one that is raised."""
+        ended = "done" if error is None else "incomplete" if isinstance(error, Exception) else "interrupted"
+        self._start = replace(self._start, end=ended)
         try:
             self.note()
         except OSError as failure:

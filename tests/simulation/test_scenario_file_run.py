@@ -44,7 +44,7 @@ def test_the_example_runs_unchanged(tmp_path, no_reports):
     manifest = directory.manifest()
     assert manifest["policy_sha256"] == file_sha256(DEFAULT_CHECKPOINT)
     write_json_atomic(path / "manifest.json", manifest | {"policy_sha256": "another"})
-    with pytest.raises(UsageError, match="the run was started with another policy"):
+    with pytest.raises(UsageError, match="the run was started with policy_sha256 another"):
         reopened(str(path))
     plan = plan_run(settings, scenario_file_of(settings))
     e1 = {record.fault: record for record in read_episodes(directory.unit(plan.units[0]) / "episodes.jsonl").records}

@@ -37,3 +37,24 @@ def test_on_cuda_gpu_and_driver_are_named(said: str | None, driver: str | None, 
     monkeypatch.setattr(provenance, "_said", lambda *command: said)
     state = provenance.hardware_state("cuda:1")
     assert (state["gpu"], state["gpu_memory_bytes"], state["driver"]) == ("Toy GPU", 80, driver)
+
+
+def test_the_code_hash_is_of_what_decides_rows_and_of_names_and_contents(tmp_path):
+    world, run, films = (tmp_path / "tasks", tmp_path / "benchmark" / "run", tmp_path / "benchmark" / "films")
+    for folder in (world, run, films):
+        folder.mkdir(parents=True)
+        (folder / "a.py").write_text("1")
+    first = provenance.code_sha256(tmp_path)
+    (films / "a.py").write_text("2")
+    (world / "notes.txt").write_text("2")
+    assert provenance.code_sha256(tmp_path) == first
+    (world / "a.py").rename(world / "z.py")
+    renamed = provenance.code_sha256(tmp_path)
+    (world / "z.py").write_text("2")
+    assert len({first, renamed, provenance.code_sha256(tmp_path)}) == 3
+
+
+def test_this_codes_hash_sees_all_its_folders():
+    folders = {provenance.Path(provenance.__file__).resolve().parents[2] / name for name in provenance.DECIDING}
+    assert all(any(folder.rglob("*.py")) for folder in folders)
+    assert provenance.code_state()["sha256"] == provenance.code_sha256()

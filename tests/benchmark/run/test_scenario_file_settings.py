@@ -82,7 +82,7 @@ def test_a_run_is_resumed_from_its_own_copy(tmp_path):
 
     again = directory.settings()
     assert again.scenario_file == str(directory.path / "scenarios.yaml")
-    directory.check_plan(plan_run(again, read_scenario_file(again.scenario_file, again.task)))
+    directory.require_same(again, plan_run(again, read_scenario_file(again.scenario_file, again.task)), {})
     kept = directory.manifest()["scenario_file"]
     seeds = {name: site_seed(name) for name in file.site_names}
     assert kept == {"sha256": file.sha256, "sites": seeds}

@@ -78,7 +78,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "no memory": (
         lambda run: (run / UNIT / "memory/failures.sqlite").unlink(),
-        r"memory/failures\.sqlite is missing",
+        r"failures\.sqlite is missing",
     ),
     "another memory": (
         lambda run: (run / UNIT / "memory/failures.sqlite").write_bytes(b"others"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -156,7 +158,7 @@ def test_the_time_of_two_starts_adds_up_an_interrupted_one_included(tmp_path: Pa
     def interrupted() -> None:
         with StartClock(tmp_path) as clock:
             clock.note()
-            assert [start.wall_s for start in json_starts(tmp_path)] == [3.0]
+            assert [(start.wall_s, start.end) for start in json_starts(tmp_path)] == [(3.0, None)]
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -165,7 +167,8 @@ def test_the_time_of_two_starts_adds_up_an_interrupted_one_included(tmp_path: Pa
         pass
     starts = Starts.read(tmp_path)
     assert starts is not None
-    assert [start.wall_s for start in starts.starts] == [7.0, 2.5]
+    assert [(start.wall_s, start.end) for start in starts.starts] == [(7.0, "interrupted"), (2.5, "done")]
+    assert {start.host for start in starts.starts} == {socket.gethostname()}
     assert starts.wall_s == 9.5
 
 
@@ -185,6 +188,14 @@ def test_a_start_whose_end_cannot_be_noted_raises_what_broke_it(tmp_path: Path, 
     monkeypatch.undo()
     with pytest.raises(OSError, match="disk full"):
         broken(None)
+
+
+def test_a_run_directory_that_is_gone_is_not_made_again(tmp_path: Path):
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    with pytest.raises(FileNotFoundError, match="the run directory is gone"), StartClock(run_dir):
+        shutil.rmtree(run_dir)
+    assert not run_dir.exists()
 
 
 def json_starts(run_dir: Path) -> list[Start]:

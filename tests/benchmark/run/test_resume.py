@@ -1,0 +1,141 @@
+"""A resume trusts nothing: what differs is refused and named, what is not whole runs again to the same results."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from flow_rag_vla.benchmark.command import provenance
+from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.run.resume import resume_benchmark
+from flow_rag_vla.benchmark.scoring.score import is_finished
+
+REPORTER: Any = SimpleNamespace(build=lambda run_dir: run_dir / "report", table=lambda run_dir: "")
+RESULTS = ("summary.json", "merged/episodes.parquet")
+
+
+@pytest.fixture
+def run(start_fake: Callable[..., Path]) -> Path:
+    """A run of three units that is whole."""
+    path = start_fake()
+    assert is_finished(path)
+    return path
+
+
+def edited(path: Path, change: Callable[[dict], object]) -> None:
+    row = json.loads(path.read_text())
+    change(row)
+    path.write_text(json.dumps(row))
+
+
+def unit(run: Path, start: str) -> Path:
+    (folder,) = (run / "units").glob(f"{start}*[0-9a-f]")
+    return folder
+
+
+def unfinish(run: Path) -> None:
+    """As if the last unit had been interrupted."""
+    (unit(run, "r1-parallel") / "DONE.json").unlink()
+
+
+def test_whatever_differs_is_refused_and_named_in_one_line(run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    unfinish(run)
+    e1 = unit(run, "r0").relative_to(run)
+
+    def gate(row: dict) -> None:
+        row["settings"]["agent"]["confidence_gate"] = 0.9
+
+    differences: dict[str, tuple[str, Callable[[dict], object], str]] = {
+        "schema": ("manifest.json", lambda row: row.update(schema_version=99), "schema version 99, this code "),
+        "code": (
+            "manifest.json",
+            lambda row: row["code"].update(sha256="0" * 64),
+            r"the run was started with code\.sha256 000000000000… \(now [0-9a-f]{12}…\); start a new run",
+        ),
+        "version": (
+            "manifest.json",
+            lambda row: row["versions"].update(torch="1.0"),
+            r"started with versions\.torch 1\.0 \(now 2",
+        ),
+        "weights": ("manifest.json", lambda row: row.update(policy_sha256="other"), "started with policy_sha256 other"),
+        "contacts": ("manifest.json", lambda row: row.update(contacts_sha256="other"), "with contacts_sha256 other"),
+        "plan": ("manifest.json", lambda row: row.update(plan_sha256="other"), r"plan\.jsonl: has changed since"),
+        "settings": (
+            "manifest.json",
+            gate,
+            rf"{e1.name} was run with settings\.agent\.confidence_gate 0\.5 \(now 0\.9\); start a new run",
+        ),
+        "unit": (
+            f"{e1}/DONE.json",
+            lambda row: row["bound"].update({"versions.mujoco": "1.0"}),
+            rf"{e1.name} was run with versions\.mujoco 1\.0 \(now ",
+        ),
+        "no manifest": ("manifest.json", lambda row: row.pop("code"), r"manifest\.json: is no benchmark's manifest"),
+    }
+    for name, (file, change, complaint) in differences.items():
+        copy = tmp_path / f"copy of {name}"
+        shutil.copytree(run, copy)
+        edited(copy / file, change)
+        with pytest.raises(ValueError, match=complaint) as refused:
+            resume_benchmark(str(copy), REPORTER)
+        assert "\n" not in str(refused.value)
+        assert not list((copy / "units").glob("*.interrupted-*"))
+
+    monkeypatch.setattr(provenance, "code_sha256", lambda: "f" * 64)
+    with pytest.raises(UsageError, match=r"--resume .* started with code\.sha256 .* \(now ffffffffffff…\)"):
+        resume_benchmark(str(run), REPORTER)
+
+
+def test_another_memory_of_a_finished_unit_is_refused_and_named(run: Path):
+    memory = unit(run, "r0") / "memory/failures.sqlite"
+    memory.write_bytes((unit(run, "r1-parallel") / "memory/failures.sqlite").read_bytes() + b"\0")
+    with pytest.raises(UsageError, match=r"r0-.*failures\.sqlite is not the memory that its unit left .* delete the"):
+        resume_benchmark(str(run), REPORTER)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda run: (unit(run, "r1-parallel") / "DONE.json").write_text(""),
+        lambda run: (unit(run, "r0") / "memory/failures.sqlite").unlink(),
+        lambda run: (unit(run, "r1-flow_only") / "episodes.jsonl").open("ab").write(b"{}\n"),
+    ],
+    ids=["empty DONE", "missing memory", "a row too many"],
+)
+def test_what_is_not_whole_runs_again_to_the_same_results(run: Path, spoil: Callable[[Path], object], capfd):
+    before = {name: (run / name).read_bytes() for name in RESULTS}
+    spoil(run)
+    assert not is_finished(run)
+    assert resume_benchmark(str(run), REPORTER)
+    assert is_finished(run)
+    assert {name: (run / name).read_bytes() for name in RESULTS} == before
+    assert len(list((run / "units").glob("*.interrupted-*"))) == 1
+    assert "they are set aside in" in capfd.readouterr().out
+
+
+def test_a_unit_that_began_with_another_memory_runs_again(run: Path, capfd):
+    """As after E1 ran again on an engine that does not give the same bits."""
+    edited(unit(run, "r1-parallel") / "DONE.json", lambda row: row["memory_before"].update(sha256="other"))
+    assert resume_benchmark(str(run), REPORTER)
+    assert "it began with another memory than" in capfd.readouterr().out
+    assert is_finished(run)
+
+
+def test_a_file_of_weights_is_found_again_from_another_folder(start_fake, monkeypatch, tmp_path: Path):
+    from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT
+
+    home, other = tmp_path / "it's my home", tmp_path / "other"
+    home.mkdir()
+    other.mkdir()
+    (home / "pölicy.safetensors").write_bytes(DEFAULT_CHECKPOINT.read_bytes())
+    monkeypatch.chdir(home)
+    path = start_fake("checkpoint='pölicy.safetensors'", out=tmp_path / "runs")
+    monkeypatch.chdir(other)
+    unfinish(path)
+    assert resume_benchmark(str(path), REPORTER)
