@@ -6,12 +6,20 @@
 # Exit codes are those of the program that runs; 1 = the set-up failed, 2 = it could not begin, 130 = interrupted.
 set -euo pipefail
 
-ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
+SELF="${BASH_SOURCE[0]}"          # a link to this script stands for the checkout that the script lies in
+while [[ -L "$SELF" ]]; do
+    LINKED="$(readlink "$SELF")"
+    [[ "$LINKED" == /* ]] || LINKED="$(dirname "$SELF")/$LINKED"
+    SELF="$LINKED"
+done
+ROOT="$(cd "$(dirname "$SELF")" && pwd -P)"
 VENV="$ROOT/.venv"
+SITE="$VENV/lib/python3.12/site-packages"
 STATE="$ROOT/.setup"              # lock and log of the set-up
 LOG="$STATE/install.log"
 MADE_HERE="$VENV/.made-by-isaaclab-sh"
 STAMP="$VENV/.installed"          # written last: what is installed, and where
+CONTENTS="$VENV/.contents"        # what the installation put into $SITE
 
 say() { printf '[setup] %s\n' "$*" >&2; }
 die() { local code=$1; shift; say "$*"; exit "$code"; }
@@ -56,8 +64,19 @@ wanted_stamp() {
     printf 'project %s\n' "$(cat "$ROOT/pyproject.toml" "$ROOT/setup.py" | checksum | cut -d' ' -f1)"
 }
 
+python_runs() { [[ -x "$VENV/bin/python" ]] && "$VENV/bin/python" -I -S -c '' >/dev/null 2>&1; }
+
+# Names of what was installed and is not there any more; versions may change, so .dist-info is not looked at.
+missing() {
+    [[ -f "$CONTENTS" ]] || return 0
+    local name
+    while IFS= read -r name; do
+        [[ -e "$SITE/$name" ]] || printf '%s\n' "$name"
+    done <"$CONTENTS"
+}
+
 is_ready() {
-    [[ -x "$VENV/bin/python" && -f "$STAMP" ]] && [[ "$(<"$STAMP")" == "$(wanted_stamp)" ]]
+    [[ -f "$STAMP" && "$(<"$STAMP")" == "$(wanted_stamp)" ]] && python_runs && [[ -z "$(missing)" ]]
 }
 
 # ---- a Python 3.12 that runs ---------------------------------------------------------------------------------------
@@ -146,7 +165,11 @@ run_logged() {
 }
 
 # -I: neither PYTHONPATH nor the user's own packages may stand in for a locked one.  Byte code is made on first import.
-pip_install() { run_logged "$VENV/bin/python" -I -m pip install --no-input --no-deps --no-compile --progress-bar off "$@"; }
+# Where pip gets packages from is the user's to say; where they go is not.
+pip_install() {
+    unset PIP_TARGET PIP_PREFIX PIP_ROOT PIP_USER PIP_DRY_RUN PIP_PYTHON
+    run_logged "$VENV/bin/python" -I -m pip install --no-input --no-deps --no-compile --progress-bar off "$@"
+}
 install_packages() { pip_install --requirement "$ROOT/requirements.lock"; }
 install_project() { pip_install --no-build-isolation --editable "$ROOT"; }
 
@@ -160,26 +183,56 @@ create_venv() {
     mkdir "$VENV" && : >"$MADE_HERE" && run_logged "$python" -m venv "$VENV"
 }
 
+# pip takes a package for installed as long as its .dist-info is there.
+forget_incomplete() {
+    run_logged "$VENV/bin/python" -I -c '
+import importlib.metadata, shutil
+for package in importlib.metadata.distributions():
+    tops = {file.parts[0] for file in package.files or () if file.parts[0] != ".."}
+    if not all(package.locate_file(top).exists() for top in tops):
+        shutil.rmtree(package._path)
+'
+}
+
 # Bring what exists up to date; fails if it cannot.
 update_venv() {
-    local installed
+    local installed gone
     installed="$(<"$STAMP")"
+    gone="$(missing | head -n 3 | tr '\n' ' ')"
     rm -f "$STAMP"
-    if [[ "${installed%%$'\n'*}" != "$(wanted_stamp | head -n 1)" ]]; then
+    if [[ -n "$gone" ]]; then
+        say "Missing from $VENV: ${gone% }; installing again. Details go to $LOG"
+        forget_incomplete && install_packages || return 1
+    elif [[ "${installed%%$'\n'*}" != "$(wanted_stamp | head -n 1)" ]]; then
         say "requirements.lock has changed; updating $VENV. Details go to $LOG"
         install_packages || return 1
     fi
     install_project
 }
 
+note_contents() {
+    local path name
+    for path in "$SITE"/*; do
+        name="${path##*/}"
+        case "$name" in *.dist-info | __pycache__ | '*') ;; *) printf '%s\n' "$name" ;; esac
+    done >"$CONTENTS"
+}
+
 set_up() {
     : >"$LOG"
-    if [[ -x "$VENV/bin/python" && -f "$STAMP" && "$(head -n 1 "$STAMP")" == *" $ROOT" ]] && update_venv; then
+    if [[ -e "$STAMP" ]] && ! python_runs; then
+        say "$VENV/bin/python does not run any more."
+    fi
+    if [[ -f "$STAMP" && "$(head -n 1 "$STAMP")" == *" $ROOT" ]] && python_runs && update_venv; then
         :
     elif ! { create_venv && install_packages && install_project; }; then
         [[ -s "$LOG" ]] && { tail -n 15 "$LOG" >&2; }
         die 1 "The set-up failed; its last lines are above, all of them in $LOG. The next start begins it anew."
     fi
+    if ! has_project "$VENV/bin/python"; then
+        die 1 "pip has installed isaaclab or this project outside $VENV; a pip.conf with target, prefix or root may send them there. Details are in $LOG"
+    fi
+    note_contents
     # A lock edited during the installation is noticed at the next start, as the stamp names what was read before it.
     printf '%s\n' "$WANTED" >"$STAMP.new"
     mv "$STAMP.new" "$STAMP"
@@ -239,7 +292,7 @@ fi
 if has_project python; then launch python "$@"; fi
 
 if [[ "${1-}" == -h || "${1-}" == --help ]]; then  # no need to install 9 GB for that
-    sed -n '2,6s/^# //p' "${BASH_SOURCE[0]}"
+    sed -n '2,6s/^# //p' "$SELF"
     printf 'Nothing is set up yet; any other argument does it, for example:  ./isaaclab.sh -p scripts/benchmark.py --help\n'
     exit 0
 fi

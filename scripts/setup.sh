@@ -5,7 +5,13 @@
 #   bash scripts/setup.sh --model all
 set -euo pipefail
 
-ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+SELF="${BASH_SOURCE[0]}"
+while [[ -L "$SELF" ]]; do
+    LINKED="$(readlink "$SELF")"
+    [[ "$LINKED" == /* ]] || LINKED="$(dirname "$SELF")/$LINKED"
+    SELF="$LINKED"
+done
+ROOT="$(cd "$(dirname "$SELF")/.." && pwd -P)"
 
 "$ROOT/isaaclab.sh" -p -c 'import flow_rag_vla.tasks; print("flow_rag_vla is installed in", __import__("sys").prefix)'
 exec "$ROOT/isaaclab.sh" -p "$ROOT/scripts/download_models.py" "$@"

@@ -14,25 +14,30 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 TOOLS = (
     *("bash", "cat", "cp", "cut", "dirname", "env", "find", "flock", "grep", "head", "mkdir", "mv"),
-    *("rm", "rmdir", "sed", "sha256sum", "sleep", "tail", "touch", "wc"),
+    *("readlink", "rm", "rmdir", "sed", "sha256sum", "sleep", "tail", "touch", "tr", "wc"),
 )
 
 # Answers as Python 3.12 does to the questions of isaaclab.sh, notes what it was asked, and fails where it is told to.
 FAKE_PYTHON = """#!/usr/bin/env bash
 notes="$FAKE_NOTES"
+site="${0%/bin/*}/lib/python3.12/site-packages"
 case "$*" in
-    *"sys.version_info"*) exit 0 ;;
-    *"find_spec"*) exit "${FAKE_LACKS_PROJECT:-1}" ;;
+    *"sys.version_info"* | "-I -S -c ") exit 0 ;;
+    *"find_spec"*) [[ -d "$site/flow_rag_vla" ]] || exit "${FAKE_LACKS_PROJECT:-1}" ;;
+    *"importlib.metadata"*) echo forget >>"$notes" ;;
     "-m venv "*)
         echo venv >>"$notes"
         mkdir -p "$3/bin"
         cp "$0" "$3/bin/python" ;;
-    *"pip install"*--editable*) echo project >>"$notes" ;;
+    *"pip install"*--editable*)
+        echo project >>"$notes"
+        mkdir -p "${PIP_TARGET:-${FAKE_PIP_CONF_TARGET:-$site}}/flow_rag_vla" ;;
     *"pip install"*)
         echo packages >>"$notes"
         echo "Collecting everything"
         for ((i = 0; i < ${FAKE_INSTALL_TICKS:-0}; i++)); do sleep 0.05; done
-        if [[ -e "$FAKE_NOTES.fail" ]]; then echo "the mirror is down"; exit 1; fi ;;
+        if [[ -e "$FAKE_NOTES.fail" ]]; then echo "the mirror is down"; exit 1; fi
+        mkdir -p "$site/torch" "$site/torch-2.dist-info" ;;
     *) echo "ran: $*"; exit "${FAKE_EXIT:-0}" ;;
 esac
 """
@@ -216,6 +221,65 @@ def test_a_change_of_the_projects_own_set_up_reinstalls_only_the_project(with_py
     (with_python.root / "pyproject.toml").write_text("pyproject.toml 2\n")
     with_python.run("-p", "x.py")
     assert with_python.notes() == ["venv", "packages", "project", "project"]
+
+
+def test_a_link_to_the_script_sets_its_own_checkout_up(with_python: Checkout) -> None:
+    elsewhere = with_python.home / "bin"
+    elsewhere.mkdir()
+    (elsewhere / "direct.sh").symlink_to(with_python.root / "isaaclab.sh")
+    (elsewhere / "isaaclab").symlink_to("direct.sh")
+    result = subprocess.run(
+        ["bash", str(elsewhere / "isaaclab"), "-p", "x.py"],
+        env=with_python.env,
+        cwd=with_python.home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (0, "ran: x.py\n"), result.stderr
+    assert (with_python.root / ".venv" / ".installed").exists()
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["direct.sh", "isaaclab"]
+
+
+def test_pips_target_in_the_environment_sends_nothing_elsewhere(with_python: Checkout, tmp_path: Path) -> None:
+    result = with_python.run("-p", "x.py", PIP_TARGET=str(tmp_path / "target"))
+    assert result.returncode == 0, result.stderr
+    assert not (tmp_path / "target").exists()
+    assert (with_python.root / ".venv/lib/python3.12/site-packages/flow_rag_vla").is_dir()
+
+
+def test_packages_that_pip_put_elsewhere_are_named_as_the_cause(with_python: Checkout, tmp_path: Path) -> None:
+    result = with_python.run("-p", "x.py", FAKE_PIP_CONF_TARGET=str(tmp_path / "target"))
+    assert result.returncode == 1
+    assert "pip.conf" in result.stderr.splitlines()[-1]
+    assert not (with_python.root / ".venv" / ".installed").exists()
+
+
+def test_a_package_deleted_behind_the_stamp_is_installed_again(with_python: Checkout) -> None:
+    with_python.run("-p", "x.py")
+    (with_python.root / ".venv/lib/python3.12/site-packages/torch").rmdir()
+    mended = with_python.run("-p", "x.py")
+    assert (mended.returncode, mended.stdout) == (0, "ran: x.py\n")
+    assert "torch; installing again" in mended.stderr
+    assert with_python.notes() == ["venv", "packages", "project", "forget", "packages", "project"]
+    assert with_python.run("-p", "x.py").stderr == ""
+
+
+def test_another_version_of_a_package_is_left_alone(with_python: Checkout) -> None:
+    with_python.run("-p", "x.py")
+    site = with_python.root / ".venv/lib/python3.12/site-packages"
+    (site / "torch-2.dist-info").rename(site / "torch-3.dist-info")
+    assert with_python.run("-p", "x.py").stderr == ""
+
+
+def test_a_python_that_does_not_run_any_more_is_replaced(with_python: Checkout) -> None:
+    with_python.run("-p", "x.py")
+    python = with_python.root / ".venv" / "bin" / "python"
+    write_program(python, "not a program \0")
+    mended = with_python.run("-p", "x.py")
+    assert (mended.returncode, mended.stdout) == (0, "ran: x.py\n"), mended.stderr
+    assert "does not run any more" in mended.stderr
+    assert with_python.notes() == ["venv", "packages", "project"] * 2
 
 
 def test_a_moved_checkout_is_set_up_again(with_python: Checkout) -> None:
