@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,17 +41,15 @@ def assign_ids(
 
     known_id = [0] * len(cases)
     original = list(range(len(cases)))
+    window_of_row = np.cumsum(np.diff(index.row_case_ids, prepend=0) != 0) - 1
     for (failure_type, phase), positions in groups.items():
-        codes = [
-            i for i, key in enumerate(table.cluster_keys) if (key.failure_type, key.phase) == (failure_type, phase)
-        ]
-        stored_ids = table.ids[np.isin(table.cluster_codes, codes)]
-        stored_rows = np.isin(index.row_case_ids, stored_ids)
+        alike = [(key.failure_type, key.phase) == (failure_type, phase) for key in table.cluster_keys]
+        stored = np.array(alike, dtype=np.bool_)[table.cluster_codes]
+        stored_ids, rows = table.ids[stored], np.flatnonzero(stored[window_of_row])
+        stored_keys = index.keys if len(rows) == len(index) else index.keys[rows]
+        starts = np.flatnonzero(np.diff(index.row_case_ids[rows], prepend=0))
         new_keys = [cases[position].key_states for position in positions]
-        keys = np.concatenate([index.keys[stored_rows], *new_keys])
-        new_starts = stored_rows.sum() + np.cumsum([0, *map(len, new_keys)])
-        stored_starts = np.searchsorted(index.row_case_ids[stored_rows], stored_ids)
-        first_of = _first_of_its_kind(keys, np.concatenate([stored_starts, new_starts]), len(stored_ids), threshold)
+        first_of = _first_of_its_kind(_Windows(stored_keys, starts), new_keys, threshold)
         for position, first in zip(positions, first_of, strict=True):
             if first < len(stored_ids):
                 known_id[position] = int(stored_ids[first])
@@ -69,26 +68,66 @@ def assign_ids(
     return ids
 
 
-def _first_of_its_kind(keys: Float32Array, starts: Int64Array, num_stored: int, threshold: float) -> list[int]:
-    """For each window after the first ``num_stored``: the window that it duplicates, or itself.
+class _Windows(NamedTuple):
+    """Windows of keys, one after the other."""
 
-    Args:
-        keys: (num_rows, embedding_dim) rows of one window after the other, oldest window first.
-        starts: (num_windows + 1,) first row of each window, and ``num_rows``.
-        num_stored: windows that are known to be no duplicates.
-        threshold: cosine similarity.
+    keys: Float32Array
+    """(num_rows, embedding_dim)."""
+    starts: Int64Array
+    """(num_windows,) first row of each."""
+
+
+def _first_of_its_kind(stored: _Windows, new: Sequence[Float32Array], threshold: float) -> list[int]:
+    """For each window of ``new``: the window that it duplicates, or itself, counted from the first stored one.
+
+    New windows are compared with what no duplicate is, not with each other's repeats: the work follows what is new.
     """
-    num_windows = len(starts) - 1
-    is_first = np.arange(num_windows) < num_stored
+    num_stored = len(stored.starts)
     found: list[int] = []
-    for begin in range(num_stored, num_windows, _CASE_BLOCK):
-        end = min(begin + _CASE_BLOCK, num_windows)
-        similarity = keys[starts[begin] : starts[end]] @ keys[: starts[end]].T
-        closest_key = np.maximum.reduceat(similarity, starts[:end], axis=1)
-        covered = np.minimum.reduceat(closest_key, starts[begin:end] - starts[begin], axis=0)
-        for window in range(begin, end):
-            score = np.where(is_first[:end], covered[window - begin], -np.inf)
-            best = int(score.argmax())
-            is_first[window] = score[best] < threshold - ROUNDING
-            found.append(window if is_first[window] else best)
+    unique: list[int] = []
+    for begin in range(0, len(new), _CASE_BLOCK):
+        block = _windows(new[begin : begin + _CASE_BLOCK])
+        known_score, known = _most_covering(block, stored)
+        earlier_score, earlier = _most_covering(block, _windows([new[i] for i in unique]))
+        within = _coverage(block, block)
+        fresh: list[int] = []
+        for i in range(len(block.starts)):
+            candidates = [(known_score[i], int(known[i]))]
+            if unique:
+                candidates.append((earlier_score[i], num_stored + unique[earlier[i]]))
+            if fresh:
+                best = int(within[i, fresh].argmax())
+                candidates.append((within[i, fresh[best]], num_stored + begin + fresh[best]))
+            score, window = max(candidates, key=lambda candidate: candidate[0])  # the oldest of equals
+            if score < threshold - ROUNDING:
+                fresh.append(i)
+                window = num_stored + begin + i
+            found.append(window)
+        unique += [begin + i for i in fresh]
     return found
+
+
+def _windows(keys: Sequence[Float32Array]) -> _Windows:
+    """``keys``, arrays (num_keys, embedding_dim), as windows."""
+    if not keys:
+        return _Windows(np.zeros((0, 0), np.float32), np.zeros(0, np.int64))
+    return _Windows(np.concatenate(keys), np.cumsum([0, *map(len, keys[:-1])]))
+
+
+def _coverage(windows: _Windows, by: _Windows) -> Float32Array:
+    """(windows, by) least similarity of a key of a window to the closest key of the window that is to cover it."""
+    similarity = windows.keys @ by.keys.T
+    if len(by.starts) < len(by.keys):
+        similarity = np.maximum.reduceat(similarity, by.starts, axis=1)
+    if len(windows.starts) < len(windows.keys):
+        similarity = np.minimum.reduceat(similarity, windows.starts, axis=0)
+    return similarity
+
+
+def _most_covering(windows: _Windows, by: _Windows) -> tuple[Float32Array, Int64Array]:
+    """(windows,) the highest coverage of each and the window it comes from, the oldest of equals; -inf for none."""
+    if not len(by.starts):
+        return np.full(len(windows.starts), -np.inf, np.float32), np.zeros(len(windows.starts), np.int64)
+    coverage = _coverage(windows, by)
+    best = coverage.argmax(axis=1)
+    return coverage[np.arange(len(best)), best], best

@@ -164,7 +164,9 @@ class FailureMemory(CaseReader):
                 np.array([case.counts for _, case in repeats]),
                 np.array([case.occurrences for _, case in repeats]),
             )
-        evicted = rows_to_evict(table.cluster_codes, table.confidence, self.max_size)
+        evicted = np.zeros(0, dtype=np.int64)
+        if len(table) > self.max_size:
+            evicted = rows_to_evict(table.cluster_codes, table.confidence, self.max_size)
         pruned = table.ids[evicted]
         table = table.without_rows(evicted)
         self._commit(table, next_id)
@@ -173,7 +175,8 @@ class FailureMemory(CaseReader):
                 np.repeat([case_id for case_id, _ in new], [len(case.key_states) for _, case in new]),
                 np.concatenate([case.key_states for _, case in new]),
             )
-        self._index.remove(pruned)
+        if len(pruned):
+            self._index.remove(pruned)
         return AddReport(tuple(ids), tuple(is_new), tuple(pruned.tolist()))
 
     def add_failure(

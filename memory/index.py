@@ -120,7 +120,8 @@ class CosineIndex:
         if len(ids) and (ids[0] <= last or (np.diff(ids) < 0).any()):
             raise ValueError(f"case_ids: expected ascending ids above {last}, got {ids[:5].tolist()}")
         self._faiss.add(rows)
-        self._set_case_ids(np.concatenate([self._case_ids, ids]))
+        self._case_ids = np.concatenate([self._case_ids, ids])
+        self._most_keys = max(self._most_keys, _longest_run(ids))
 
     def remove(self, case_ids: npt.ArrayLike) -> None:
         """Drop all rows of ``case_ids`` (n,); ids that are not present are ignored."""
@@ -209,13 +210,19 @@ class CosineIndex:
 
     def _set_case_ids(self, case_ids: Int64Array) -> None:
         self._case_ids = case_ids
-        self._most_keys = int(np.unique(case_ids, return_counts=True)[1].max(initial=0))
+        self._most_keys = _longest_run(case_ids)
 
     def _checked(self, rows: npt.ArrayLike) -> Float32Array:
         array = np.asarray(rows, dtype=np.float32)
         if array.ndim != 2 or array.shape[1] != self.embedding_dim:
             raise ValueError(f"embeddings: expected shape (n, {self.embedding_dim}), got {array.shape}")
         return unit_rows(array)
+
+
+def _longest_run(case_ids: Int64Array) -> int:
+    """How often the most frequent of ``case_ids`` (n,), ascending, stands there."""
+    starts = np.flatnonzero(np.diff(case_ids, prepend=NO_CASE))
+    return int(np.diff(starts, append=len(case_ids)).max(initial=0))
 
 
 def _first_of_each_case(case_ids: Int64Array) -> BoolArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import itertools
+from collections import Counter
 
 import numpy as np
 
@@ -25,17 +25,17 @@ def rows_to_evict(cluster_codes: Int64Array, confidence: Float64Array, max_size:
     excess = len(cluster_codes) - max_size
     if excess <= 0:
         return np.zeros(0, dtype=np.int64)
-    order = np.lexsort((np.arange(len(cluster_codes)), confidence, cluster_codes))
-    members = {
-        int(code): [int(row) for row in rows]
-        for code, rows in itertools.groupby(order, key=lambda row: cluster_codes[row])
-    }
-    largest_first = [(-len(rows), code) for code, rows in members.items()]
+    sizes = np.bincount(cluster_codes)
+    largest_first = [(-int(sizes[code]), int(code)) for code in np.flatnonzero(sizes)]
     heapq.heapify(largest_first)
-    evicted: list[int] = []
+    leaving: Counter[int] = Counter()
     for _ in range(excess):
         size, code = heapq.heappop(largest_first)
-        evicted.append(members[code][len(members[code]) + size])
+        leaving[code] += 1
         if size < -1:
             heapq.heappush(largest_first, (size + 1, code))
+    evicted: list[int] = []
+    for code, count in leaving.items():
+        members = np.flatnonzero(cluster_codes == code)
+        evicted += members[np.argsort(confidence[members], kind="stable")[:count]].tolist()
     return np.array(sorted(evicted), dtype=np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,31 +14,28 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from flow_rag_vla.memory.case import ACTION_DIM, CaseShape, ClusterKey, FailureCase, Int64Array
+from flow_rag_vla.memory.case import CaseShape, ClusterKey, FailureCase, Int64Array
 from flow_rag_vla.memory.index import NO_CASE
+from flow_rag_vla.memory.store_file import (
+    APPLICATION_ID,
+    SCHEMA,
+    SCHEMA_VERSION,
+    connect,
+    require_failure_memory,
+    unreadable_is_value_error,
+)
+from flow_rag_vla.memory.stored_cases import cases_of_rows
 from flow_rag_vla.memory.table import CaseTable
 
-APPLICATION_ID = 0x464D454D
-"""Marks a SQLite file as a failure memory ("FMEM")."""
+_READ_AT_ONCE = 2048
+"""Rows of a block; with 512 dimensions and 4 keys, cases of 20 MB."""
 
-SCHEMA_VERSION = 1
+_MOST = CaseShape(embedding_dim=65_536, horizon=4096, num_candidates=4096)
+"""Sizes beyond these are taken for damage."""
 
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE cases (
-    id INTEGER PRIMARY KEY, failure_type TEXT NOT NULL, phase TEXT NOT NULL, region TEXT NOT NULL,
-    num_keys INTEGER NOT NULL, key_states BLOB NOT NULL,
-    failed_action BLOB NOT NULL, correction BLOB NOT NULL, prior BLOB NOT NULL, sha256 BLOB NOT NULL
-);
-CREATE TABLE evidence (
-    case_id INTEGER PRIMARY KEY, occurrences INTEGER NOT NULL, counts BLOB NOT NULL, sha256 BLOB NOT
-    NULL
-);
-CREATE TABLE clusters (
-    code INTEGER PRIMARY KEY, failure_type TEXT NOT NULL, phase TEXT NOT NULL, region TEXT NOT NULL,
-    counts BLOB NOT NULL, sha256 BLOB NOT NULL
-);
-"""
+
+class StoreChangedError(RuntimeError):
+    """Somebody else has written to the file since it was read; what was to be written is not."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,8 @@ class CaseStore:
     follow from the row's own columns and from ``meta``; each row carries the SHA-256 of all its
     other columns.  Writes are transactions with ``synchronous=FULL``: after a crash the file holds
     a whole number of them, and every one that returned.  There are no times in the file, so the
-    same writes leave the same content.
+    same writes leave the same content.  One writes at a time: who finds that another has written
+    since it read the file is refused before anything is changed.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, shape: CaseShape) -> None:
@@ -64,6 +63,7 @@ class CaseStore:
         self._connection = connection
         self.path = path
         self.shape = shape
+        self._seen = self._data_version()
 
     @classmethod
     def open_or_create(cls, path: Path, shape: CaseShape) -> Self:
@@ -89,11 +89,11 @@ class CaseStore:
         """
         if not path.parent.is_dir():
             raise FileNotFoundError(f"cannot make {path}: there is no folder {path.parent}")
-        connection = _connect(path, "rwc", journal)
+        connection = connect(path, "rwc", journal)
         store = cls(connection, path, shape)
         meta = {**shape._asdict(), "next_id": NO_CASE + 1}
         with store._transaction():
-            for statement in filter(str.strip, _SCHEMA.split(";")):
+            for statement in SCHEMA:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -110,20 +110,16 @@ class CaseStore:
         """
         if not path.is_file():
             raise FileNotFoundError(f"no failure memory at {path}")
-        with _unreadable_is_value_error(path):
-            connection = _connect(path, "rw", None)
+        with unreadable_is_value_error(path):
+            connection = connect(path, "rw", None)
             try:
-                application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if application_id != APPLICATION_ID:
-                    raise ValueError("the file is not marked as a failure memory")
-                if version != SCHEMA_VERSION:
-                    raise ValueError(f"schema version {version}, expected {SCHEMA_VERSION}")
-                problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-                if problem != "ok":
-                    raise ValueError(problem)
+                require_failure_memory(connection)
                 meta = dict(connection.execute("SELECT name, value FROM meta"))
-                return cls(connection, path, CaseShape(*(meta[name] for name in CaseShape._fields)))
+                shape = CaseShape(*(meta[name] for name in CaseShape._fields))
+                for name, size, most in zip(CaseShape._fields, shape, _MOST, strict=True):
+                    if not (isinstance(size, int) and 1 <= size <= most):
+                        raise ValueError(f"{name} is {size!r:.40}, expected 1 to {most}")
+                return cls(connection, path, shape)
             except BaseException:
                 connection.close()
                 raise
@@ -134,26 +130,27 @@ class CaseStore:
         Raises:
             ValueError: a row does not match its checksum or its shape.
         """
-        with _unreadable_is_value_error(self.path):
+        with unreadable_is_value_error(self.path), self._transaction("DEFERRED"):
+            self._seen = self._data_version()
             clusters = self._read_clusters()
-            evidence = {
-                case_id: (occurrences, self._counts(counts))
-                for case_id, occurrences, counts in self._rows("evidence", "case_id")
-            }
+            evidence_ids, occurrences, counts = self._read_evidence()
             ids: list[int] = []
             cases: list[FailureCase] = []
-            for case_id, *columns in self._rows("cases", "id"):
-                ids.append(case_id)
-                cases.append(self._case(columns, *evidence[case_id]))
-            if len(evidence) != len(ids):
-                raise ValueError(f"{len(evidence)} rows of evidence for {len(ids)} cases")
-            keys, counts = tuple(clusters), np.array(list(clusters.values()), dtype=np.int64)
+            for rows in itertools.batched(self._rows("cases", "id"), _READ_AT_ONCE):
+                block = slice(len(ids), len(ids) + len(rows))
+                ids += [row[0] for row in rows]
+                if evidence_ids[block] != ids[block]:
+                    break
+                cases += cases_of_rows(self.shape, [row[1:] for row in rows], occurrences[block], counts[block])
+            if evidence_ids != ids:
+                raise ValueError(f"{len(evidence_ids)} rows of evidence do not belong to {len(ids)} cases")
+            keys, cluster_counts = tuple(clusters), np.array(list(clusters.values()), dtype=np.int64)
             table = CaseTable.build(
                 self.shape,
                 ids,
                 tuple(cases),
                 keys,
-                counts.reshape(-1, self.shape.num_candidates, 2),
+                cluster_counts.reshape(-1, self.shape.num_candidates, 2),
             )
             meta = dict(self._connection.execute("SELECT name, value FROM meta"))
             if ids and meta["next_id"] <= ids[-1]:
@@ -161,21 +158,32 @@ class CaseStore:
             return StoredMemory(table, meta["next_id"])
 
     def write(self, before: CaseTable, after: CaseTable, next_id: int) -> None:
-        """Bring the store from ``before`` to ``after`` in one durable transaction."""
-        gone = [(int(case_id),) for case_id in np.setdiff1d(before.ids, after.ids)]
-        is_new = ~np.isin(after.ids, before.ids)
-        changed = is_new.copy()
-        old_rows = before.rows_of(after.ids[~is_new])
-        changed[~is_new] = (after.occurrences[~is_new] != before.occurrences[old_rows]) | (
-            after.counts[~is_new] != before.counts[old_rows]
-        ).any(axis=(1, 2))
+        """Bring the store from ``before``, which it holds, to ``after`` in one durable transaction.
+
+        Raises:
+            StoreChangedError: somebody else has written since; nothing is written.
+        """
+        # Ids ascend and new ones lie above: what is old comes first.
+        num_kept = int(np.searchsorted(after.ids, before.ids[-1], side="right")) if len(before) else 0
+        nobody_left = num_kept == len(before)
+        old_rows = slice(num_kept) if nobody_left else before.rows_of(after.ids[:num_kept])
+        gone = [] if nobody_left else [(int(case_id),) for case_id in np.delete(before.ids, old_rows)]
+        changed = np.ones(len(after), dtype=np.bool_)
+        changed[:num_kept] = after.occurrences[:num_kept] != before.occurrences[old_rows]
+        if after.counts is not before.counts:
+            changed[:num_kept] |= (after.counts[:num_kept] != before.counts[old_rows]).any(axis=(1, 2))
         num_old = len(before.cluster_keys)
         stale = (after.cluster_counts[:num_old] != before.cluster_counts).any(axis=(1, 2))
         codes = [*np.flatnonzero(stale), *range(num_old, len(after.cluster_keys))]
         with self._transaction():
+            if self._data_version() != self._seen:
+                raise StoreChangedError(
+                    f"another process has written to {self.path} since it was opened here; nothing of this write is "
+                    "in it: open it again, and let one write at a time"
+                )
             self._connection.executemany("DELETE FROM cases WHERE id = ?", gone)
             self._connection.executemany("DELETE FROM evidence WHERE case_id = ?", gone)
-            for row in np.flatnonzero(is_new):
+            for row in range(num_kept, len(after)):
                 self._put("cases", _case_columns(int(after.ids[row]), after.cases[row]))
             for row in np.flatnonzero(changed):
                 counts = _blob(after.counts[row], "<i8")
@@ -190,8 +198,8 @@ class CaseStore:
         self._connection.close()
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        self._connection.execute(f"BEGIN {kind}")
         try:
             yield
             self._connection.execute("COMMIT")
@@ -199,6 +207,10 @@ class CaseStore:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+
+    def _data_version(self) -> int:
+        """Another number once another connection has written."""
+        return self._connection.execute("PRAGMA data_version").fetchone()[0]
 
     def _put(self, table: str, columns: tuple[Any, ...]) -> None:
         marks = ", ".join("?" * (len(columns) + 1))
@@ -219,44 +231,20 @@ class CaseStore:
             clusters[ClusterKey(failure_type, phase, region)] = self._counts(counts)
         return clusters
 
+    def _read_evidence(self) -> tuple[list[int], Int64Array, Int64Array]:
+        """Case ids, ascending, occurrences (n,) and counts (n, num_candidates, 2)."""
+        ids: list[int] = []
+        occurrences: list[int] = []
+        counts: list[Int64Array] = []
+        for case_id, occurrence, blob in self._rows("evidence", "case_id"):
+            ids.append(case_id)
+            occurrences.append(occurrence)
+            counts.append(self._counts(blob))
+        every = np.array(counts, dtype=np.int64).reshape(-1, self.shape.num_candidates, 2)
+        return ids, np.array(occurrences, dtype=np.int64), every
+
     def _counts(self, blob: bytes) -> Int64Array:
-        return np.frombuffer(blob, dtype="<i8").reshape(self.shape.num_candidates, 2).astype(np.int64)
-
-    def _case(self, columns: list[Any], occurrences: int, counts: Int64Array) -> FailureCase:
-        failure_type, phase, region, num_keys, keys, failed_action, correction, prior = columns
-        return FailureCase(
-            key_states=np.frombuffer(keys, dtype="<f4").reshape(num_keys, self.shape.embedding_dim),
-            failed_action=np.frombuffer(failed_action, dtype="<f4").reshape(self.shape.horizon, ACTION_DIM),
-            failure_type=failure_type,
-            correction=np.frombuffer(correction, dtype="<f4").reshape(self.shape.horizon, ACTION_DIM),
-            phase=phase,
-            region=region,
-            prior=np.frombuffer(prior, dtype="<f4").reshape(self.shape.num_candidates, 2),
-            counts=counts,
-            occurrences=occurrences,
-        )
-
-
-def _connect(path: Path, mode: str, journal: str | None) -> sqlite3.Connection:
-    """A connection without implicit transactions; ``journal`` None keeps the file's mode."""
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    connection.execute("PRAGMA synchronous = FULL")
-    if journal is not None:
-        connection.execute(f"PRAGMA journal_mode = {journal}")
-    return connection
-
-
-@contextlib.contextmanager
-def _unreadable_is_value_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a readable failure memory: {error}") from error
+        return np.frombuffer(blob, dtype="<i8").reshape(self.shape.num_candidates, 2)
 
 
 def _case_columns(case_id: int, case: FailureCase) -> tuple[Any, ...]:
@@ -276,8 +264,8 @@ def _blob(array: npt.NDArray[Any], dtype: str) -> bytes:
 
 
 def _row_sha256(columns: tuple[Any, ...]) -> bytes:
-    digest = hashlib.sha256()
+    parts: list[bytes] = []
     for value in columns:
         data = value if isinstance(value, bytes) else str(value).encode()
-        digest.update(len(data).to_bytes(8, "little") + data)
-    return digest.digest()
+        parts += (len(data).to_bytes(8, "little"), data)
+    return hashlib.sha256(b"".join(parts)).digest()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
@@ -20,6 +22,9 @@ from flow_rag_vla.memory.case import (
     Int64Array,
 )
 from flow_rag_vla.memory.outcomes import posterior_means
+
+_GATHERED = {"priors": "prior", "corrections": "correction", "failed_actions": "failed_action"}
+"""Columns that are gathered from the cases when they are first asked for, and the field that each comes from."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class CaseTable:
             shape=shape,
             ids=np.array(ids, dtype=np.int64),
             cases=cases,
-            counts=np.concatenate([empty, *(case.counts[None] for case in cases)]),
+            counts=np.array([case.counts for case in cases], np.int64).reshape(-1, *empty.shape[1:]),
             occurrences=np.array([case.occurrences for case in cases], dtype=np.int64),
             cluster_codes=np.array([code_of[case.cluster] for case in cases], dtype=np.int64),
             cluster_keys=cluster_keys,
@@ -124,7 +129,7 @@ class CaseTable:
         new_clusters = np.zeros((len(code_of) - len(self._code_of), *self.counts.shape[1:]), np.int64)
         cluster_counts = np.concatenate([self.cluster_counts, new_clusters])
         np.add.at(cluster_counts, codes, counts)
-        return type(self)(
+        table = type(self)(
             shape=self.shape,
             ids=np.concatenate([self.ids, np.array(ids, dtype=np.int64)]),
             cases=self.cases + tuple(cases),
@@ -137,29 +142,44 @@ class CaseTable:
             cluster_counts=cluster_counts,
             _code_of=code_of,
         )
+        for name, chunks in self._gathered():
+            new = np.array([getattr(case, _GATHERED[name]) for case in cases], np.float32)
+            vars(table)[name] = np.concatenate([chunks, new.reshape(-1, *chunks.shape[1:])])
+        return table
 
     def with_evidence(self, rows: Int64Array, counts: Int64Array, occurrences: Int64Array) -> Self:
         """This table with ``rows`` (n,) given counts (n, num_candidates, 2) and occurrences."""
-        new_counts = self.counts.copy()
+        new_counts = self.counts.copy() if counts.any() else self.counts
         new_occurrences = self.occurrences.copy()
         cluster_counts = self.cluster_counts.copy()
-        np.add.at(new_counts, rows, counts)
+        if new_counts is not self.counts:
+            np.add.at(new_counts, rows, counts)
         np.add.at(new_occurrences, rows, occurrences)
         np.add.at(cluster_counts, self.cluster_codes[rows], counts)
-        return dataclasses.replace(self, counts=new_counts, occurrences=new_occurrences, cluster_counts=cluster_counts)
+        table = dataclasses.replace(self, counts=new_counts, occurrences=new_occurrences, cluster_counts=cluster_counts)
+        vars(table).update(self._gathered())
+        return table
 
     def without_rows(self, rows: Int64Array) -> Self:
         """This table without ``rows`` (n,); clusters keep their outcomes."""
+        if not len(rows):
+            return self
         keep = np.ones(len(self), dtype=np.bool_)
         keep[rows] = False
-        return dataclasses.replace(
+        table = dataclasses.replace(
             self,
             ids=self.ids[keep],
-            cases=tuple(case for case, kept in zip(self.cases, keep, strict=True) if kept),
+            cases=tuple(itertools.compress(self.cases, keep.tolist())),
             counts=self.counts[keep],
             occurrences=self.occurrences[keep],
             cluster_codes=self.cluster_codes[keep],
         )
+        vars(table).update({name: values[keep] for name, values in self._gathered()})
+        return table
+
+    def _gathered(self) -> Iterator[tuple[str, Float32Array]]:
+        """What has been gathered from the cases already: to do it anew for every change costs more than the change."""
+        return ((name, vars(self)[name]) for name in _GATHERED if name in vars(self))
 
     def _chunks(self, chunks: list[Float32Array]) -> Float32Array:
         return np.array(chunks, dtype=np.float32).reshape(-1, self.shape.horizon, ACTION_DIM)

@@ -12,7 +12,7 @@ import pytest
 
 from flow_rag_vla.memory.case import CaseShape, FailureCase
 from flow_rag_vla.memory.failure_memory import FailureMemory, FrozenMemoryError
-from flow_rag_vla.memory.store import CaseStore
+from flow_rag_vla.memory.store import CaseStore, StoreChangedError
 
 CaseMaker = Callable[..., FailureCase]
 EAST = (1.0, 0.0, 0.0, 0.0)
@@ -135,11 +135,11 @@ def test_a_write_that_fails_on_disk_changes_nothing(make_case: CaseMaker, tmp_pa
     path = tmp_path / "memory.sqlite"
     memory = FailureMemory(4, num_candidates=2, store_path=path)
     memory.add([make_case(EAST)])
-    blocker = sqlite3.connect(path)
-    blocker.execute("CREATE TRIGGER full BEFORE INSERT ON evidence BEGIN SELECT RAISE(ABORT, 'full'); END")
-    blocker.close()
+    assert memory._store is not None
+    memory._store._connection.execute("PRAGMA max_page_count = 1")  # of pages to come: as many as there are
+    many = [make_case(NORTH, region=str(i), failure_type=str(i)) for i in range(100)]
     with pytest.raises(sqlite3.Error, match="full"):
-        memory.add([make_case(NORTH)])
+        memory.add(many)
     assert len(memory) == memory.num_keys == 1
     assert not memory.search([NORTH]).hit[0]
     memory.close()
@@ -208,6 +208,75 @@ def test_a_file_of_another_kind_or_version_is_refused(tmp_path: Path) -> None:
     newer.close()
     with pytest.raises(ValueError, match="schema version 99, expected 1"):
         FailureMemory.load(tmp_path / "newer.sqlite")
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+
+
+@pytest.mark.parametrize(
+    ("definition", "kind"),
+    [
+        ("CREATE TRIGGER spy AFTER INSERT ON cases BEGIN DELETE FROM evidence; END", "trigger 'spy'"),
+        ("CREATE TRIGGER slow AFTER UPDATE ON meta BEGIN INSERT INTO meta " + ENDLESS + "; END", "trigger 'slow'"),
+        (f"CREATE VIEW extra AS {ENDLESS}", "view 'extra'"),
+        (f"DROP TABLE cases; CREATE VIEW cases AS {ENDLESS}", "view 'cases'"),
+        (f"DROP TABLE meta; CREATE VIEW meta AS {ENDLESS}", "view 'meta'"),
+        ("CREATE TABLE more (x)", "table 'more'"),
+        ("CREATE INDEX odd ON cases (abs(id))", "index 'odd'"),
+    ],
+)
+def test_a_file_that_defines_anything_else_is_refused_at_once(
+    memory: FailureMemory, tmp_path: Path, definition: str, kind: str
+) -> None:
+    path = tmp_path / "memory.sqlite"
+    memory.save(path)
+    crafted = sqlite3.connect(path)
+    crafted.executescript(definition)
+    crafted.close()
+    for attempt in (
+        lambda: FailureMemory.load(path),
+        lambda: FailureMemory(4, num_candidates=2, store_path=path),
+    ):
+        with pytest.raises(ValueError, match=f"not a readable failure memory: it defines {kind}"):
+            attempt()
+
+
+@pytest.mark.parametrize("size", [0, -1, 2**40])
+def test_sizes_that_no_memory_has_are_refused(memory: FailureMemory, tmp_path: Path, size: int) -> None:
+    path = tmp_path / "memory.sqlite"
+    memory.save(path)
+    with closing(sqlite3.connect(path)) as crafted, crafted:
+        crafted.execute("UPDATE meta SET value = ? WHERE name = 'horizon'", (size,))
+    with pytest.raises(ValueError, match=f"horizon is {size}, expected 1 to"):
+        FailureMemory.load(path)
+
+
+def test_a_second_writer_is_refused_before_anything_is_lost(make_case: CaseMaker, tmp_path: Path) -> None:
+    path = tmp_path / "memory.sqlite"
+    first, second = (FailureMemory(4, num_candidates=2, store_path=path) for _ in range(2))
+    first.add([make_case(EAST)])
+    for write in (lambda: second.add([make_case(NORTH)]), lambda: second.add([make_case(UP), make_case(FOURTH)])):
+        with pytest.raises(StoreChangedError, match="another process has written"):
+            write()
+    assert len(second) == 0
+    first.add([make_case(UP)])
+    first.record_outcomes([1], [0], [True])
+    for memory in (first, second):
+        memory.close()
+    assert_equal(first, FailureMemory.load(path))
+    assert len(FailureMemory.load(path)) == 2
+
+
+def test_cases_from_a_file_are_what_cases_made_one_by_one_are(memory: FailureMemory, tmp_path: Path) -> None:
+    memory.save(tmp_path / "memory.sqlite")
+    for case in FailureMemory.load(tmp_path / "memory.sqlite").table.cases:
+        again = FailureCase(**vars(case))
+        assert vars(again).keys() == vars(case).keys()
+        for name, value in vars(case).items():
+            np.testing.assert_array_equal(value, getattr(again, name))
+            assert not isinstance(value, np.ndarray) or (
+                value.dtype == getattr(again, name).dtype and not value.flags.writeable
+            )
 
 
 APPENDING = """

@@ -59,7 +59,7 @@ def main() -> None:
         size = 2 * arguments.cases + arguments.duplicates
         memory = measure(
             f"open {arguments.cases} cases",
-            lambda: FailureMemory(*_dimensions(size), **_options(), store_path=path),
+            lambda: _memory(size, path),
         )
         for trial in range(3):
             case = [_case(rng, 0)]
@@ -71,11 +71,11 @@ def main() -> None:
         thousand = [_case(rng, i) for i in range(1000)]
         measure("add 1000 more, durably", lambda: memory.add(thousand))
         memory.close()
-        full = FailureMemory(*_dimensions(len(memory)), **_options(), store_path=path)
+        full = _memory(len(memory), path)
         case = [_case(rng, 0)]
         measure("add one more to a full memory, durably", lambda: full.add(case))
         full.close()
-    fresh = FailureMemory(*_dimensions(arguments.duplicates), **_options())
+    fresh = _memory(arguments.duplicates, None)
     one = _case(rng, 0)
     duplicates = [_again(one) for _ in range(arguments.duplicates)]
     measure(f"add {arguments.duplicates} duplicates to an empty memory", lambda: fresh.add(duplicates))
@@ -83,12 +83,9 @@ def main() -> None:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def _dimensions(max_size: int) -> tuple[int, int]:
-    return SHAPE.embedding_dim, max_size
-
-
-def _options() -> dict[str, int]:
-    return {"horizon": SHAPE.horizon, "num_candidates": SHAPE.num_candidates}
+def _memory(max_size: int, path: Path | None) -> FailureMemory:
+    dim, horizon, num_candidates = SHAPE
+    return FailureMemory(dim, max_size, horizon=horizon, num_candidates=num_candidates, store_path=path)
 
 
 def _case(rng: np.random.Generator, i: int) -> FailureCase:
