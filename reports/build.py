@@ -13,22 +13,14 @@ from markupsafe import Markup
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM
-from flow_rag_vla.benchmark.scoring.results import RunResults, notices, read_run, write_report_file
-from flow_rag_vla.reports import figures, tables, timing_tables, wording
+from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
+from flow_rag_vla.benchmark.scoring.results import RunResults, read_run, write_report_file
+from flow_rag_vla.benchmark.scoring.statistics.verdict import DEFINITIONS, RULE
+from flow_rag_vla.reports import figures, first_screen, payoff_figures, payoff_tables, tables, timing_tables, wording
 from flow_rag_vla.reports.markdown import code_block, escape_markdown, markdown_table
 from flow_rag_vla.reports.palette import DARK, LIGHT, css_variables
 from flow_rag_vla.reports.svg import FONT, Drawing
-from flow_rag_vla.reports.table import Cell, Table, pointer
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One number of the verdict box."""
-
-    label: str
-    cell: Cell
-    note: str = ""
+from flow_rag_vla.reports.table import Table
 
 
 def build_report(run_dir: Path) -> Path:
@@ -45,7 +37,12 @@ def build_report(run_dir: Path) -> Path:
         "success": figures.success_forest(results),
         "repeats": figures.repeat_bars(results),
         "faults": figures.fault_heat_map(results),
+        "payoff": payoff_figures.gain_against_harm(results),
+        "prevalence": payoff_figures.net_gain_by_prevalence(results),
+        "rounds": payoff_figures.success_by_round(results),
+        "memory": payoff_figures.memory_by_round(results),
     }
+    drawings = {name: drawing for name, drawing in drawings.items() if drawing is not None}
     for name, drawing in drawings.items():
         write_report_file(run_dir / run_files.FIGURES / f"{name}.svg", drawing.file_bytes())
     content = _content(results)
@@ -101,7 +98,7 @@ def _content(results: RunResults) -> dict[str, Any]:
     every_table = [
         tables.ablation(results), tables.first_exposure(results), tables.success(results),
         tables.comparisons(results), tables.repeats(results, Exposure.NEAR), tables.repeats(results, Exposure.EXACT),
-        tables.reductions(results), tables.loss_chain(results), tables.faults(results),
+        tables.reductions(results), payoff_tables.payoff(results), tables.loss_chain(results), tables.faults(results),
         tables.rounds(results), timing_tables.latency(results), timing_tables.fleet(results),
     ]  # fmt: skip
     by_name: dict[str, Table | None] = dict.fromkeys(("loss-chain", "rounds"))
@@ -110,10 +107,15 @@ def _content(results: RunResults) -> dict[str, Any]:
         "title": f"Flow-RAG-VLA: {summary.task}",
         "summary": summary,
         "reference": REFERENCE_ARM,
-        "headline": wording.verdict_headline(summary.verdict, wording.verdict_subject(results)),
-        "sentence": _sentence(results),
-        "notices": notices(results.manifest),
-        "tiles": _tiles(results),
+        "headline": first_screen.headline(results),
+        "explanation": first_screen.explanation(results),
+        "banners": first_screen.banners(results),
+        "warnings": first_screen.warnings(results),
+        "effects": first_screen.effects(results),
+        "facts": first_screen.facts(results),
+        "tiles": first_screen.tiles(results),
+        "rule": RULE,
+        "definitions": {wording.answer(answer): text for answer, text in DEFINITIONS.items()},
         "tables": by_name,
         "caveats": wording.caveats(results),
         "command": _text(results.manifest.get("rerun") or results.manifest.get("command")),
@@ -122,76 +124,6 @@ def _content(results: RunResults) -> dict[str, Any]:
         "terms": wording.TERMS,
         "episodes": len(results.episodes),
     }
-
-
-def _sentence(results: RunResults) -> str:
-    verdict = results.summary.verdict
-    against = results.summary.arms[verdict.arm].vs_flow_only if verdict.arm else None
-    if verdict.arm is None or against is None or against.success_diff is None:
-        return (
-            f"No pair of valid episodes of an arm and {REFERENCE_ARM} met the same scenario, so nothing can be said "
-            "about the effect of a memory."
-        )
-    return (
-        f"On displaced repetitions (NEAR), the success of {verdict.arm} differs from {REFERENCE_ARM}'s by "
-        f"{wording.points(against.success_diff)}, 95 % interval {wording.interval(against.ci95, signed=True)}; "
-        f"exact McNemar p {_equals(wording.p_value(against.mcnemar_p))}, {against.n_pairs} pairs."
-    )
-
-
-def _equals(p: str) -> str:
-    return p if p.startswith("<") else f"= {p}"
-
-
-def _tiles(results: RunResults) -> list[Tile]:
-    verdict = results.summary.verdict
-    physics = [Tile("Invalid episodes", Cell(str(verdict.invalid), pointer("summary", "verdict", "invalid")))]
-    if (depth := results.summary.penetration) is not None:
-        place = pointer("summary", "penetration", "deepest_mm")
-        most = f"99.5 % of {depth.n} within {wording.number(depth.quantile_995_mm, 2)}"
-        note = f"{most}; {depth.beyond} beyond {depth.bound_mm:g}"
-        physics.append(Tile("Pads sunk in, deepest", Cell(f"{wording.number(depth.deepest_mm, 2)} mm", place), note))
-    if verdict.arm is None:
-        return physics
-    arm, base = results.summary.arms[verdict.arm], ("summary", "arms", verdict.arm)
-    against = arm.vs_flow_only
-    if against is None:
-        return physics
-    tiles = [
-        Tile(
-            "Success, NEAR",
-            Cell(wording.points(against.success_diff), pointer(*base, "vs_flow_only", "success_diff")),
-            wording.interval(against.ci95, signed=True),
-        ),
-        Tile(
-            "Repeat failures avoided",
-            Cell(wording.percent(against.rfr_reduction), pointer(*base, "vs_flow_only", "rfr_reduction")),
-            wording.interval(against.rfr_reduction_ci95),
-        ),
-        Tile(
-            "Harm",
-            Cell(wording.points(arm.harm.rate), pointer(*base, "harm", "rate")),
-            wording.interval(arm.harm.ci95, signed=True),
-        ),
-        Tile(
-            "Exact McNemar p",
-            Cell(wording.p_value(against.mcnemar_p), pointer(*base, "vs_flow_only", "mcnemar_p")),
-            f"{against.n_pairs} pairs",
-        ),
-        *physics,
-    ]
-    cautious = arm.vs_always_cautious
-    if cautious is not None:
-        place = pointer(*base, "vs_always_cautious", "success_diff")
-        tiles.insert(
-            1,
-            Tile(
-                f"Against {HABIT_ARM}",
-                Cell(wording.points(cautious.success_diff), place),
-                wording.interval(cautious.ci95, signed=True),
-            ),
-        )
-    return tiles
 
 
 def _provenance(results: RunResults) -> list[tuple[str, str]]:

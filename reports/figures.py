@@ -50,7 +50,7 @@ def success_forest(results: RunResults) -> Drawing:
 
 def _forest_row(drawing: Drawing, y: float, arm: str, summary: ArmSummary, exposure: Exposure, *, main: bool) -> None:
     success = summary.exposure(exposure).success
-    drawing.text(_LEFT - 14, y + 4, _short(arm), anchor="end", bold=main)
+    drawing.text(_LEFT - 14, y + 4, short_name(arm), anchor="end", bold=main)
     if success.rate is None or success.ci95 is None:
         drawing.text(_x(0.5), y + 4, NO_DATA, colour="muted", anchor="middle", size=11.5)
         return
@@ -105,7 +105,7 @@ def repeat_bars(results: RunResults) -> Drawing:
 
 def _repeat_row(drawing: Drawing, y: float, arm: str, summary: ArmSummary, exposure: Exposure, *, main: bool) -> None:
     block = summary.exposure(exposure)
-    drawing.text(_LEFT - 14, y + 4, _short(arm), anchor="end", bold=main)
+    drawing.text(_LEFT - 14, y + 4, short_name(arm), anchor="end", bold=main)
     drawing.text(WIDTH, y + 4, f"n = {block.f1.n}", colour="muted", size=11, anchor="end")
     if block.repeated is None or block.substituted is None or block.resolved is None:
         drawing.text(_x(0.5), y + 4, NO_DATA, colour="muted", anchor="middle", size=11.5)
@@ -131,7 +131,7 @@ def fault_heat_map(results: RunResults, exposure: Exposure = Exposure.NEAR) -> D
     table = results.summary.by_fault
     names = [fault for fault in table if exposure in table[fault]]
     arms = ordered_arms({arm for fault in names for arm in table[fault][exposure]})
-    label_height = 14.0 + 0.53 * 7.0 * max([len(_short(arm)) for arm in arms], default=0)
+    label_height = 14.0 + 0.53 * 7.0 * max([len(short_name(arm)) for arm in arms], default=0)
     cell_width = min(110.0, (WIDTH - _LEFT - 46) / max(len(arms), 1))
     cell_height = 42.0
     height = label_height + 12 + cell_height * len(names) + 34
@@ -147,10 +147,10 @@ def fault_heat_map(results: RunResults, exposure: Exposure = Exposure.NEAR) -> D
     for column, arm in enumerate(arms):
         x = _LEFT + (column + 0.5) * cell_width
         main = arm == results.summary.verdict.arm
-        drawing.text(x - 8, label_height, _short(arm), size=12, turn=-32.0, bold=main)
+        drawing.text(x - 8, label_height, short_name(arm), size=12, turn=-32.0, bold=main)
     for line, fault in enumerate(names):
         y = label_height + 12 + line * cell_height
-        drawing.text(_LEFT - 14, y + cell_height / 2 + 4, _short(fault), anchor="end")
+        drawing.text(_LEFT - 14, y + cell_height / 2 + 4, short_name(fault), anchor="end")
         for column, arm in enumerate(arms):
             x = _LEFT + column * cell_width
             value = table[fault][exposure].get(arm)
@@ -183,7 +183,7 @@ def _met(results: RunResults, exposures: Sequence[Exposure]) -> list[tuple[Expos
     return [(exposure, names) for exposure, names in groups if names]
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """A name that fits beside a row; tables have it whole."""
     return name if len(name) <= 22 else name[:21] + "\N{HORIZONTAL ELLIPSIS}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -50,8 +51,21 @@ class Drawing:
     def diamond(self, x: float, y: float, radius: float, colour: str) -> None:
         """A point that stands out."""
         corners = ((x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y))
-        points = " ".join(f"{_n(a)},{_n(b)}" for a, b in corners)
-        self._shapes.append(f'<polygon points="{points}" fill="var(--{colour})"/>')
+        self._shapes.append(f'<polygon points="{_corners(corners)}" fill="var(--{colour})"/>')
+
+    def curve(self, points: Sequence[tuple[float, float]], colour: str, width: float = 1.6, dash: str = "") -> None:
+        """A line through ``points``."""
+        dashes = f' stroke-dasharray="{dash}"' if dash else ""
+        self._shapes.append(
+            f'<polyline points="{_corners(points)}" fill="none" stroke="var(--{colour})" '
+            f'stroke-width="{_n(width)}"{dashes}/>'
+        )
+
+    def area(self, points: Sequence[tuple[float, float]], colour: str, opacity: float) -> None:
+        """What ``points`` enclose."""
+        self._shapes.append(
+            f'<polygon points="{_corners(points)}" fill="var(--{colour})" fill-opacity="{_n(opacity)}"/>'
+        )
 
     def text(
         self,
@@ -89,6 +103,10 @@ class Drawing:
             f'<title id="{title_id}">{escape(self.title)}</title>'
             f'<desc id="{description_id}">{escape(self.description)}</desc>{style}' + "".join(self._shapes) + "</svg>"
         )
+
+
+def _corners(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{_n(x)},{_n(y)}" for x, y in points)
 
 
 def _n(value: float) -> str:

@@ -8,8 +8,10 @@ from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, arm_order
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics import Interval, Proportion
+from flow_rag_vla.benchmark.scoring.statistics.verdict import MARGIN, Answer, Gain, Harmfulness
 from flow_rag_vla.benchmark.scoring.summary import Verdict
 
+MEMORY = "memory"
 NOT_MEASURED = "not measured"
 NO_DATA = "not enough data"
 MINUS = "\N{MINUS SIGN}"
@@ -41,10 +43,26 @@ TERMS: dict[str, str] = {
     "resolved": "Succeeds where it had failed. Repeated, substituted and resolved sum to 1 over the "
     "avoidable failures of F1 in which the fault had fired.",
     "harm": f"Share of CLEAN and CONTROL scenarios solved in E1 that the arm fails, minus {REFERENCE_ARM}'s share.",
+    "gain": f"Share of NEAR scenarios that the arm solves, minus {REFERENCE_ARM}'s share.",
+    "break-even point": "The share of scenarios with a hazard from which gain outweighs harm.",
     "invalid": "Episodes whose physics broke down; neither a success nor a failure, never dropped.",
     "loss chain": "Noticed by the agent's own detector, then retrieved, then retrieved with the right type, then "
     "corrected: each stage as a share of the one before.",
 }
+
+
+GAIN_KNOWN: dict[Gain, str] = {
+    Gain.MORE: "shown",
+    Gain.LESS: "a loss is shown",
+    Gain.NONE: f"none beyond {100 * MARGIN:g} points",
+    Gain.UNKNOWN: "not known",
+}
+HARM_KNOWN: dict[Harmfulness, str] = {
+    Harmfulness.SHOWN: "shown",
+    Harmfulness.BOUNDED: f"at most {100 * MARGIN:g} points",
+    Harmfulness.UNKNOWN: "not known",
+}
+"""What a verdict takes from gain and harm."""
 
 
 def ordered_arms(arms: Iterable[str]) -> list[str]:
@@ -64,10 +82,13 @@ def points(value: float | None, missing: str = NO_DATA) -> str:
 
 
 def interval(value: Interval | None, *, signed: bool = False) -> str:
-    """A 95 % interval of shares, in percent, or nothing."""
+    """A 95 % interval of shares, in percent, or nothing; with as many digits as tell its ends apart."""
     if value is None:
         return ""
-    low, high = (_signed(v * 100.0, 1, plus=signed) for v in value)
+    for digits in (1, 2, 3):
+        low, high = (_signed(v * 100.0, digits, plus=signed) for v in value)
+        if low != high:
+            break
     return f"[{low}, {high}]"
 
 
@@ -93,24 +114,42 @@ def megabytes(value: int | None) -> str:
     return NOT_MEASURED if value is None else f"{value / 1e6:.1f}"
 
 
-def verdict_headline(verdict: Verdict, subject: str) -> str:
-    """The verdict in one line; ``subject`` is what the arm stands for."""
-    if verdict.answer == "not_enough_data":
-        return "Not enough data for a verdict"
-    headline = {
-        "helps": f"{subject} helps",
-        "no_difference": f"{subject} does not help: no difference from {REFERENCE_ARM} could be shown",
-        "hurts": f"{subject} does not help: it lowers success",
+def prevalence(value: float | None) -> str:
+    """A share of scenarios with a hazard from which an arm pays."""
+    return percent(value, "no share")
+
+
+def answer(value: Answer | None) -> str:
+    """A verdict by its name."""
+    return DASH if value is None else value.replace("_", " ")
+
+
+def verdict_headline(verdict: Verdict, subject: str, *, compared: bool) -> str:
+    """The verdict in one line; ``subject`` is what the arm stands for, ``compared`` whether it met any pair."""
+    if not compared:
+        return "Undetermined: nothing could be compared"
+    first = subject.capitalize() if subject == MEMORY else subject
+    return {
+        Answer.HELPS: f"{first} helps",
+        Answer.HELPS_BUT_HARMS: f"{first} helps but harms",
+        Answer.HARMS: f"{first} harms",
+        Answer.NO_DIFFERENCE: f"{first} makes no difference",
+        Answer.UNDETERMINED: f"Undetermined: {_what_is_missing(verdict, subject)}",
     }[verdict.answer]
-    return f"{headline}, and it breaks scenarios that worked" if verdict.harmful else headline
+
+
+def _what_is_missing(verdict: Verdict, subject: str) -> str:
+    if verdict.gain is Gain.MORE:
+        return f"{subject} gains, but what it breaks is not known"
+    if verdict.gain is Gain.NONE:
+        return f"{subject} gains nothing, but what it breaks is not known"
+    return f"too few pairs to tell whether {subject} helps"
 
 
 def verdict_subject(results: RunResults) -> str:
     """What the verdict's arm stands for: the memory, where it has one."""
     arm = results.summary.verdict.arm
-    if arm is None or results.summary.arms[arm].memory_entries is not None:
-        return "Memory"
-    return arm
+    return MEMORY if arm is None or results.summary.arms[arm].memory_entries is not None else arm
 
 
 def caveats(results: RunResults) -> list[str]:
@@ -121,7 +160,8 @@ def caveats(results: RunResults) -> list[str]:
         "Hazards belong to sites that an observation announces; a memory can learn them, a policy alone cannot know "
         "them. Success on them says nothing about hazards that nothing announces.",
         "Arms are paired by scenario, yet episodes that share one memory are not independent; intervals cover the "
-        "choice of scenarios, not of the site, unless the run has at least five sites.",
+        "choice of scenarios, not of the site, unless the run has at least five sites: then the wider of the score "
+        "interval and the bootstrap over sites is shown.",
         "The guide's expected numbers are targets from its own text, set for other hardware and tasks.",
     ]
     if summary.verdict.invalid:

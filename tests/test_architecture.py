@@ -33,6 +33,7 @@ ARROWS = {
         "flow_rag_vla.benchmark.scoring.run_files",
         "flow_rag_vla.benchmark.scoring.statistics.Interval",
         "flow_rag_vla.benchmark.scoring.statistics.Proportion",
+        "flow_rag_vla.benchmark.scoring.statistics.verdict",
         "flow_rag_vla.benchmark.scoring.summary",
         "flow_rag_vla.benchmark.scoring.timing",
     ),

@@ -9,14 +9,14 @@ import numpy as np
 
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
-from flow_rag_vla.benchmark.scoring.repeats import POSE_TOLERANCE_BINS, can_repeat, repeat_counts, same_failure
+from flow_rag_vla.benchmark.scoring.repeats import POSE_TOLERANCE_BINS, can_repeat, same_failure
 from flow_rag_vla.benchmark.scoring.run_records import Pairs, RunRecords
 from flow_rag_vla.benchmark.scoring.statistics import (
     holm,
     mcnemar_exact,
     paired_difference,
+    paired_reduction,
     proportion,
-    ratio_reduction_interval,
 )
 from flow_rag_vla.benchmark.scoring.summary import HEADLINE_EXPOSURE, ArmSummary, Comparison, Harm
 
@@ -31,29 +31,27 @@ def compare(run: RunRecords, arm: str, reference: str, seed: int = 0) -> Compari
     rng = _rng(seed, "success", arm, reference)
     difference = paired_difference(ours, theirs, rng, _sites(pairs))
     test = mcnemar_exact(ours, theirs)
-    repeated = repeat_counts(run.e1, run.last(arm, exposure), exposure)
-    base = repeat_counts(run.e1, run.last(reference, exposure), exposure)
-    reduction, reduction_ci95 = None, None
-    if repeated.n and base.repeated:
-        reduction = 1.0 - (repeated.repeated / repeated.n) / (base.repeated / base.n)
-        again = [(a, b) for a, b in pairs if can_repeat(run.e1[a.base_scenario_id])]
-        reduction_ci95 = ratio_reduction_interval(
-            [_repeats(run, a) for a, _ in again],
-            [_repeats(run, b) for _, b in again],
-            _rng(seed, "repeats", arm, reference),
-            _sites(again),
-        )
+    again = [(a, b) for a, b in pairs if can_repeat(run.e1[a.base_scenario_id])]
+    reduction = paired_reduction(
+        [_repeats(run, a) for a, _ in again],
+        [_repeats(run, b) for _, b in again],
+        _rng(seed, "repeats", arm, reference),
+        _sites(again),
+    )
     return Comparison(
         exposure=exposure,
         n_pairs=len(pairs),
         success_diff=difference.difference,
         ci95=difference.ci95,
+        ci95_method=difference.method,
         gained=test.gained,
         lost=test.lost,
         mcnemar_p=test.p if pairs else None,
         mcnemar_p_holm=None,
-        rfr_reduction=reduction,
-        rfr_reduction_ci95=reduction_ci95,
+        rfr_pairs=reduction.n,
+        rfr_reduction=reduction.reduction,
+        rfr_reduction_ci95=reduction.ci95,
+        rfr_reduction_ci95_method=reduction.method,
     )
 
 
@@ -62,15 +60,12 @@ def harm(run: RunRecords, arm: str, seed: int = 0) -> Harm:
     solved = [r for r in run.last(arm, *HARM_EXPOSURES) if r.valid and run.e1[r.base_scenario_id].succeeded]
     failed = proportion(sum(r.failed for r in solved), len(solved))
     if arm == REFERENCE_ARM:
-        return Harm(None, None, failed, len(solved))
+        return Harm(None, None, failed, len(solved), None, None)
     pairs = [(a, b) for a, b in run.pairs(arm, REFERENCE_ARM, *HARM_EXPOSURES) if run.e1[a.base_scenario_id].succeeded]
-    difference = paired_difference(
-        [a.failed for a, _ in pairs],
-        [b.failed for _, b in pairs],
-        _rng(seed, "harm", arm, REFERENCE_ARM),
-        _sites(pairs),
-    )
-    return Harm(difference.difference, difference.ci95, failed, difference.n)
+    ours, theirs = [a.failed for a, _ in pairs], [b.failed for _, b in pairs]
+    difference = paired_difference(ours, theirs, _rng(seed, "harm", arm, REFERENCE_ARM), _sites(pairs))
+    p = mcnemar_exact(ours, theirs).p if pairs else None
+    return Harm(difference.difference, difference.ci95, failed, difference.n, p, difference.method)
 
 
 def adjust_for_many_arms(arms: dict[str, ArmSummary]) -> dict[str, ArmSummary]:

@@ -14,18 +14,33 @@ import numpy as np
 
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
 from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, verdict_arms
-from flow_rag_vla.benchmark.scoring.comparisons import adjust_for_many_arms, compare, harm
+from flow_rag_vla.benchmark.scoring.comparisons import HARM_EXPOSURES, adjust_for_many_arms, compare, harm
 from flow_rag_vla.benchmark.scoring.repeats import loss_chains, repeat_counts
 from flow_rag_vla.benchmark.scoring.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.statistics import Proportion, proportion
+from flow_rag_vla.benchmark.scoring.statistics.prevalence import (
+    DEPLOYMENT_PREVALENCE,
+    PREVALENCES,
+    break_even,
+    estimate,
+    mixed_success,
+    net_gain,
+)
+from flow_rag_vla.benchmark.scoring.statistics.verdict import Gain, Harmfulness, gain_known, harm_known, judge
 from flow_rag_vla.benchmark.scoring.summary import (
     HEADLINE_EXPOSURE,
     SUMMARY_EXPOSURES,
     ArmSummary,
+    Comparison,
+    Deployment,
     E1Summary,
     ExposureSummary,
     FaultSummary,
+    Harm,
     LossChain,
+    MemorySize,
+    NetGain,
+    Payoff,
     Penetration,
     RoundSummary,
     Steps,
@@ -35,7 +50,6 @@ from flow_rag_vla.benchmark.scoring.summary import (
 from flow_rag_vla.tasks.facts.contact_parameters import MAX_PENETRATION_M
 
 LOSS_CHAIN_EXPOSURES: tuple[Exposure, ...] = (Exposure.EXACT, Exposure.NEAR)
-SIGNIFICANCE = 0.05
 
 
 def summarise(
@@ -44,6 +58,7 @@ def summarise(
     task: str,
     physics: str,
     memory_entries: Mapping[str, int | None] | None = None,
+    memory_sizes: Mapping[str, Mapping[int, int]] | None = None,
     seed: int = 0,
 ) -> Summary:
     """The summary of a run; the same records in any order give the same summary.
@@ -53,18 +68,20 @@ def summarise(
         task: task name.
         physics: physics preset.
         memory_entries: cases stored at the end per arm, None (or absent) for arms without memory.
+        memory_sizes: cases stored after each round per arm, where somebody counted them.
         seed: of the bootstrap.
 
     Raises:
         ValueError: records that contradict each other.
     """
     run = RunRecords.of(records)
-    entries = memory_entries or {}
-    arms = {arm: _arm(run, arm, entries.get(arm), seed) for arm in run.rounds}
+    entries, sizes = memory_entries or {}, memory_sizes or {}
+    arms = {arm: _arm(run, arm, entries.get(arm), sizes.get(arm, {}), seed) for arm in run.rounds}
     arms = adjust_for_many_arms(arms)
     every = [*run.e1.values(), *(r for rows in run.e2.values() for r in rows)]
     invalid = sum(not r.valid for r in every)
-    return Summary(task, physics, _e1(run), arms, _by_fault(run), _verdict(arms, invalid), _penetration(every))
+    verdict = _verdict(run, arms, invalid)
+    return Summary(task, physics, _e1(run), arms, _by_fault(run), verdict, _penetration(every))
 
 
 def _depths_mm(episodes: Iterable[EpisodeRecord]) -> list[float]:
@@ -96,17 +113,27 @@ def _e1(run: RunRecords) -> E1Summary:
     )
 
 
-def _arm(run: RunRecords, arm: str, memory_entries: int | None, seed: int) -> ArmSummary:
+def _arm(run: RunRecords, arm: str, memory_entries: int | None, sizes: Mapping[int, int], seed: int) -> ArmSummary:
     cautious = arm not in (HABIT_ARM, REFERENCE_ARM) and HABIT_ARM in run.rounds
+    broken = harm(run, arm, seed)
+    comparison = None if arm == REFERENCE_ARM else compare(run, arm, REFERENCE_ARM, seed)
     chains: dict[str, dict[str, LossChain]] = {}
+    retrieved = None
     if memory_entries is not None:
         chains = {x.value: loss_chains(run.e1, run.last(arm, x)) for x in LOSS_CHAIN_EXPOSURES}
+        episodes = [r for (name, _, _), rows in run.e2.items() if name == arm for r in rows]
+        retrieved = proportion(sum(r.retrievals > 0 for r in episodes), len(episodes))
     return ArmSummary(
         **{x.value: _exposure(run, run.last(arm, x), x) for x in SUMMARY_EXPOSURES},
-        harm=harm(run, arm, seed),
-        vs_flow_only=None if arm == REFERENCE_ARM else compare(run, arm, REFERENCE_ARM, seed),
+        harm=broken,
+        vs_flow_only=comparison,
         vs_always_cautious=compare(run, arm, HABIT_ARM, seed) if cautious else None,
+        answer=comparison and judge(_gain(comparison), _harm(broken)),
+        payoff=comparison and _payoff(comparison, broken),
+        deployment=_deployment(run, arm),
         memory_entries=memory_entries,
+        memory_sizes=[MemorySize(round_, n) for round_, n in sorted(sizes.items())] if chains else [],
+        retrieved=retrieved,
         loss_chain=chains,
         rounds=[
             _round(run, run.e2[arm, round_, exposure], round_, exposure)
@@ -115,6 +142,28 @@ def _arm(run: RunRecords, arm: str, memory_entries: int | None, seed: int) -> Ar
             if (arm, round_, exposure) in run.e2
         ],
     )
+
+
+def _gain(comparison: Comparison) -> Gain:
+    return gain_known(comparison.ci95, comparison.mcnemar_p)
+
+
+def _harm(broken: Harm) -> Harmfulness:
+    return harm_known(broken.ci95, broken.mcnemar_p)
+
+
+def _payoff(comparison: Comparison, broken: Harm) -> Payoff | None:
+    gain, harmed = estimate(comparison.success_diff, comparison.ci95), estimate(broken.rate, broken.ci95)
+    if gain is None or harmed is None:
+        return None
+    curve = [(prevalence, net_gain(gain, harmed, prevalence)) for prevalence in PREVALENCES]
+    return Payoff([NetGain(prevalence, net.value, net.ci95) for prevalence, net in curve], break_even(gain, harmed))
+
+
+def _deployment(run: RunRecords, arm: str) -> Deployment | None:
+    hazardous, other = _success(run.last(arm, HEADLINE_EXPOSURE)), _success(run.last(arm, *HARM_EXPOSURES))
+    mixed = mixed_success(hazardous, other, DEPLOYMENT_PREVALENCE)
+    return None if mixed is None else Deployment(DEPLOYMENT_PREVALENCE, mixed.value, mixed.ci95)
 
 
 def _exposure(run: RunRecords, episodes: Sequence[EpisodeRecord], exposure: Exposure) -> ExposureSummary:
@@ -181,18 +230,15 @@ def _fault_order(group: tuple[str, Exposure, str]) -> tuple[str, int, str]:
     return fault, list(Exposure).index(exposure), arm
 
 
-def _verdict(arms: Mapping[str, ArmSummary], invalid: int) -> Verdict:
+def _verdict(run: RunRecords, arms: Mapping[str, ArmSummary], invalid: int) -> Verdict:
     others = [arm for arm in arms if arm != REFERENCE_ARM]
     main = next((arm for arm in (*verdict_arms(), *others) if arm in arms), None)
-    answer, harmful = "not_enough_data", False
-    if main is not None:
-        comparison, broken = arms[main].vs_flow_only, arms[main].harm.ci95
-        harmful = broken is not None and broken[0] > 0.0
-        if comparison and comparison.ci95 and comparison.mcnemar_p is not None:
-            low, high = comparison.ci95
-            clear = comparison.mcnemar_p < SIGNIFICANCE
-            answer = "helps" if clear and low > 0 else "hurts" if clear and high < 0 else "no_difference"
-    return Verdict(main, answer, harmful, HEADLINE_EXPOSURE, invalid)
+    comparison = None if main is None else arms[main].vs_flow_only
+    if main is None or comparison is None:
+        nothing = Gain.UNKNOWN, Harmfulness.UNKNOWN
+        return Verdict(None, judge(*nothing), *nothing, HEADLINE_EXPOSURE, None, invalid)
+    gain, harmed = _gain(comparison), _harm(arms[main].harm)
+    return Verdict(main, judge(gain, harmed), gain, harmed, HEADLINE_EXPOSURE, run.rounds[main][-1], invalid)
 
 
 def _success(episodes: Sequence[EpisodeRecord]) -> Proportion:

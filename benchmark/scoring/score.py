@@ -56,6 +56,7 @@ def score_run(run_dir: Path, on_notice: Callable[[str], None] | None = None) -> 
         task=run.task,
         physics=run.physics,
         memory_entries={arm: _entries_after(unit, measured) for arm, (unit, measured) in measures.items()},
+        memory_sizes=_memory_sizes(run_dir, run.units),
         seed=run.seed,
     )
     timing = _timing(run_dir, {arm: measured for arm, (_, measured) in measures.items()})
@@ -149,6 +150,17 @@ class _ScoredRun:
 def _entries_after(unit: PlannedUnit, measured: UnitMeasures) -> int | None:
     """Cases that an arm ends with; E1 fills a memory that is not its own arm's."""
     return None if unit.round == 0 else measured.memory_entries
+
+
+def _memory_sizes(run_dir: Path, units: list[PlannedUnit]) -> dict[str, dict[int, int]]:
+    """Cases stored after each round of each arm; E1 fills the memory that all of them begin with."""
+    sizes: dict[str, dict[int, int]] = {unit.arm: {} for unit in units}
+    for unit in units:
+        entries = read_measures(run_dir, unit).memory_entries
+        if entries is not None:
+            for arm in sizes if unit.round == 0 else (unit.arm,):
+                sizes[arm][unit.round] = entries
+    return sizes
 
 
 def _timing(run_dir: Path, measures: Mapping[str, UnitMeasures]) -> Timing:

@@ -13,9 +13,11 @@ from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.decoding import read_record
-from flow_rag_vla.benchmark.scoring.statistics import Interval, Proportion
+from flow_rag_vla.benchmark.scoring.statistics import Interval, IntervalMethod, Proportion
+from flow_rag_vla.benchmark.scoring.statistics.prevalence import BreakEven
+from flow_rag_vla.benchmark.scoring.statistics.verdict import Answer, Gain, Harmfulness
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SUMMARY_EXPOSURES: tuple[Exposure, ...] = tuple(exposure for exposure in Exposure if exposure is not Exposure.E1)
 HEADLINE_EXPOSURE = Exposure.NEAR
 
@@ -94,6 +96,8 @@ class Harm:
     failed: Proportion
     """The arm's own share of such failures, before subtracting."""
     n_pairs: int
+    mcnemar_p: float | None
+    ci95_method: IntervalMethod | None
 
 
 @dataclass(frozen=True)
@@ -104,14 +108,18 @@ class Comparison:
     n_pairs: int
     success_diff: float | None
     ci95: Interval | None
+    ci95_method: IntervalMethod | None
     gained: int
     lost: int
     mcnemar_p: float | None
     mcnemar_p_holm: float | None
     """Adjusted over the arms compared with the same reference."""
+    rfr_pairs: int
+    """Pairs of which the reduction is one: failures of E1 that could repeat, met again by both arms."""
     rfr_reduction: float | None
-    """1 - repeated share of the arm / repeated share of the reference."""
+    """1 - repeated share of the arm / repeated share of the reference; None where the reference repeats none."""
     rfr_reduction_ci95: Interval | None
+    rfr_reduction_ci95_method: IntervalMethod | None
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,40 @@ class RoundSummary:
     substituted: float | None
     resolved: float | None
     invalid: int
+
+
+@dataclass(frozen=True)
+class MemorySize:
+    """Cases stored after a round; round 0 is E1, whose memory every arm begins with."""
+
+    round: int
+    entries: int
+
+
+@dataclass(frozen=True)
+class NetGain:
+    """What an arm gains over the reference where a share ``prevalence`` of the scenarios has a hazard."""
+
+    prevalence: float
+    net: float
+    ci95: Interval
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """An arm on a mix: NEAR at ``prevalence``, CLEAN and CONTROL for the rest."""
+
+    prevalence: float
+    success: float
+    ci95: Interval
+
+
+@dataclass(frozen=True)
+class Payoff:
+    """What an arm is worth at any share of scenarios with a hazard, by its gain on NEAR and its harm."""
+
+    curve: list[NetGain]
+    break_even: BreakEven
 
 
 @dataclass(frozen=True)
@@ -166,7 +208,17 @@ class ArmSummary:
     harm: Harm
     vs_flow_only: Comparison | None
     vs_always_cautious: Comparison | None
+    answer: Answer | None
+    """The verdict on this arm; None for the reference."""
+    payoff: Payoff | None
+    """None for the reference, and where gain or harm was not measured."""
+    deployment: Deployment | None
+    """None where no hazard, or nothing but hazards, was met."""
     memory_entries: int | None
+    memory_sizes: list[MemorySize]
+    """By round; empty for arms without memory."""
+    retrieved: Proportion | None
+    """Episodes of all rounds in which a stored case passed the confidence gate; None for arms without memory."""
     loss_chain: dict[str, dict[str, LossChain]]
     """Exposure, then fault (``all`` for their sum); empty for arms without memory."""
     rounds: list[RoundSummary]
@@ -197,17 +249,16 @@ class Penetration:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The run's answer for its main arm.
-
-    ``answer`` is ``helps`` or ``hurts`` where the interval of the success difference excludes 0
-    and the exact McNemar p is below 0.05, ``no_difference`` otherwise, ``not_enough_data`` where
-    nothing could be compared.  ``harmful`` says that the interval of the harm lies above 0.
-    """
+    """The run's answer for its main arm, by the rule of ``statistics/verdict.py``."""
 
     arm: str | None
-    answer: str
-    harmful: bool
+    answer: Answer
+    gain: Gain
+    harm: Harmfulness
     exposure: Exposure
+    """Of the gain."""
+    round: int | None
+    """The round that all numbers outside ``rounds`` are of, of this arm; None where it has none."""
     invalid: int
     """Invalid episodes in the whole run."""
 

@@ -166,7 +166,8 @@ def write_run(
     """A run directory as the benchmark leaves it, before its report."""
     arms = {record.arm for record in records}
     entries = {arm: 57 if arm in MEMORY_ARMS else None for arm in arms}
-    summarise(records, task=TASK, physics=PHYSICS, memory_entries=entries).write(run_dir)
+    sizes = {arm: {0: 31, 1: 49, 2: 57} for arm in arms}
+    summarise(records, task=TASK, physics=PHYSICS, memory_entries=entries, memory_sizes=sizes).write(run_dir)
     if timing:
         synthetic_timing(arms).write(run_dir)
     write_json_atomic(run_dir / "manifest.json", dict(manifest))
@@ -190,6 +191,12 @@ def make_run(tmp_path: Path) -> Writer:
         return write_run(tmp_path / name, records, timing=timing, manifest=manifest)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_records() -> Callable[..., list[EpisodeRecord]]:
+    """``synthetic_records``."""
+    return synthetic_records
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import re
 import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import pytest
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.scoring.results import read_run
+from flow_rag_vla.benchmark.scoring.statistics.verdict import DEFINITIONS, RULE, Answer, Gain, Harmfulness
 from flow_rag_vla.benchmark.scoring.summary import Summary
-from flow_rag_vla.reports import tables
+from flow_rag_vla.reports import tables, wording
 from flow_rag_vla.reports.build import build_report
 from flow_rag_vla.reports.table import pointer
 
@@ -61,6 +63,11 @@ class Page(HTMLParser):
             self.unsourced.append(data)
 
 
+def tables_of(html: str, name: str) -> str:
+    start = html.index(f'id="table-{name}"')
+    return html[start : html.index("</table>", start)]
+
+
 def html_of(run_dir: Path) -> str:
     return build_report(run_dir).read_text(encoding="utf-8")
 
@@ -92,8 +99,8 @@ def numbers_in(value: object) -> Iterator[float]:
 
 
 def printed(value: float) -> set[str]:
-    forms = {f"{value:.{digits}f}" for digits in range(4)}
-    return forms | {f"{value * 100:.1f}", f"{value / 1e6:.1f}"}
+    forms = {f"{value:.{digits}f}" for digits in range(4)} | {f"{value * 100:.{digits}f}" for digits in (1, 2, 3)}
+    return forms | {f"{value / 1e6:.1f}"}
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +163,7 @@ def test_the_same_results_give_the_same_bytes(run_dir: Path, tmp_path: Path):
         (copy / "report" / file).unlink()
     build_report(copy)
     files = sorted(p.relative_to(run_dir) for p in (run_dir / "report").rglob("*") if p.is_file())
-    assert len(files) == 6
+    assert len(files) == 10
     for file in files:
         assert (copy / file).read_bytes() == (run_dir / file).read_bytes(), file
 
@@ -187,7 +194,7 @@ def test_tables_and_figures_are_named_for_screen_readers(html: str):
     assert tags.count("caption") == tags.count("table") > 8
     assert tags.count("h1") == 1
     assert all(a.get("alt") for tag, a in Page(html).tags if tag == "img")
-    assert html.count('role="img" aria-labelledby=') == 3
+    assert html.count('role="img" aria-labelledby=') == 7
     assert all(a.get("scope") for tag, a in Page(html).tags if tag == "th" and a.get("class") != "group" and a)
 
 
@@ -198,7 +205,7 @@ def test_the_page_serves_dark_light_print_and_narrow_screens(html: str):
 
 def test_figures_are_well_formed_files_with_both_colour_schemes(run_dir: Path):
     build_report(run_dir)
-    for name in ("success", "repeats", "faults"):
+    for name in ("success", "repeats", "faults", "payoff", "prevalence", "rounds", "memory"):
         path = run_dir / f"report/figures/{name}.svg"
         assert ET.parse(path).getroot().tag.endswith("svg")
         assert "prefers-color-scheme:dark" in path.read_text()
@@ -208,7 +215,7 @@ def test_the_markdown_twin_refers_to_files_that_exist(run_dir: Path):
     build_report(run_dir)
     text = (run_dir / "report/report.md").read_text()
     targets = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
-    assert len(targets) == 4
+    assert len(targets) == 8
     assert all((run_dir / "report" / target).is_file() for target in targets)
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
@@ -228,7 +235,7 @@ def test_a_hostile_arm_name_is_shown_as_text(arm: str, make_run: Writer):
     assert "**b**" not in markdown
     for table in re.findall(r"(?:^\|.*\n)+", markdown, re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
-    for name in ("success", "repeats", "faults"):
+    for name in ("success", "repeats", "faults", "payoff", "prevalence"):
         ET.parse(run / f"report/figures/{name}.svg")
 
 
@@ -245,7 +252,7 @@ def test_a_hostile_manifest_is_shown_as_text(make_run: Writer):
 )
 def test_a_run_without_comparable_episodes_says_so(changes: dict, make_run: Writer):
     html = html_of(make_run(**changes))
-    assert "Not enough data for a verdict" in html
+    assert "Undetermined: nothing could be compared" in html
     assert "not enough data" in html
     assert ">None<" not in html
     assert not re.search(r"\bnan\b", html)
@@ -294,21 +301,108 @@ def test_a_run_that_was_not_timed_says_so(make_run: Writer):
 
 
 @pytest.mark.parametrize(
-    ("answer", "harmful", "words"),
+    ("answer", "gain", "harm", "words"),
     [
-        ("helps", False, "Memory helps"),
-        ("helps", True, "Memory helps, and it breaks scenarios that worked"),
-        ("no_difference", False, "Memory does not help: no difference from flow_only could be shown"),
-        ("hurts", False, "Memory does not help: it lowers success"),
-        ("not_enough_data", False, "Not enough data for a verdict"),
+        ("helps", "more", "bounded", "Memory helps"),
+        ("helps_but_harms", "more", "shown", "Memory helps but harms"),
+        ("harms", "less", "unknown", "Memory harms"),
+        ("no_difference", "none", "bounded", "Memory makes no difference"),
+        ("undetermined", "unknown", "bounded", "Undetermined: too few pairs to tell whether memory helps"),
+        ("undetermined", "more", "unknown", "Undetermined: memory gains, but what it breaks is not known"),
+        ("undetermined", "none", "unknown", "Undetermined: memory gains nothing, but what it breaks is not known"),
     ],
 )
-def test_the_verdict_is_said_plainly(answer: str, harmful: bool, words: str, make_run: Writer):
+def test_the_verdict_is_said_plainly(answer: str, gain: str, harm: str, words: str, make_run: Writer):
     run = make_run(num_scenarios=14)
     summary = Summary.read(run)
-    verdict = dataclasses.replace(summary.verdict, answer=answer, harmful=harmful)
+    verdict = dataclasses.replace(summary.verdict, answer=Answer(answer), gain=Gain(gain), harm=Harmfulness(harm))
     dataclasses.replace(summary, verdict=verdict).write(run)
-    assert f">{words}</h2>" in html_of(run)
+    html = html_of(run)
+    assert f">{words}</h2>" in html
+    assert f'class="verdict {answer}"' in html
+
+
+def test_the_first_screen_says_what_was_run_and_shows_gain_beside_harm(make_run: Writer):
+    settings = {
+        "obs": "rgb",
+        "vision": "default",
+        "detector": "learned",
+        "latency": "measured",
+        "device": "cpu",
+        "checkpoint": "mine.safetensors",
+        "sites": 2,
+    }
+    run = make_run(num_scenarios=70, rounds=3, manifest={"settings": settings})
+    for page in (html_of(run), (run / "report/report.md").read_text()):
+        first_screen = page.split("Ablation")[0].replace("\\_", "_")
+        for said in (
+            "FlowRAG-PickPlace-Franka", "newton_mujoco on cpu", "flow_only, rag_only, sequential, parallel",
+            "camera pictures, seen by default", "learned", "measured, in simulated time", "70, 2 sites",
+            "E1 and 3 of E2", "policy mine.safetensors", "summary.json",
+        ):  # fmt: skip
+            assert said in first_screen, said
+        assert "round 3 of 3" in first_screen
+        assert first_screen.index("Gain") < first_screen.index("Harm") < first_screen.index("Repeat failures avoided")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"quick": True}, "Quick run: 14 scenarios"),
+        ({"split": "development"}, "Development seeds"),
+        ({"quick": False, "split": "evaluation"}, None),
+    ],
+)
+def test_a_run_that_is_no_result_has_a_banner(settings: dict, words: str | None, make_run: Writer):
+    run = make_run(num_scenarios=14, manifest={"settings": settings})
+    html = html_of(run)
+    assert ('<p class="banner">' in html) == (words is not None)
+    for page in (html, (run / "report/report.md").read_text()):
+        assert words is None or words in page.split("Ablation")[0]
+
+
+def test_a_memory_that_retrieved_nothing_is_said_on_the_first_screen(make_run: Writer, make_records: Callable):
+    records = make_records(num_scenarios=28)
+    silent = [dataclasses.replace(r, retrievals=0) if r.arm == "parallel" else r for r in records]
+    run = make_run(records=silent)
+    for page in (html_of(run), (run / "report/report.md").read_text()):
+        first_screen = page.split("Ablation")[0]
+        assert "The memory of parallel retrieved nothing in the whole run" in first_screen
+        assert "The memory of sequential" not in first_screen
+    assert "retrieved nothing" not in html_of(make_run("heard", records=records))
+
+
+def test_no_interval_is_shown_with_equal_ends(html: str, make_run: Writer):
+    wins = html_of(make_run(num_scenarios=210, fix_rate={"flow_only": 0.0, "parallel": 1.0}, invalid=0.0))
+    for page in (html, wins):
+        intervals = re.findall(r"\[([^\[\],]+), ([^\[\],]+)\]", page)
+        assert len(intervals) > 20
+        assert not [pair for pair in intervals if pair[0] == pair[1]]
+    assert wording.interval((0.0, 0.00021)) == "[0.00, 0.02]"
+
+
+def test_the_rule_and_every_definition_are_on_the_page(html: str, run_dir: Path):
+    markdown = " ".join((run_dir / "report/report.md").read_text().split())
+    for text in (RULE, *DEFINITIONS.values()):
+        assert escape(text, quote=False).replace("'", "&#39;") in html
+        assert text in markdown
+
+
+def test_numbers_of_every_round_are_in_sight(html: str):
+    before = html[: html.index('id="table-rounds"')]
+    assert before.count("<details>") == before.count("</details>")
+    assert "round 2 of 2" in html.split("Ablation")[0]
+
+
+def test_what_every_arm_is_worth_is_drawn_and_listed(run_dir: Path, html: str):
+    summary = Summary.read(run_dir)
+    payoff = tables_of(html, "payoff")
+    for name, arm in summary.arms.items():
+        assert name in payoff
+        if arm.answer is not None:
+            assert f">{arm.answer.replace('_', ' ')}<" in payoff
+    drawn = (run_dir / "report/figures/prevalence.svg").read_text()
+    assert drawn.count("pays from") == len(summary.arms) - 1
 
 
 def test_rounds_and_loss_chain_appear_only_where_they_exist(make_run: Writer, run_dir: Path):
@@ -321,10 +415,10 @@ def test_rounds_and_loss_chain_appear_only_where_they_exist(make_run: Writer, ru
 
 
 @pytest.mark.parametrize(
-    ("rate", "words"), [(1.0, "always_cautious helps"), (0.1, "always_cautious does not help: no difference")]
+    ("rate", "words"), [(1.0, "always_cautious helps"), (0.1, "always_cautious makes no difference")]
 )
 def test_an_arm_without_memory_is_judged_by_its_own_name(rate: float, words: str, make_run: Writer):
-    run = make_run(num_scenarios=42, fix_rate={"flow_only": 0.1, "always_cautious": rate})
+    run = make_run(num_scenarios=1400, fix_rate={"flow_only": 0.1, "always_cautious": rate}, invalid=0.0)
     assert f">{words}" in html_of(run)
 
 

@@ -32,7 +32,7 @@ def test_a_new_arm_is_run_scored_and_shown(make_run):
 
     results = read_run(make_run(fix_rate={"flow_only": 0.1, "parallel": 0.5, "gentle": 0.9}))
     verdict = results.summary.verdict
-    assert (verdict.arm, verdict.answer) == ("gentle", "helps")  # the guide's arm that was registered last
+    assert (verdict.arm, verdict.gain) == ("gentle", "more")  # the guide's arm that was registered last
     assert ordered_arms(["gentle", "unheard_of", "parallel", "another"]) == [
         "parallel",
         "gentle",

@@ -33,7 +33,8 @@ def test_no_observations_give_none_and_never_zero():
     rng = np.random.default_rng(0)
     assert st.paired_difference([], [], rng) == st.PairedDifference(0, None, None)
     assert st.newcombe_paired_interval([], []) is None
-    assert st.ratio_reduction_interval([], [], rng) is None
+    assert st.paired_reduction([], [], rng) == st.PairedReduction(0, None, None)
+    assert st.bonett_price_interval([], []) is None
     assert st.tost_paired([], []) is None
     assert st.holm([]) == []
 
@@ -125,22 +126,85 @@ def test_the_bootstrap_of_a_mean_matches_the_normal_interval():
     assert interval == pytest.approx((values.mean() - half, values.mean() + half), abs=0.01)
 
 
+def test_the_bonett_price_interval_matches_a_hand_computed_case():
+    # 12 pairs, all the reference's and none the arm's: A^2 = 14 / 13, B^2 = (1 - 1 / 14) / 1, C^2 = (1 - 13 / 14) / 13
+    z = 1.959963984540054 * math.sqrt(14 / 13) / (math.sqrt(13 / 14) + math.sqrt(1 / 14 / 13))
+    high1, low2 = z * z / (12 + z * z), 12 / (12 + z * z)
+    assert st.bonett_price_interval([False] * 12, [True] * 12) == pytest.approx((0.0, high1 / low2))
+
+
+def test_no_repeat_in_twelve_pairs_is_not_said_to_be_all_of_them_avoided():
+    result = st.paired_reduction([False] * 12, [True] * 12, np.random.default_rng(0))
+    assert (result.n, result.reduction, result.method) == (12, 1.0, "score")
+    assert result.ci95 == pytest.approx((0.68, 1.0), abs=0.01)
+
+
+@pytest.mark.parametrize("sites", [1, 10])
+@pytest.mark.parametrize("n", [1, 10, 100, 1000])
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("theirs", [True, False])
+def test_no_interval_has_zero_width(sites: int, n: int, ours: bool, theirs: bool):
+    clusters, rng = [i % sites for i in range(n)], np.random.default_rng(0)
+    arm, reference = [ours] * n, [theirs] * n
+    difference = st.paired_difference(arm, reference, rng, clusters)
+    reduction = st.paired_reduction(arm, reference, rng, clusters)
+    assert difference.difference == ours - theirs
+    for value, interval in ((difference.difference, difference.ci95), (reduction.reduction, reduction.ci95)):
+        assert (value is None) == (interval is None)
+        if value is not None and interval is not None:
+            assert interval[0] <= value <= interval[1]
+            assert interval[1] - interval[0] > 0.001
+    assert reduction.reduction == ((None if not theirs else 0.0) if ours or not theirs else 1.0)
+
+
+@pytest.mark.parametrize(("p_arm", "p_reference"), [(0.05, 0.8), (0.4, 0.5), (0.02, 0.2)])
+def test_the_reduction_interval_covers_the_true_reduction(p_arm: float, p_reference: float):
+    rng = np.random.default_rng(17)
+    covered = counted = 0
+    for _ in range(600):
+        u = rng.random(80)
+        arm = np.where(rng.random(80) < 0.3, u, rng.random(80)) < p_arm  # correlated with the reference
+        ratio = st.bonett_price_interval(arm, u < p_reference)
+        if ratio is not None:
+            counted += 1
+            covered += ratio[0] <= p_arm / p_reference <= ratio[1]
+    assert 0.93 <= covered / counted <= 0.995
+
+
+def test_the_wider_of_score_and_site_interval_is_reported():
+    sites = [i // 20 for i in range(200)]
+    by_site = [site % 2 == 0 for site in sites]  # whole sites gain or lose
+    mixed = [i % 2 == 0 for i in range(200)]  # each site gains half
+    for arm, method in ((by_site, "sites"), (mixed, "score")):
+        rng = np.random.default_rng(1)
+        result = st.paired_difference(arm, [not value for value in arm], rng, sites)
+        score = st.newcombe_paired_interval(arm, [not value for value in arm]) or (0.0, 0.0)
+        assert result.method == method
+        assert result.ci95 is not None
+        assert result.ci95[1] - result.ci95[0] >= score[1] - score[0]
+    few = st.paired_difference(by_site[:80], [False] * 80, np.random.default_rng(1), sites[:80])
+    assert few.method == "score"  # four sites
+
+
 def test_the_same_generator_state_gives_the_same_interval():
     arm, reference = paired(20, 10, 4, 9)
-    a = st.ratio_reduction_interval(arm, reference, np.random.default_rng(5))
-    b = st.ratio_reduction_interval(arm, reference, np.random.default_rng(5))
-    assert a == b
-    assert a is not None
+    sites = [i % 7 for i in range(43)]
+    a = st.paired_reduction(arm, reference, np.random.default_rng(5), sites)
+    assert a == st.paired_reduction(arm, reference, np.random.default_rng(5), sites)
+    assert a.ci95 is not None
 
 
 def test_a_ratio_without_denominator_has_no_interval():
-    assert st.ratio_reduction_interval([True] * 9, [False] * 9, np.random.default_rng(0)) is None
+    result = st.paired_reduction([True] * 9, [False] * 9, np.random.default_rng(0))
+    assert result == st.PairedReduction(9, None, None)
 
 
 def test_the_ratio_interval_brackets_its_value():
     arm, reference = paired(40, 5, 60, 95)
-    low, high = st.ratio_reduction_interval(arm, reference, np.random.default_rng(0)) or (1, 0)
-    assert low < 1 - 45 / 100 < high
+    result = st.paired_reduction(arm, reference, np.random.default_rng(0))
+    assert result.reduction == pytest.approx(1 - 45 / 100)
+    assert result.ci95 is not None
+    assert result.ci95[0] < 1 - 45 / 100 < result.ci95[1]
 
 
 def test_holm_matches_a_hand_computed_family():
