@@ -56,7 +56,7 @@ def score_run(run_dir: Path, on_notice: Callable[[str], None] | None = None) -> 
         task=run.task,
         physics=run.physics,
         memory_entries={arm: _entries_after(unit, measured) for arm, (unit, measured) in measures.items()},
-        memory_sizes=_memory_sizes(run_dir, run.units),
+        memory_sizes=_memory_sizes(run.units, finished),
         seed=run.seed,
     )
     timing = _timing(run_dir, {arm: measured for arm, (_, measured) in measures.items()})
@@ -152,11 +152,11 @@ def _entries_after(unit: PlannedUnit, measured: UnitMeasures) -> int | None:
     return None if unit.round == 0 else measured.memory_entries
 
 
-def _memory_sizes(run_dir: Path, units: list[PlannedUnit]) -> dict[str, dict[int, int]]:
+def _memory_sizes(units: list[PlannedUnit], finished: list[FinishedUnit]) -> dict[str, dict[int, int]]:
     """Cases stored after each round of each arm; E1 fills the memory that all of them begin with."""
     sizes: dict[str, dict[int, int]] = {unit.arm: {} for unit in units}
-    for unit in units:
-        entries = read_measures(run_dir, unit).memory_entries
+    for unit, left in zip(units, finished, strict=True):
+        entries = left.measures.memory_entries
         if entries is not None:
             for arm in sizes if unit.round == 0 else (unit.arm,):
                 sizes[arm][unit.round] = entries
