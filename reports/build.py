@@ -14,7 +14,7 @@ from markupsafe import Markup
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
-from flow_rag_vla.benchmark.scoring.results import RunResults, read_run, write_report_file
+from flow_rag_vla.benchmark.scoring.results import RunResults, Still, read_run, write_report_file
 from flow_rag_vla.benchmark.scoring.statistics.verdict import DEFINITIONS, RULE
 from flow_rag_vla.reports import figures, first_screen, payoff_figures, payoff_tables, tables, timing_tables, wording
 from flow_rag_vla.reports.markdown import code_block, escape_markdown, markdown_table
@@ -50,7 +50,7 @@ def build_report(run_dir: Path) -> Path:
     html = page.render(
         **content,
         figures={name: Markup(drawing.inline(name)) for name, drawing in drawings.items()},
-        pictures=[_Picture.inlined(path) for path in results.pictures],
+        pictures=[_Picture.inlined(run_dir, still) for still in results.stills],
         light=Markup(css_variables(LIGHT)),
         dark=Markup(css_variables(DARK)),
         font=Markup(FONT),
@@ -61,7 +61,7 @@ def build_report(run_dir: Path) -> Path:
         .render(
             **content,
             figures={name: _Alternative(f"figures/{name}.svg", drawing) for name, drawing in drawings.items()},
-            pictures=[_Picture(f"figures/{path.name}", _caption(path)) for path in results.pictures],
+            pictures=[_Picture(f"figures/{still.file}", still.caption) for still in results.stills],
         )
     )
     write_report_file(run_dir / run_files.REPORT_MARKDOWN, markdown.encode())
@@ -76,9 +76,9 @@ class _Picture:
     caption: str
 
     @classmethod
-    def inlined(cls, path: Path) -> _Picture:
-        data = base64.b64encode(path.read_bytes()).decode()
-        return cls(f"data:image/png;base64,{data}", _caption(path))
+    def inlined(cls, run_dir: Path, still: Still) -> _Picture:
+        data = base64.b64encode((run_dir / run_files.FIGURES / still.file).read_bytes()).decode()
+        return cls(f"data:image/png;base64,{data}", still.caption)
 
 
 class _Alternative:
@@ -86,11 +86,6 @@ class _Alternative:
 
     def __init__(self, source: str, drawing: Drawing) -> None:
         self.source, self.caption = source, drawing.title
-
-
-def _caption(path: Path) -> str:
-    words = path.stem.replace("_", " ").replace("-", " ").strip()
-    return words[:1].upper() + words[1:]
 
 
 def _content(results: RunResults) -> dict[str, Any]:

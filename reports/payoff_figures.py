@@ -63,7 +63,9 @@ def gain_against_harm(results: RunResults) -> Drawing:
         drawing.text(x.start - 8, y(value) + 4, text, colour="muted", size=11, anchor="end")
     drawing.text((x.start + x.end) / 2, y.start + 42, "harm, percentage points", anchor="middle")
     drawing.text(20, (y.start + y.end) / 2, "gain, percentage points", anchor="middle", turn=-90.0)
-    labels = []
+    # Leaders first: they must not cover an interval.
+    leaders = [(name, x(harm) + 7, y(gain)) for name, gain, _, harm, _ in rows if gain is not None and harm is not None]
+    _labels(drawing, leaders, 520.0, results.summary.verdict.arm)
     for name, gain, gain_span, harm, harm_span in rows:
         if gain is None or harm is None or gain_span is None or harm_span is None:
             continue
@@ -72,8 +74,6 @@ def gain_against_harm(results: RunResults) -> Drawing:
         drawing.line(x(harm_span[0]), y(gain), x(harm_span[1]), y(gain), colour, width)
         drawing.line(x(harm), y(gain_span[0]), x(harm), y(gain_span[1]), colour, width)
         _point(drawing, x(harm), y(gain), name, main=main)
-        labels.append((name, x(harm) + 7, y(gain)))
-    _labels(drawing, labels, 520.0, results.summary.verdict.arm)
     return drawing
 
 
@@ -94,7 +94,7 @@ def net_gain_by_prevalence(results: RunResults) -> Drawing:
     ends = [end for _, payoff in rows for point in payoff.curve for end in point.ci95]
     for i, (name, payoff) in enumerate(rows):
         left, top = (i % columns) * width, (i // columns) * height
-        x = _Scale(0.0, 1.0, left + 42.0, left + width - 14.0)
+        x = _Scale(0.0, 1.0, left + 42.0, left + width - 20.0)
         _prevalence_panel(drawing, x, _axis(ends, top + 126.0, top + 26.0), name, payoff, results.summary.verdict.arm)
     drawing.height = height * ((len(rows) + columns - 1) // columns)
     return drawing

@@ -25,14 +25,14 @@ STILLS_TIMEOUT_S = 240.0
 
 
 def has_stills(run_dir: Path) -> bool:
-    """Whether the report has pictures of the scene."""
-    return any(run_dir.glob(run_files.PICTURES))
+    """Whether somebody has taken the stills of the run's episodes, or seen that there are none."""
+    return (run_dir / run_files.STILLS).is_file()
 
 
 def render_stills(run_dir: Path, console: TextIO) -> None:
     """Render them in a process of their own; a run without them is still a run."""
-    say(console, "rendering stills of the scene")
-    command = [sys.executable, "-m", "flow_rag_vla.tasks.films.picture", str(run_dir / run_files.FIGURES)]
+    say(console, "playing the commonest repeated failure again for its stills")
+    command = [sys.executable, "-m", "flow_rag_vla.benchmark.films.stills", str(run_dir)]
     with (run_dir / run_files.LOG).open("a") as log:
         try:
             subprocess.run(command, stdout=log, stderr=log, check=True, timeout=STILLS_TIMEOUT_S)

@@ -6,7 +6,9 @@ action have prevented.  The same episodes are asked of every arm, so no arm choo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
 from flow_rag_vla.benchmark.scoring.statistics import proportion
@@ -80,6 +82,47 @@ def repeat_counts(e1: Mapping[str, EpisodeRecord], again: Iterable[EpisodeRecord
         repeated_two_bins=share(2),
         repeated_any_pose=share(None),
     )
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """A failure that came back, of the kind that most often does, and another arm's success on the same scenario."""
+
+    repeated: EpisodeRecord
+    resolved: EpisodeRecord | None
+    """None where the arm did not resolve it."""
+    count: int
+    """Repeated failures of this kind: equal fault, failure type and phase."""
+    of: int
+    """All repeated failures."""
+
+
+def exemplars(
+    e1: Mapping[str, EpisodeRecord], reference: Iterable[EpisodeRecord], arm: Iterable[EpisodeRecord]
+) -> list[Exemplar]:
+    """``reference`` episodes that repeat a failure of ``e1`` in the commonest way; first those that ``arm`` resolved.
+
+    Both met the same exposure of the same scenarios.
+    """
+    resolved = {r.scenario_id: r for r in arm if r.succeeded}
+    again = [
+        r
+        for r in reference
+        if can_repeat(e1[r.base_scenario_id])
+        and same_failure(e1[r.base_scenario_id], r, POSE_TOLERANCE_BINS.get(r.exposure, 1))
+    ]
+    kinds = Counter(_kind(r) for r in again)
+    if not kinds:
+        return []
+    commonest = min(kinds, key=lambda kind: (-kinds[kind], kind))
+    found = [
+        Exemplar(r, resolved.get(r.scenario_id), kinds[commonest], len(again)) for r in again if _kind(r) == commonest
+    ]
+    return sorted(found, key=lambda exemplar: (exemplar.resolved is None, exemplar.repeated.scenario_id))
+
+
+def _kind(record: EpisodeRecord) -> tuple[str, str, str]:
+    return record.fault, record.failure_type or "", record.failure_phase or ""
 
 
 def loss_chains(e1: Mapping[str, EpisodeRecord], again: Iterable[EpisodeRecord]) -> dict[str, LossChain]:

@@ -10,11 +10,44 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_bytes_atomic
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_bytes_atomic, write_json_atomic
 from flow_rag_vla.benchmark.episodes.episode_log import EPISODE_SCHEMA
 from flow_rag_vla.benchmark.scoring import run_files
+from flow_rag_vla.benchmark.scoring.decoding import read_record
 from flow_rag_vla.benchmark.scoring.summary import Summary
 from flow_rag_vla.benchmark.scoring.timing import Timing
+
+STILLS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Still:
+    """A picture of one of the run's episodes, beside ``stills.json``."""
+
+    file: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Stills:
+    """``stills.json``."""
+
+    stills: list[Still]
+    schema_version: int = STILLS_VERSION
+
+    def write(self, run_dir: Path) -> None:
+        """Write it atomically."""
+        write_json_atomic(run_dir / run_files.STILLS, self)
+
+    @classmethod
+    def read(cls, run_dir: Path) -> Stills:
+        """The stills of a run directory; none where nobody took any.
+
+        Raises:
+            ValueError: damaged, or of another schema version.
+        """
+        path = run_dir / run_files.STILLS
+        return read_record(cls, path, STILLS_VERSION) if path.is_file() else cls([])
 
 
 @dataclass(frozen=True)
@@ -28,8 +61,8 @@ class RunResults:
     """Empty where the run was not timed."""
     episodes: pd.DataFrame
     """Every episode record, one row each; empty where the run kept none."""
-    pictures: tuple[Path, ...]
-    """PNG pictures of the scene, by name."""
+    stills: tuple[Still, ...]
+    """Pictures of the run's own episodes, in ``report/figures``."""
 
 
 def read_manifest(run_dir: Path) -> dict[str, Any]:
@@ -57,7 +90,7 @@ def read_run(run_dir: Path) -> RunResults:
         summary=Summary.read(run_dir),
         timing=Timing.read(run_dir) if timed else Timing(),
         episodes=table.to_pandas(),
-        pictures=tuple(sorted(run_dir.glob(run_files.PICTURES))),
+        stills=tuple(Stills.read(run_dir).stills),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.command.errors import IncompleteError, UsageError
 from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.planned_units import (
@@ -50,13 +51,14 @@ def score_run(run_dir: Path, on_notice: Callable[[str], None] | None = None) -> 
     for notice in filter(None, (unit.log.notice for unit in finished)):
         (on_notice or _to_stderr)(notice)
     records = [record for unit in finished for record in unit.log.records]
-    measures = {unit.arm: (unit, left.measures) for unit, left in zip(run.units, finished, strict=True)}
+    measured = [(unit, left.measures) for unit, left in zip(run.units, finished, strict=True)]
+    measures = {unit.arm: (unit, of_unit) for unit, of_unit in measured}
     summary = summarise(
         records,
         task=run.task,
         physics=run.physics,
         memory_entries={arm: _entries_after(unit, measured) for arm, (unit, measured) in measures.items()},
-        memory_sizes=_memory_sizes(run.units, finished),
+        memory_sizes=_memory_sizes(measured),
         seed=run.seed,
     )
     timing = _timing(run_dir, {arm: measured for arm, (_, measured) in measures.items()})
@@ -64,6 +66,16 @@ def score_run(run_dir: Path, on_notice: Callable[[str], None] | None = None) -> 
     summary.write(run_dir)
     timing.write(run_dir)
     return summary
+
+
+def read_episodes_of(run_dir: Path) -> list[EpisodeRecord]:
+    """Every episode of a complete run, in the order of its units.
+
+    Raises:
+        UsageError: it is no run directory.
+        ValueError: a file is damaged or missing.
+    """
+    return [record for unit in _ScoredRun.read(run_dir).units for record in read_records(run_dir, unit).records]
 
 
 def require_run(run_dir: Path, given_as: str = "") -> None:
@@ -152,14 +164,13 @@ def _entries_after(unit: PlannedUnit, measured: UnitMeasures) -> int | None:
     return None if unit.round == 0 else measured.memory_entries
 
 
-def _memory_sizes(units: list[PlannedUnit], finished: list[FinishedUnit]) -> dict[str, dict[int, int]]:
+def _memory_sizes(measured: Sequence[tuple[PlannedUnit, UnitMeasures]]) -> dict[str, dict[int, int]]:
     """Cases stored after each round of each arm; E1 fills the memory that all of them begin with."""
-    sizes: dict[str, dict[int, int]] = {unit.arm: {} for unit in units}
-    for unit, left in zip(units, finished, strict=True):
-        entries = left.measures.memory_entries
-        if entries is not None:
+    sizes: dict[str, dict[int, int]] = {unit.arm: {} for unit, _ in measured}
+    for unit, of_unit in measured:
+        if of_unit.memory_entries is not None:
             for arm in sizes if unit.round == 0 else (unit.arm,):
-                sizes[arm][unit.round] = entries
+                sizes[arm][unit.round] = of_unit.memory_entries
     return sizes
 
 

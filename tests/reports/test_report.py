@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
-from flow_rag_vla.benchmark.scoring.results import read_run
+from flow_rag_vla.benchmark.scoring.results import Still, Stills, read_run
 from flow_rag_vla.benchmark.scoring.statistics.verdict import DEFINITIONS, RULE, Answer, Gain, Harmfulness
 from flow_rag_vla.benchmark.scoring.summary import Summary
 from flow_rag_vla.reports import tables, wording
@@ -108,9 +108,11 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     """One run of two rounds with a picture, shared by the tests that only read it."""
     conftest = request.getfixturevalue("synthetic")
     run = conftest(tmp_path_factory.mktemp("shared") / "run")
-    picture = run / "report/figures/scene_post.png"
+    picture = run / "report/figures/still-repeated.png"
     picture.parent.mkdir(parents=True)
     picture.write_bytes(PIXEL)
+    picture.with_name("scene-beam.png").write_bytes(PIXEL)  # an earlier version's, of no episode of this run
+    Stills([Still(picture.name, "flow_only fails again: post, collision in carry.")]).write(run)
     return run
 
 
@@ -163,7 +165,7 @@ def test_the_same_results_give_the_same_bytes(run_dir: Path, tmp_path: Path):
         (copy / "report" / file).unlink()
     build_report(copy)
     files = sorted(p.relative_to(run_dir) for p in (run_dir / "report").rglob("*") if p.is_file())
-    assert len(files) == 10
+    assert len(files) == 12
     for file in files:
         assert (copy / file).read_bytes() == (run_dir / file).read_bytes(), file
 
@@ -187,6 +189,12 @@ def test_links_within_the_page_lead_somewhere(html: str):
     targets = {(a["href"] or "")[1:] for tag, a in tags if tag == "a"}
     targets |= {i for _, a in tags for i in (a.get("aria-labelledby") or "").split()}
     assert targets <= set(names)
+
+
+def test_only_stills_of_this_runs_episodes_are_shown(run_dir: Path, html: str):
+    assert html.count("<img") == 1
+    assert "<figcaption>flow_only fails again: post, collision in carry.</figcaption>" in html
+    assert "scene-beam" not in (run_dir / "report/report.md").read_text()
 
 
 def test_tables_and_figures_are_named_for_screen_readers(html: str):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
+from flow_rag_vla.benchmark.scoring.results import Stills
 from flow_rag_vla.benchmark.scoring.starts import Start, Starts
 from flow_rag_vla.benchmark.scoring.timing import ArmTiming, Percentiles, Timing
 
@@ -21,12 +22,10 @@ HEAVY = {"torch", "isaaclab", "newton", "warp"}
 
 @pytest.fixture
 def finished_run(unscored_run: Path) -> Path:
-    """Nothing is left to run; the picture spares the rendering of others."""
+    """Nothing is left to run, and somebody has seen that there is nothing to take stills of."""
     Timing({"parallel": ArmTiming(Percentiles(1.0, 2.0, 3.0))}).write(unscored_run, "latency_probe.json")
     Starts([Start("2026-01-01T00:00:00+00:00", 10.5)]).write(unscored_run)
-    figures = unscored_run / "report" / "figures"
-    figures.mkdir(parents=True)
-    (figures / "scene.png").write_bytes(b"png")
+    Stills([]).write(unscored_run)
     return unscored_run
 
 

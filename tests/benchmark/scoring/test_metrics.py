@@ -10,7 +10,7 @@ import pytest
 from flow_rag_vla.benchmark.command.atomic_files import to_json_bytes
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure, Outcome, pose_bin
 from flow_rag_vla.benchmark.scoring.metrics import summarise
-from flow_rag_vla.benchmark.scoring.repeats import can_repeat, pose_bin_distance, same_failure
+from flow_rag_vla.benchmark.scoring.repeats import can_repeat, exemplars, pose_bin_distance, same_failure
 from flow_rag_vla.benchmark.scoring.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.summary import Penetration, Summary
 
@@ -70,6 +70,32 @@ def test_invalid_repetitions_are_counted_apart(dropped: Factory, again: Factory,
     assert (near.n, near.success.n, near.invalid) == (4, 2, 2)
     assert (near.repeated, near.substituted, near.resolved) == (0.5, 0.0, 0.5)
     assert near.f1.invalid == 2
+
+
+def test_the_exemplar_is_of_the_commonest_repeated_failure_and_resolved_where_one_is(
+    dropped: Factory, again: Factory, same_failure_fields: dict
+):
+    def episodes(fault: str, names: str, solved: str, **changes: object) -> tuple[list, list, list]:
+        first = [dropped(name, fault=fault, **changes) for name in names]
+        fails = [again(r, "flow_only", **(same_failure_fields | changes)) for r in first]
+        ours = [
+            again(r, "parallel", **({} if r.scenario_id in solved else same_failure_fields | changes)) for r in first
+        ]
+        return first, fails, ours
+
+    common = episodes("push", "abc", "c", failure_type="collision")
+    rare = episodes("post", "xy", "xy")
+    substituted = [again(dropped(f"z{i}"), "flow_only", outcome="failure", failure_type="timeout") for i in range(9)]
+    first = [*common[0], *rare[0], *(dropped(f"z{i}") for i in range(9))]
+    e1 = {r.scenario_id: r for r in first}
+    found = exemplars(e1, [*rare[1], *common[1], *substituted], [*common[2], *rare[2]])
+    assert [(x.repeated.scenario_id, x.resolved is not None) for x in found] == [
+        ("c-near", True),
+        ("a-near", False),
+        ("b-near", False),
+    ]
+    assert {(x.repeated.fault, x.count, x.of) for x in found} == {("push", 3, 5)}
+    assert exemplars(e1, substituted, []) == []
 
 
 def test_only_avoidable_failures_with_a_fired_fault_can_repeat(e1: Factory, dropped: Factory):

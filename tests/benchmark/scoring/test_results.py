@@ -82,11 +82,12 @@ def test_a_run_directory_reads_back(summary: Summary, dropped: Factory, tmp_path
     assert len(bare.episodes) == 0
     assert list(bare.episodes.columns)[:3] == ["arm", "round", "exposure"]
     episode_log.write_episodes_parquet(tmp_path / run_files.MERGED_EPISODES, [dropped("s0")])
-    picture = tmp_path / "report/figures/scene.png"
-    atomic_files.write_bytes_atomic(picture, b"png")
+    stills = [results.Still("still-repeated.png", "it fails again")]
+    results.Stills(stills).write(tmp_path)
     full = results.read_run(tmp_path)
     assert len(full.episodes) == 1
-    assert full.pictures == (picture,)
+    assert full.stills == tuple(stills)
+    assert bare.stills == ()
     assert full.manifest == {"command": "benchmark"}
 
 
