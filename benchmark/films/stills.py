@@ -37,6 +37,8 @@ from flow_rag_vla.benchmark.scoring.summary import HEADLINE_EXPOSURE
 from flow_rag_vla.tasks.contract import NOTHING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import numpy as np
 
     from flow_rag_vla.agents.agent import Agent
@@ -80,14 +82,24 @@ def _play_again(run_dir: Path, candidates: list[Exemplar]) -> list[Still]:
     with closing(
         Studio(settings.task, _WIDTH, _HEIGHT, physics=settings.physics, max_steps=settings.max_steps)
     ) as studio:
-        for exemplar in candidates:
-            frame = _frame(run, studio, exemplar.repeated)
-            if frame is None:
-                continue
-            stills = [_save(run_dir, "still-repeated.png", frame, _repeated_caption(exemplar))]
-            if exemplar.resolved is not None and (end := _frame(run, studio, exemplar.resolved)) is not None:
-                stills.append(_save(run_dir, "still-resolved.png", end, _resolved_caption(exemplar.resolved)))
-            return stills
+        return keep_stills(run_dir, candidates, lambda record: _frame(run, studio, record))
+
+
+def keep_stills(
+    run_dir: Path, candidates: Sequence[Exemplar], frame_of: Callable[[EpisodeRecord], np.ndarray | None]
+) -> list[Still]:
+    """Save the stills of the first of ``candidates`` whose failure comes back, and of its twin's success if that does.
+
+    ``frame_of`` plays an episode again: (height, width, 3), or None where it now ends in another way.
+    """
+    for exemplar in candidates:
+        frame = frame_of(exemplar.repeated)
+        if frame is None:
+            continue
+        stills = [_save(run_dir, "still-repeated.png", frame, _repeated_caption(exemplar))]
+        if exemplar.resolved is not None and (end := frame_of(exemplar.resolved)) is not None:
+            stills.append(_save(run_dir, "still-resolved.png", end, _resolved_caption(exemplar.resolved)))
+        return stills
     print("no stills: played alone, the episodes end in other ways")
     return []
 
