@@ -50,11 +50,11 @@ class ObjectHazards:
             fingers_n: (num_envs, 2, 3) force of each finger on the object, mean of the control step, N, world axes.
                 One substep's force says less: where an object slides, the solver presses it for some milliseconds.
         """
+        if not self._state.can_break:
+            return torch.zeros_like(self.broken)
         # The hand points down: what squeezes acts in the plane of the table.
         grip_n = fingers_n[:, :, :2].norm(dim=2).amax(dim=1)
         breaks = (grip_n > self._state.value["crush_force_n"]) & ~self.broken
-        if not self._state.can_break:
-            return torch.zeros_like(breaks)
         self.broken |= breaks
         # Waits for the device, since the solver must be told of the change from here.
         env_ids = breaks.nonzero().flatten()

@@ -102,7 +102,7 @@ def test_rows_of_other_candidates_and_all_other_fields_keep_every_bit(observe):
     assert not torch.equal(seen.object_pos_b, o.object_pos_b)
 
 
-def test_without_such_a_candidate_the_observation_is_passed_on_itself(observe):
+def test_without_such_a_candidate_object_and_goal_stay_where_they_are_perceived(observe):
     o = observe(2)
     seen = apply_observation_correction(index("none", "grip_up_4"), o)
     assert torch.equal(seen.object_pos_b, o.object_pos_b)
