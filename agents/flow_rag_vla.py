@@ -12,9 +12,9 @@ from torch import nn
 from flow_rag_vla.agents.arms.arm import ChunkSource
 from flow_rag_vla.agents.corrections.corrections import CANDIDATES, apply_correction, candidate_index, reroutes
 from flow_rag_vla.agents.corrections.observation_correction import apply_observation_correction, corrects_observation
-from flow_rag_vla.agents.corrections.steering import steering_method, warm_start
+from flow_rag_vla.agents.corrections.steering import steering_method, strength_of, warm_start
 from flow_rag_vla.agents.detection.rules import UNKNOWN, classify_failure
-from flow_rag_vla.agents.recall.advice import Advice, Advisor, make_advisor
+from flow_rag_vla.agents.recall.advice import Advice, Advisor, Needs, make_advisor
 from flow_rag_vla.agents.recall.dual_pathway import (
     Clock,
     Decision,
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.memory.reader import CaseReader
     from flow_rag_vla.tasks.contract import Observation
-
-STRENGTH_EXPONENT = 0.25
-"""``strength = reliability ** 0.25``: advice that passed the gate steers firmly, certainty adds the rest."""
 
 
 @dataclass(frozen=True)
@@ -231,25 +228,29 @@ class FlowRAGVLA(nn.Module):
         percept = self._percept(query.observation, query.settled)
         state, base = self._base(percept, query.noise)
         retrieved = poll()
-        advice = merge_advice(query.settled, None if retrieved is None else retrieved.answer)
+        fresh = None if retrieved is None else retrieved.answer
+        advice = merge_advice(query.settled, fresh)
         candidate = advice.candidate.clamp(min=0)
         perceives = corrects_observation(candidate)
         steered = advice.given & (candidate > 0)
         follows = steered & ~perceives
-        anew = perceives & ~query.settled.given
-        see_anew = reroute = anybody_follows = False
-        if self.advisor is not None:
-            # The one time that a decision waits for the device: what each of them saves costs more.
-            asked = torch.stack([anew, reroutes(candidate), follows])
-            see_anew, reroute, anybody_follows = asked.any(dim=1).tolist()
+        see_anew = False
+        if fresh is not None and fresh.needs.anything:
+            # Waits for the device, but what the answers save costs more; the next decision knows them from here.
+            anew = perceives & ~query.settled.given
+            asked = torch.stack([anew, perceives, reroutes(candidate), follows])
+            see_anew, *needed = asked.any(dim=1).tolist()
+            advice = dataclasses.replace(advice, needs=Needs(*needed))
         if see_anew:
             # The whole batch again (as in steering): a row's bits must not depend on how many others are advised.
             percept = self._percept(query.observation, advice)
             state, base = self._base(percept, query.noise)
-        if not anybody_follows and not self._constant:
+        if not advice.needs.steering and not self._constant:
             return FlowAnswer(base, steered, advice)
-        corrected = apply_correction(candidate, base, percept, reroute=reroute)
-        strength = torch.where(follows, advice.reliability.clamp(0.0, 1.0) ** STRENGTH_EXPONENT, 0.0)
+        corrected = base
+        if advice.needs.steering:
+            corrected = apply_correction(candidate, base, percept, reroute=advice.needs.reroute)
+        strength = torch.where(follows, strength_of(advice.reliability), 0.0)
         for index in self._constant:
             everywhere = torch.full_like(candidate, index)
             corrected = apply_correction(everywhere, corrected, percept, reroute=CANDIDATES[index].reroutes)
@@ -262,7 +263,7 @@ class FlowRAGVLA(nn.Module):
     def _percept(self, observation: Observation, advice: Advice) -> Observation:
         """What the policy is shown: ``observation``, corrected where ``advice`` or a constant says so."""
         percept = observation
-        if self.advisor is not None:
+        if advice.needs.percept:
             percept = apply_observation_correction(advice.candidate.clamp(min=0), observation)
         for index in (i for i in self._constant if CANDIDATES[i].corrects_observation):
             percept = apply_observation_correction(torch.full_like(advice.candidate, index), percept)

@@ -191,23 +191,33 @@ def fake_fleet() -> Callable[..., FakeFleet]:
 
 
 @pytest.fixture
-def waits() -> Callable[[], AbstractContextManager[list[str]]]:
-    """``with waits() as waited``: what in the block would wait for the device, were its tensors on one."""
+def waits() -> Callable[..., AbstractContextManager[list[str]]]:
+    """``with waits() as waited``: what in the block would wait for the device, were the CPU's tensors on one.
+
+    ``waits("cuda")``, on a pretended CUDA device, asks of its tensors, and counts what is copied to or from it as well:
+    a list that becomes a tensor there, too, is a copy that waits.
+    """
     import torch
+    from torch._subclasses.fake_tensor import FakeTensor
     from torch.utils._python_dispatch import TorchDispatchMode
 
+    copying = ("aten::_to_copy", "aten::copy_")
     asking = ("aten::_local_scalar_dense", "aten::nonzero", "aten::equal", "aten::masked_select", "aten::_unique2")
 
     class Notes(TorchDispatchMode):
-        def __init__(self, waited: list[str]) -> None:
+        def __init__(self, waited: list[str], device: str) -> None:
             super().__init__()
-            self.waited = waited
+            self.waited, self.device = waited, device
 
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             name = func.name()
-            if name in asking or (name.startswith("aten::index") and _looks_for_rows(args)):
+            result = func(*args, **(kwargs or {}))
+            asks = name in asking or (name.startswith("aten::index") and _looks_for_rows(args))
+            if asks and args[0].device.type == self.device:
                 self.waited.append(name)
-            return func(*args, **(kwargs or {}))
+            if name in copying and args[name == "aten::copy_"].device.type != result.device.type:
+                self.waited.append(name)
+            return result
 
     def _looks_for_rows(args: tuple) -> bool:
         """A mask as index is searched for its rows, unless one value goes to all of them."""
@@ -215,17 +225,20 @@ def waits() -> Callable[[], AbstractContextManager[list[str]]]:
         return masks and not (len(args) > 2 and args[2].numel() == 1)
 
     @contextmanager
-    def watch() -> Iterator[list[str]]:
+    def watch(device: str = "cpu") -> Iterator[list[str]]:
         waited: list[str] = []
-        tolist = torch.Tensor.tolist
+        kind = torch.Tensor if device == "cpu" else FakeTensor
+        tolist: Callable[..., list] = kind.tolist
 
         def noted_tolist(tensor: torch.Tensor) -> list:
-            waited.append("tolist")
-            return tolist(tensor)
+            before = len(waited)
+            values = tolist(tensor)
+            # One copy, where fake tensors are read number by number and those of the CPU without telling anybody.
+            waited[before:] = ["tolist"] * (tensor.device.type == device)
+            return values
 
-        # On the CPU it reads memory without telling anybody.
-        with pytest.MonkeyPatch.context() as patch, Notes(waited):
-            patch.setattr(torch.Tensor, "tolist", noted_tolist)
+        with pytest.MonkeyPatch.context() as patch, Notes(waited, device):
+            patch.setattr(kind, "tolist", noted_tolist)
             yield waited
 
     return watch

@@ -8,10 +8,11 @@ Which of them helps against which failure is learned from outcomes; ``priors`` s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 
-from flow_rag_vla.agents.policy.features import held
+from flow_rag_vla.agents.policy.features import constant, constant_like, held
 from flow_rag_vla.tasks.contract import (
     GRIP_DEADBAND,
     MAX_DELTA_POS_M,
@@ -84,6 +85,15 @@ CANDIDATES: tuple[CorrectionCandidate, ...] = (
 )
 """All corrections; index 0 is to change nothing."""
 
+_REROUTES = tuple(candidate.reroutes for candidate in CANDIDATES)
+_ON_CHUNKS = tuple(
+    zip(
+        *((c.grip_scale, c.speed_scale, c.height_offset_m, c.lateral_offset_m, c.stay_low) for c in CANDIDATES),
+        strict=True,
+    )
+)
+"""What each candidate does to chunks, one row for each column of ``_CandidateTable``."""
+
 CANDIDATE_NAMES: tuple[str, ...] = tuple(candidate.name for candidate in CANDIDATES)
 
 _INDICES = {name: index for index, name in enumerate(CANDIDATE_NAMES)}
@@ -122,7 +132,7 @@ DETOUR_END_M = 0.18
 
 def reroutes(candidate: torch.Tensor) -> torch.Tensor:
     """(num_envs,) bool: where ``candidate`` (num_envs,) changes where a held object is carried along."""
-    return torch.tensor([c.reroutes for c in CANDIDATES], device=candidate.device)[candidate]
+    return constant(_REROUTES, candidate.device, torch.bool)[candidate]
 
 
 def apply_correction(
@@ -159,27 +169,16 @@ class _CandidateTable:
     """Columns (num_envs,) of the chosen candidates."""
 
     grip_scale: torch.Tensor
-    height_offset_m: torch.Tensor
-    stay_low: torch.Tensor
-    lateral_offset_m: torch.Tensor
     speed_scale: torch.Tensor
+    height_offset_m: torch.Tensor
+    lateral_offset_m: torch.Tensor
+    stay_low: torch.Tensor
+    reroutes: torch.Tensor
 
     @classmethod
-    def select(cls, candidate: torch.Tensor, like: torch.Tensor) -> _CandidateTable:
-        def column(values: list[float]) -> torch.Tensor:
-            return like.new_tensor(values)[candidate]
-
-        return cls(
-            column([c.grip_scale for c in CANDIDATES]),
-            column([c.height_offset_m for c in CANDIDATES]),
-            column([float(c.stay_low) for c in CANDIDATES]) > 0,
-            column([c.lateral_offset_m for c in CANDIDATES]),
-            column([c.speed_scale for c in CANDIDATES]),
-        )
-
-    @property
-    def reroutes(self) -> torch.Tensor:
-        return self.stay_low | (self.height_offset_m > 0) | (self.lateral_offset_m != 0)
+    def select(cls, candidate: torch.Tensor, like: torch.Tensor) -> Self:
+        grip, speed, height, lateral, stay_low = constant_like(_ON_CHUNKS, like)[:, candidate]
+        return cls(grip, speed, height, lateral, stay_low > 0, reroutes(candidate))
 
 
 def _reroute(table: _CandidateTable, chunk: torch.Tensor, o: Observation) -> torch.Tensor:

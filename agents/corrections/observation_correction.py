@@ -10,13 +10,17 @@ import dataclasses
 import torch
 
 from flow_rag_vla.agents.corrections.corrections import CANDIDATES, NEAR_GOAL_M
-from flow_rag_vla.agents.policy.features import elongated, held, long_axis
+from flow_rag_vla.agents.policy.features import constant, constant_like, elongated, held, long_axis
 from flow_rag_vla.tasks.contract import Observation
+
+_CORRECTS = tuple(candidate.corrects_observation for candidate in CANDIDATES)
+_OFFSETS_M = tuple(zip(*((c.object_offset_m, c.goal_offset_m, c.grasp_offset_m) for c in CANDIDATES), strict=True))
+_ALONG_Y = (0.0, 1.0, 0.0)
 
 
 def corrects_observation(candidate: torch.Tensor) -> torch.Tensor:
     """(num_envs,) bool: where ``candidate`` (num_envs,), an index into ``CANDIDATES``, acts on the observation."""
-    return torch.tensor([c.corrects_observation for c in CANDIDATES], device=candidate.device)[candidate]
+    return constant(_CORRECTS, candidate.device, torch.bool)[candidate]
 
 
 def apply_observation_correction(candidate: torch.Tensor, observation: Observation) -> Observation:
@@ -34,15 +38,13 @@ def apply_observation_correction(candidate: torch.Tensor, observation: Observati
     rows = corrects_observation(candidate)
     o = observation
 
-    def column(values: list[float]) -> torch.Tensor:
-        return o.object_pos_b.new_tensor(values)[candidate].unsqueeze(1)
-
+    object_m, goal_m, grasp_m = constant_like(_OFFSETS_M, o.object_pos_b)[:, candidate].unsqueeze(2)
     in_hand = held(o)
     put_down = ~in_hand & ((o.object_pos_b - o.goal_pos_b).norm(dim=1) < NEAR_GOAL_M)
-    along_y = o.object_pos_b.new_tensor([0.0, 1.0, 0.0])
-    object_shift = column([c.object_offset_m for c in CANDIDATES]) * along_y * ~(in_hand | put_down).unsqueeze(1)
-    goal_shift = column([c.goal_offset_m for c in CANDIDATES]) * along_y * ~put_down.unsqueeze(1)
-    grasp = column([c.grasp_offset_m for c in CANDIDATES]) * long_axis(o)
+    along_y = constant_like(_ALONG_Y, o.object_pos_b)
+    object_shift = object_m * along_y * ~(in_hand | put_down).unsqueeze(1)
+    goal_shift = goal_m * along_y * ~put_down.unsqueeze(1)
+    grasp = grasp_m * long_axis(o)
     grasp = torch.where(elongated(o).unsqueeze(1), grasp, 0.0)
 
     def moved(pos: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 import torch
 
-from flow_rag_vla.agents.policy.features import HELD_FORCE_N, TRACKING_SCALE_M, elongated, rotation_matrix
+from flow_rag_vla.agents.policy.features import (
+    HELD_FORCE_N,
+    TRACKING_SCALE_M,
+    constant_like,
+    elongated,
+    rotation_matrix,
+)
 from flow_rag_vla.tasks.contract import ACTION_LIMITS, Observation
 
 WINDOW_STEPS = 16
@@ -73,7 +79,7 @@ def _column(values: torch.Tensor) -> torch.Tensor:
 
 def scaled_action(o: Observation) -> torch.Tensor:
     """The last action (num_envs, 7) in units of the action limits."""
-    return o.previous_action / o.previous_action.new_tensor(ACTION_LIMITS)
+    return o.previous_action / constant_like(ACTION_LIMITS, o.previous_action)
 
 
 class WindowTracker:

@@ -81,10 +81,9 @@ class LearnedStateEncoder(nn.Module):
     def encode(self, observation: Observation) -> torch.Tensor:
         """State embeddings (num_envs, embedding_dim), without gradient; texts are looked up, not encoded again."""
         features = policy_features(observation)
-        embeddings, rows = self.instructions.look_up(observation.instruction)
+        embeddings, rows = self.instructions.look_up_on(observation.instruction, features.device)
         # A fleet speaks a handful of texts: compute each one's modulation once.
-        modulation = self.film(embeddings.to(features))
-        return self._modulated(features, modulation[rows.to(features.device)])
+        return self._modulated(features, self.film(embeddings)[rows])
 
     def _modulated(self, features: torch.Tensor, modulation: torch.Tensor) -> torch.Tensor:
         scale, shift = modulation.chunk(2, dim=-1)

@@ -7,6 +7,7 @@ site is looked up by.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,6 +47,20 @@ POLICY_FEATURE_BLOCKS: tuple[tuple[str, int], ...] = (
 NUM_POLICY_FEATURES = sum(width for _, width in POLICY_FEATURE_BLOCKS)
 
 
+type Numbers = tuple[float, ...] | tuple[tuple[float, ...], ...]
+
+
+@functools.cache
+def constant(values: Numbers, device: torch.device, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """``values`` on ``device``, not to be written to; carried there once, since to copy a list to a GPU is to wait."""
+    return torch.tensor(values, dtype=dtype, device=device)
+
+
+def constant_like(values: Numbers, like: torch.Tensor) -> torch.Tensor:
+    """``constant`` where ``like`` lives and of its type."""
+    return constant(values, like.device, like.dtype)
+
+
 def rotation_matrix(quat: torch.Tensor) -> torch.Tensor:
     """Rotation matrices (n, 3, 3) of unit quaternions (n, 4), xyzw."""
     x, y, z, w = quat.unbind(dim=-1)
@@ -68,10 +83,10 @@ def policy_features(observation: Observation) -> torch.Tensor:
     hand = rotation_matrix(o.ee_quat_b)
     target = rotation_matrix(o.ee_target_quat_b)
     box = rotation_matrix(o.object_quat_b)
-    centre = o.ee_pos_b.new_tensor(WORKSPACE_CENTRE_M)
+    centre = constant_like(WORKSPACE_CENTRE_M, o.ee_pos_b)
     object_from_target = o.object_pos_b - o.ee_target_pos_b
     goal_from_object = o.goal_pos_b - o.object_pos_b
-    action_scale = o.previous_action.new_tensor(ACTION_LIMITS)
+    action_scale = constant_like(ACTION_LIMITS, o.previous_action)
     blocks = (
         (o.ee_pos_b - centre) / POSITION_SCALE_M,
         (o.ee_target_pos_b - o.ee_pos_b) / TRACKING_SCALE_M,

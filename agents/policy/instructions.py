@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -16,11 +17,20 @@ def _encode(text: str) -> torch.Tensor:
     return shared_instruction_encoder().encode(text)
 
 
+@dataclass(frozen=True)
+class _Copied:
+    """What was looked up last, on another device."""
+
+    original_rows: torch.Tensor
+    embeddings: torch.Tensor
+    rows: torch.Tensor
+
+
 class InstructionTable:
     """Known texts as rows of one matrix, so that a fleet's instructions cost a dictionary look-up each.
 
-    Everything is on the CPU.  A text that it does not know is encoded once, and is then known, as one of the task whose
-    text it lies nearest to.
+    What it knows is on the CPU; ``look_up_on`` keeps a copy where it is used.  A text that it does not know is encoded
+    once, and is then known, as one of the task whose text it lies nearest to.
     """
 
     def __init__(
@@ -50,6 +60,7 @@ class InstructionTable:
         self._task_of = list(self.text_tasks)
         self._encode_text = encode_text
         self._last: tuple[tuple[str, ...], torch.Tensor] | None = None
+        self._there: _Copied | None = None
 
     @classmethod
     def empty(cls) -> InstructionTable:
@@ -69,6 +80,17 @@ class InstructionTable:
                     self._learn(text)
             self._last = (instructions, torch.tensor([self._row_of[text] for text in instructions], dtype=torch.long))
         return self._all, self._last[1]
+
+    def look_up_on(self, instructions: tuple[str, ...], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """``look_up`` on ``device``; nothing crosses to it again while the instructions stay the same."""
+        embeddings, rows = self.look_up(instructions)
+        if embeddings.device == device:
+            return embeddings, rows
+        there = self._there
+        # A table that has learned a text looks all rows up anew.
+        if there is None or there.original_rows is not rows or there.rows.device != device:
+            there = self._there = _Copied(rows, embeddings.to(device), rows.to(device))
+        return there.embeddings, there.rows
 
     def task_of(self, text: str) -> str:
         """The task that ``text`` belongs to, or, where it was not given, whose text it lies nearest to."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from flow_rag_vla.agents.agent import where_rows
 from flow_rag_vla.agents.arms.arm import Placebo
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.recall.known_cases import KnownCases
@@ -27,6 +26,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What it takes to follow the advice of a whole batch, known on the host; until the device is asked, anything."""
+
+    percept: bool = True
+    """A row's correction acts on the observation."""
+    reroute: bool = True
+    """A row's correction changes where a held object is carried along."""
+    steering: bool = True
+    """A row's correction acts on the chunk."""
+
+    @property
+    def anything(self) -> bool:
+        """Somebody may have to act on advice."""
+        return self.percept or self.reroute or self.steering
+
+    def __or__(self, other: Needs) -> Needs:
+        """What either needs."""
+        return Needs(self.percept or other.percept, self.reroute or other.reroute, self.steering or other.steering)
+
+
+@dataclass(frozen=True)
 class Advice:
     """What to try, one row per environment; ``NOTHING`` and 0 where the memory has nothing to say."""
 
@@ -38,22 +58,30 @@ class Advice:
     """(num_envs,) int64: the correction most likely to help."""
     reliability: torch.Tensor
     """(num_envs,) float32: posterior chance that it helps, 0 to 1."""
+    needs: Needs = Needs()
+    """At least what the rows need."""
 
     @classmethod
     def nothing(cls, num_envs: int, device: str = "cpu") -> Advice:
         """No advice for anybody."""
         none = torch.full((num_envs,), NOTHING, dtype=torch.long, device=device)
-        return cls(none, none.clone(), none.clone(), torch.zeros(num_envs, device=device))
+        return cls(none, none.clone(), none.clone(), torch.zeros(num_envs, device=device), Needs(False, False, False))
 
     @classmethod
     def of(cls, rows: torch.Tensor, answers: Advice, num_envs: int) -> Advice:
         """``answers`` (n,) in the rows ``rows`` (n,) int64 of ``num_envs``, nothing elsewhere."""
-        columns = zip(vars(cls.nothing(num_envs, str(rows.device))).values(), vars(answers).values(), strict=True)
-        return cls(*(nothing.index_put((rows,), answer) for nothing, answer in columns))
+        columns = zip(cls.nothing(num_envs, str(rows.device)).columns, answers.columns, strict=True)
+        return cls(*(nothing.index_put((rows,), answer) for nothing, answer in columns), needs=answers.needs)
 
     def where(self, rows: torch.Tensor, other: Advice) -> Advice:
         """``other`` in ``rows`` (num_envs,) bool, this elsewhere."""
-        return where_rows(rows, other, self)
+        columns = zip(other.columns, self.columns, strict=True)
+        return Advice(*(torch.where(rows, new, old) for new, old in columns), needs=self.needs | other.needs)
+
+    @property
+    def columns(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Case, type, candidate and reliability, each (num_envs,)."""
+        return self.case_id, self.failure_type, self.candidate, self.reliability
 
     @property
     def given(self) -> torch.Tensor:
@@ -81,11 +109,13 @@ class Advisor:
         """Advice for every row of ``observation``, or only where ``asks`` (num_envs,) bool: no other is looked up."""
         if len(self.memory) == 0:
             return Advice.nothing(observation.num_envs, str(observation.object_rgb.device))
-        keys = self._encoder.encode(observation)
         if asks is None:
-            return self._answer(keys)
-        # How many ask is the one thing that retrieval waits for the device to say.
+            return self._answer(self._encoder.encode(observation))
+        # Waits for the device to say how many ask: the others' search would cost more.
         rows = asks.nonzero().flatten()
+        if len(rows) == 0:
+            return Advice.nothing(observation.num_envs, str(rows.device))
+        keys = self._encoder.encode(observation)
         return Advice.of(rows, self._answer(keys[rows]), observation.num_envs)
 
     def _answer(self, keys: torch.Tensor) -> Advice:
@@ -94,7 +124,7 @@ class Advisor:
         # An environment whose physics broke gets no advice, and takes none from the others.
         sound = keys.isfinite().all(dim=1)
         anything = keys.new_zeros(keys.shape[1])
-        anything[0] = 1.0
+        anything[:1] = 1.0  # a slice is filled on the device; one entry would be copied to it
         found = search.search(torch.where(sound[:, None], keys, anything), self._k, self.memory.similarity_threshold)
         place = torch.searchsorted(cases.ids, found.case_ids)
         margin = found.similarity - self.memory.similarity_threshold + 1e-3

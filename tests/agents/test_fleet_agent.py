@@ -14,7 +14,7 @@ from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder, LearnedStateEncoderCfg, RetrievalEncoder
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
-from flow_rag_vla.agents.recall.advice import Advice
+from flow_rag_vla.agents.recall.advice import Advice, Needs
 from flow_rag_vla.agents.recall.dual_pathway import VirtualClock
 from flow_rag_vla.agents.recall.remember import DecisionSnapshot
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING, Observation
@@ -34,9 +34,12 @@ class Script:
 
     def __init__(self, *lines: Sequence[Said]) -> None:
         self._lines = list(lines)
+        self.asked: list[list[bool]] = []
+        """Which environments asked, at each decision."""
 
     def advise(self, observation: Observation, asks: torch.Tensor) -> Advice:
-        del observation, asks
+        del observation
+        self.asked.append(asks.tolist())
         line = self._lines.pop(0) if len(self._lines) > 1 else self._lines[0]
         case, kind, candidate = (torch.tensor(column) for column in zip(*line, strict=True))
         return Advice(case, kind, candidate, torch.where(candidate == NOTHING, 0.0, 0.9))
@@ -134,23 +137,31 @@ def test_a_new_episode_has_settled_on_nothing(fleet, observe):
     assert steered_by(agent) == [SAYS_NOTHING]
 
 
+def test_the_memory_is_asked_where_an_episode_runs_that_has_settled_on_nothing(fleet, observe):
+    agent = fleet([(7, DROP, FIRM), SAYS_NOTHING, SAYS_NOTHING])
+    seen = observe(3)
+    agent.decide(seen, torch.tensor([True, True, True]))
+    agent.decide(seen, torch.tensor([True, False, True]))
+    agent.decide(seen, torch.tensor([True, False, True]))
+    assert agent.model.advisor.asked == [[True, True, True], [False, False, True], [False, False, True]]
+
+
 @pytest.mark.parametrize(
-    ("says", "per_decision"), [(None, []), (SAYS_NOTHING, ["tolist"]), ((7, DROP, FIRM), ["tolist"])]
+    ("says", "needs"),
+    [
+        (SAYS_NOTHING, Needs(False, False, False)),
+        ((7, DROP, CANDIDATE_NAMES.index("none")), Needs(False, False, False)),
+        ((7, DROP, FIRM), Needs(False, False, True)),
+        ((7, DROP, CANDIDATE_NAMES.index("detour_plus")), Needs(False, True, True)),
+        ((7, DROP, PLUS), Needs(True, False, False)),
+    ],
 )
-def test_watching_never_waits_for_the_device_and_deciding_once_where_there_is_a_memory(
-    fleet, observe, waits, says, per_decision
-):
-    agent = fleet([says or SAYS_NOTHING] * 2)
-    agent.model.advisor = None if says is None else agent.model.advisor
-    running, seen = torch.ones(2, dtype=torch.bool), observe(2)
-    agent.decide(seen, running)
-    with waits() as waited:
-        agent.decide(seen, running)
-    assert waited == per_decision
-    with waits() as waited:
-        agent.watch(seen, running)
-        agent.watch(observe(2, link_force_b=[0.0, 99.0, 0.0]), running)
-    assert waited == []
+def test_what_settled_advice_needs_is_known_from_the_decision_that_took_it(fleet, observe, says, needs):
+    agent = fleet([says, SAYS_NOTHING])
+    agent.decide(observe(2), torch.ones(2, dtype=torch.bool))
+    assert agent._settled.needs == needs
+    begin(agent, 2)
+    assert not agent._settled.needs.anything
 
 
 def test_failures_are_noted_without_waiting_and_told_of_those_that_seem_to_have_failed(fleet, observe, waits):

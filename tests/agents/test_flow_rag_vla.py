@@ -18,7 +18,7 @@ from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingC
 from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
 from flow_rag_vla.agents.policy.instructions import InstructionTable
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
-from flow_rag_vla.agents.recall.advice import Advice, Advisor
+from flow_rag_vla.agents.recall.advice import Advice, Advisor, Needs
 from flow_rag_vla.agents.recall.dual_pathway import VirtualClock
 from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.tasks.contract import Observation
@@ -119,9 +119,11 @@ class _Says:
 
     def __init__(self, advice: Advice) -> None:
         self.advice = advice
+        self.asked: list[list[bool]] = []
 
     def advise(self, observation: Observation, asks: torch.Tensor) -> Advice:
-        del observation, asks
+        del observation
+        self.asked.append(asks.tolist())
         return self.advice
 
 
@@ -220,3 +222,43 @@ def test_a_row_does_not_depend_on_whether_its_neighbour_needs_a_second_pass(poli
     with_neighbour = _decide(policy, _advice("grip_up_4", "goal_plus"), nothing).chunk
     without = _decide(policy, _advice("grip_up_4", None), nothing).chunk
     assert torch.equal(with_neighbour[0], without[0])
+
+
+def test_unless_told_otherwise_the_memory_is_asked_wherever_nothing_is_settled(policy):
+    says = _Says(Advice.nothing(3))
+    model = FlowRAGVLA(policy, says, clock=VirtualClock())  # pyright: ignore[reportArgumentType]
+    query = Query(_observation(3), torch.zeros(3, HORIZON, 7), _advice("grip_up_4", None, None))
+    model.decide(query)
+    model.decide(dataclasses.replace(query, asks=torch.tensor([False, False, True])))
+    assert says.asked == [[False, True, True], [False, False, True]]
+
+
+@pytest.mark.parametrize("names", [("goal_plus", None), ("grip_up_4", None), ("grip_up_4", "object_plus")])
+def test_without_a_memory_settled_advice_is_acted_on_as_with_one_that_says_nothing(policy, names):
+    settled, nothing = _advice(*names), Advice.nothing(2)
+    noise = torch.randn(2, HORIZON, 7, generator=torch.Generator().manual_seed(4))
+    decisions = [
+        FlowRAGVLA(policy, advisor, clock=VirtualClock(10.0)).decide(Query(_observation(2), noise, settled))  # pyright: ignore[reportArgumentType]
+        for advisor in (None, _Says(nothing))
+    ]
+    alone, beside = decisions
+    assert torch.equal(alone.chunk, beside.chunk)
+    assert alone.corrected.tolist() == beside.corrected.tolist() == [name is not None for name in names]
+    assert not torch.equal(alone.chunk[0], _decide(policy, nothing, nothing).chunk[0])
+
+
+def test_needs_that_are_not_known_change_nothing_but_the_work(policy):
+    names = ("goal_plus", None, "grip_up_4", "none")
+    nothing, unknown = Advice.nothing(4), _advice(*names)
+    known = dataclasses.replace(unknown, needs=Needs(percept=True, reroute=False, steering=True))
+    idle = dataclasses.replace(nothing, needs=Needs())
+    assert torch.equal(_decide(policy, nothing, unknown).chunk, _decide(policy, nothing, known).chunk)
+    assert torch.equal(_decide(policy, idle, idle).chunk, _decide(policy, nothing, nothing).chunk)
+
+
+def test_where_nobody_has_settled_advice_on_the_observation_the_policy_is_shown_the_observation_itself(policy):
+    recorder = _Recorder()
+    model = FlowRAGVLA(policy, None, chunk_policy=recorder, clock=VirtualClock())  # pyright: ignore[reportArgumentType]
+    seen = _observation(2)
+    model.decide(Query(seen, torch.zeros(2, HORIZON, 7), Advice.nothing(2)))
+    assert recorder.seen[0] is seen

@@ -21,6 +21,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from flow_rag_vla.agents.policy.features import constant
+
 aten = torch.ops.aten
 
 _MAY_MIX = {aten.copy_.default, aten._to_copy.default, aten.set_data.default}
@@ -108,8 +110,13 @@ class _Crossing(TorchFunctionMode):
 def pretended_cuda(*, answer: bool) -> Iterator[PretendedCuda]:
     """Within it, ``device="cuda"`` makes fake tensors, and whatever mixes devices raises."""
     mode = PretendedCuda(answer=answer)
-    with mode, _Crossing(mode):
-        yield mode
+    # What is kept for a device must neither be found here from outside nor there from here.
+    constant.cache_clear()
+    try:
+        with mode, _Crossing(mode):
+            yield mode
+    finally:
+        constant.cache_clear()
 
 
 def on_cuda[N: nn.Module](network: N) -> N:

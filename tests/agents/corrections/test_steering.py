@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flow_rag_vla.agents.corrections.steering import STEERING, blend, negative, warm_start
+from flow_rag_vla.agents.corrections.steering import STEERING, blend, negative, strength_of, warm_start
 from flow_rag_vla.agents.corrections.steering.blend import ALPHA
 from flow_rag_vla.agents.corrections.steering.negative import expected_chunk
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
@@ -123,11 +123,15 @@ def test_a_steered_row_does_not_depend_on_which_other_rows_are_steered(two_modes
     assert torch.equal(a[:7], b[:7])
 
 
-@pytest.mark.parametrize("strength", [torch.full((400,), 1.5), torch.full((400,), float("nan")), torch.ones(3)])
-def test_impossible_strengths_are_refused(two_modes, batch, strength):
+def test_one_strength_a_row_is_asked_for(two_modes, batch):
     state, noise, _ = batch
     with pytest.raises(ValueError, match="strength"):
-        warm_start(two_modes, state, noise, chunk_of(FIRM), strength)
+        warm_start(two_modes, state, noise, chunk_of(FIRM), torch.ones(3))
+
+
+def test_a_strength_is_from_zero_to_one_and_grows_with_the_reliability():
+    strength = strength_of(torch.tensor([-0.5, 0.0, 0.0625, 1.0, 1.5]))
+    assert strength.tolist() == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.0])
 
 
 def test_a_warm_start_of_full_strength_leaves_the_flow_a_last_stretch_that_mends_an_impossible_correction(

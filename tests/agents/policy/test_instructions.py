@@ -23,6 +23,20 @@ def test_known_texts_are_looked_up_and_never_encoded():
     assert table().look_up(("stack", "lift", "stack"))[1].tolist() == [1, 0, 1]
 
 
+def test_on_another_device_the_same_is_looked_up_and_copied_once_until_the_instructions_change():
+    known = table(lambda text: LIFT)
+    there = torch.device("meta")
+    embeddings, rows = known.look_up_on(("stack", "lift"), there)
+    assert embeddings.shape == (3, INSTRUCTION_DIM)
+    assert (embeddings.device, rows.device, rows.shape) == (there, there, (2,))
+    again = known.look_up_on(("stack", "lift"), there)
+    assert again[0] is embeddings
+    assert again[1] is rows
+    assert known.look_up_on(("stack",), there)[1].shape == (1,)
+    assert known.look_up_on(("stack", "raise it"), there)[0].shape == (4, INSTRUCTION_DIM)
+    assert known.look_up_on(("stack",), torch.device("cpu"))[1].tolist() == [1]
+
+
 def test_tasks_are_named_once_in_the_order_of_their_texts():
     assert table().tasks == ("Lift", "Stack")
     assert table().task_of("pile") == "Stack"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from flow_rag_vla.agents.recall.advice import Advice, Advisor, ShuffledAdvisor
+from flow_rag_vla.agents.recall.advice import Advice, Advisor, Needs, ShuffledAdvisor
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.memory.index import SearchResult
@@ -50,7 +50,8 @@ def shuffled(memory: FailureMemory, seed: int) -> ShuffledAdvisor:
 
 
 def rows(advice: Advice) -> dict[str, list]:
-    return {name: column.tolist() for name, column in vars(advice).items()}
+    names = ("case_id", "failure_type", "candidate", "reliability")
+    return {name: column.tolist() for name, column in zip(names, advice.columns, strict=True)}
 
 
 def test_a_known_situation_gets_its_own_cases_correction_and_an_unknown_one_nothing(memory, met):
@@ -130,7 +131,17 @@ def test_only_the_rows_that_ask_are_looked_up_and_they_hear_what_they_would_amon
 def test_nobody_asks(observe):
     memory, keys = random_memory(np.random.default_rng(8))
     advisor = Advisor(memory, GivenKeys(torch.from_numpy(keys)), 5, 0.5)  # pyright: ignore[reportArgumentType]
-    assert not advisor.advise(observe(500), torch.zeros(500, dtype=torch.bool)).given.any()
+    advice = advisor.advise(observe(500), torch.zeros(500, dtype=torch.bool))
+    assert not advice.given.any()
+    assert not advice.needs.anything
+
+
+def test_advice_of_two_batches_needs_what_either_needs():
+    nothing, nobody = Advice.nothing(1), torch.tensor([False])
+    sees, steers = (dataclasses.replace(nothing, needs=n) for n in (Needs(True, False, False), Needs(False, False)))
+    assert nothing.where(nobody, sees).needs == Needs(True, False, False)
+    assert nothing.where(nobody, sees).where(nobody, steers).needs == Needs(True, False, True)
+    assert Advice.of(torch.zeros(1, dtype=torch.long), sees, 3).needs == sees.needs
 
 
 def test_what_the_memory_learns_is_heard_at_the_next_decision(memory, met):
@@ -155,8 +166,8 @@ def test_keys_search_scores_and_advice_stay_on_a_cuda_device(memory, observe, pl
         kind = ShuffledAdvisor if placebo else Advisor
         advisor = kind(memory, encoder, 5, GATE, *rng, device="cuda")  # pyright: ignore
         advice = advisor.advise(dataclasses.replace(observation, **cuda))
-    assert {column.device.type for column in vars(advice).values()} == {"cuda"}
-    assert {column.shape for column in vars(advice).values()} == {(5,)}
+    assert {column.device.type for column in advice.columns} == {"cuda"}
+    assert {column.shape for column in advice.columns} == {(5,)}
 
 
 def test_below_the_gate_nothing_is_advised(memory, met):
