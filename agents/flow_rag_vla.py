@@ -15,14 +15,8 @@ from flow_rag_vla.agents.corrections.observation_correction import apply_observa
 from flow_rag_vla.agents.corrections.steering import steering_method, strength_of, warm_start
 from flow_rag_vla.agents.detection.rules import UNKNOWN, classify_failure
 from flow_rag_vla.agents.recall.advice import Advice, Advisor, Needs, make_advisor
-from flow_rag_vla.agents.recall.dual_pathway import (
-    Clock,
-    Decision,
-    DualPathwayProcessor,
-    FlowAnswer,
-    Poll,
-    VirtualClock,
-)
+from flow_rag_vla.agents.recall.clock import Clock, VirtualClock
+from flow_rag_vla.agents.recall.dual_pathway import Decision, DualPathwayProcessor, FlowAnswer, Poll
 from flow_rag_vla.agents.recall.remember import failure_cases, signatures_between
 from flow_rag_vla.tasks.contract import CONTROL_HZ, Phase
 

@@ -1,21 +1,20 @@
 """Two pathways at once: the flow acts, the failure memory is consulted beside it, and the flow never waits.
 
 Retrieval that is ready when the flow asks steers this decision; retrieval that is late serves the next one and is
-counted.  A clock says what "ready" means: the wall clock with a worker thread, or a virtual one with given latencies,
-under which results do not depend on the machine.
+counted.  A ``clock`` says what "ready" means.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 import torch
+
+from flow_rag_vla.agents.recall.clock import Clock, Pending, RealClock
 
 
 @dataclass(frozen=True)
@@ -58,137 +57,6 @@ class Decision[R]:
     in_time: bool
     """This decision's own retrieval reached it."""
     total_ms: float
-
-
-class Pending[T](Protocol):
-    """A retrieval under way."""
-
-    def ready(self) -> bool:
-        """It has arrived by now."""
-        ...
-
-    def result(self) -> T:
-        """Its answer; only to be asked for when ready.  Raises what the retrieval raised."""
-        ...
-
-
-class Clock(Protocol):
-    """Decides what time it is, and where retrievals run."""
-
-    def start(self) -> None:
-        """A decision begins."""
-        ...
-
-    def submit[T](self, retrieve: Callable[[], T]) -> Pending[T]:
-        """Start a retrieval."""
-        ...
-
-    def flow_is_done(self) -> None:
-        """The flow's own chunk is there."""
-        ...
-
-    def elapsed_ms(self) -> float:
-        """Milliseconds since the decision began."""
-        ...
-
-    def close(self) -> None:
-        """Give threads back."""
-        ...
-
-
-class RealClock:
-    """The wall clock, with retrievals in one long-lived worker thread."""
-
-    def __init__(self, threaded: bool = True) -> None:
-        """Without ``threaded`` a retrieval runs where it is submitted, before the flow.
-
-        That is what a sequential agent does, and the better choice for searches of under 0.2 ms, which is what
-        handing work to a thread costs.
-        """
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="retrieval") if threaded else None
-        self._start = time.perf_counter()
-
-    def start(self) -> None:
-        """A decision begins."""
-        self._start = time.perf_counter()
-
-    def submit[T](self, retrieve: Callable[[], T]) -> Pending[T]:
-        """Start ``retrieve`` in the worker thread, or run it."""
-        if self._executor is not None:
-            return _FuturePending(self._executor.submit(retrieve))
-        return _VirtualPending(retrieve(), lambda: True)
-
-    def flow_is_done(self) -> None:
-        """The wall clock needs no telling."""
-
-    def elapsed_ms(self) -> float:
-        """Milliseconds since the decision began."""
-        return 1000.0 * (time.perf_counter() - self._start)
-
-    def close(self) -> None:
-        """Wait for the retrieval under way and end the thread."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
-
-
-class VirtualClock:
-    """Given latencies: both pathways run inline, one after the other, and arithmetic says which came first."""
-
-    def __init__(self, flow_ms: float = 0.0, retrieval_ms: float = 0.0, interval_ms: float = 4000.0 / 30.0) -> None:
-        """Decisions begin every ``interval_ms``, by default every four control steps, or later if the flow is slower.
-
-        Raises:
-            ValueError: a negative latency.
-        """
-        if min(flow_ms, retrieval_ms, interval_ms) < 0:
-            raise ValueError(f"latencies must not be negative, got {flow_ms}, {retrieval_ms}, {interval_ms} ms")
-        self.flow_ms, self.retrieval_ms = flow_ms, retrieval_ms
-        self._interval_ms = max(interval_ms, flow_ms)
-        self._start_ms = -self._interval_ms
-        self._elapsed_ms = 0.0
-
-    def start(self) -> None:
-        """A decision begins."""
-        self._start_ms += self._interval_ms
-        self._elapsed_ms = 0.0
-
-    def submit[T](self, retrieve: Callable[[], T]) -> Pending[T]:
-        """Run ``retrieve`` now; it counts as arrived ``retrieval_ms`` later."""
-        due_ms = self._start_ms + self.retrieval_ms
-        return _VirtualPending(retrieve(), lambda: self._start_ms + self._elapsed_ms >= due_ms)
-
-    def flow_is_done(self) -> None:
-        """The flow's latency has passed since the decision began."""
-        self._elapsed_ms = self.flow_ms
-
-    def elapsed_ms(self) -> float:
-        """Milliseconds since the decision began: none, or the flow's latency."""
-        return self._elapsed_ms
-
-    def close(self) -> None:
-        """Nothing to give back."""
-
-
-class _FuturePending[T]:
-    def __init__(self, future: Future[T]) -> None:
-        self._future = future
-
-    def ready(self) -> bool:
-        return self._future.done()
-
-    def result(self) -> T:
-        return self._future.result()
-
-
-class _VirtualPending[T]:
-    def __init__(self, answer: T, arrived: Callable[[], bool]) -> None:
-        self._answer, self._arrived = answer, arrived
-
-    def ready(self) -> bool:
-        return self._arrived()
-
-    def result(self) -> T:
-        return self._answer
 
 
 @dataclass(frozen=True)
@@ -323,6 +191,11 @@ class DualPathwayProcessor[Q, R]:
             p95_ms=p95,
             p99_ms=p99,
         )
+
+    def drain(self) -> None:
+        """Wait for the search under way; the next decision finds its answer, or raises what it raised."""
+        if self._pending is not None:
+            self._pending.wait()
 
     def close(self) -> None:
         """Wait for the search under way and end its thread."""

@@ -5,8 +5,9 @@ Arms take turns within every repetition, so that a noisy machine is noisy for al
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import faiss
@@ -16,7 +17,7 @@ import torch
 from flow_rag_vla.agents.arms.registry import get_arm, reference_arm
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
 from flow_rag_vla.agents.recall.advice import Advice
-from flow_rag_vla.agents.recall.dual_pathway import RealClock
+from flow_rag_vla.agents.recall.clock import RealClock
 from flow_rag_vla.agents.vision.percept import VisualPercept
 from flow_rag_vla.benchmark.scoring.statistics import tost_paired
 from flow_rag_vla.benchmark.scoring.timing import ArmTiming, LatencyEquivalence, Percentiles
@@ -61,7 +62,7 @@ def probe_arms(
     try:
         for arm in (get_arm(name) for name in arms):
             if arm.has_policy:
-                clock = RealClock(threaded=arm.retrieves_beside_flow)
+                clock = RealClock(arm.retrieves_beside_flow, device)
                 models[arm.name] = FlowRAGVLA.for_arm(
                     arm, policy, memories.get(arm.name), settings, device=device, clock=clock
                 )
@@ -72,10 +73,13 @@ def probe_arms(
             observation = observations[i % len(observations)]
             noise = policy.flow.noise(1, rng)
             for arm, model in models.items():
+                query = Query(observation, noise, Advice.nothing(1, device))
+                _finish(models.values(), device)
                 start = time.perf_counter()
-                seen = observation if percept is None else percept.look(observation)
+                if percept is not None:
+                    query = dataclasses.replace(query, observation=percept.look(observation))
                 # A robot's controller is no GPU: the decision is there when the chunk has left the device.
-                model.decide(Query(seen, noise, Advice.nothing(1, device))).chunk.cpu()
+                model.decide(query).chunk.cpu()
                 if i >= WARM_UP:
                     taken[arm].append(1000.0 * (time.perf_counter() - start))
             on_step(i + 1)
@@ -85,6 +89,14 @@ def probe_arms(
             model.processor.close()
         torch.set_num_threads(threads)
         faiss.omp_set_num_threads(faiss_threads)
+
+
+def _finish(models: Iterable[FlowRAGVLA], device: str) -> None:
+    """Let end what earlier decisions have begun, so that nobody else's is measured with it."""
+    for model in models:
+        model.processor.drain()
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _timing(arm: str, model: FlowRAGVLA, taken: dict[str, list[float]]) -> ArmTiming:

@@ -15,7 +15,7 @@ from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder, LearnedStat
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.agents.recall.advice import Advice, Needs
-from flow_rag_vla.agents.recall.dual_pathway import VirtualClock
+from flow_rag_vla.agents.recall.clock import VirtualClock
 from flow_rag_vla.agents.recall.remember import DecisionSnapshot
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING, Observation
 

@@ -19,7 +19,7 @@ from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
 from flow_rag_vla.agents.policy.instructions import InstructionTable
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.agents.recall.advice import Advice, Advisor, Needs
-from flow_rag_vla.agents.recall.dual_pathway import VirtualClock
+from flow_rag_vla.agents.recall.clock import VirtualClock
 from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.tasks.contract import Observation
 

@@ -25,7 +25,7 @@ from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingC
 from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
 from flow_rag_vla.agents.policy.instructions import InstructionTable
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
-from flow_rag_vla.agents.recall import dual_pathway
+from flow_rag_vla.agents.recall import clock
 from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.agents.vision import asynchronous
 from flow_rag_vla.agents.vision.networks.cnn import CnnEncoder
@@ -36,6 +36,7 @@ from flow_rag_vla.memory.case import FailureCase
 sys.path.append(str(Path(__file__).parent))
 
 from pretended_cuda import SameThread, on_cuda, pretended_cuda
+from pretended_streams import pretend_streams
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.detection.checkpoint import DetectorCheckpoint
@@ -54,8 +55,9 @@ def cuda(
 
     What is read from files or made of given numbers is there before, on the CPU.
     """
-    for module in (dual_pathway, asynchronous):
+    for module in (clock, asynchronous):
         monkeypatch.setattr(module, "ThreadPoolExecutor", SameThread)
+    pretend_streams(monkeypatch)
     with pretended_cuda(answer=request.param):
         yield "cuda"
 

@@ -133,9 +133,12 @@ class SameThread:
         """Takes what the other takes."""
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        """Done when this returns."""
+        """Done, or failed, when this returns."""
         future: Future[Any] = Future()
-        future.set_result(function(*args))
+        try:
+            future.set_result(function(*args))
+        except Exception as error:
+            future.set_exception(error)
         return future
 
     def shutdown(self, **kwargs: object) -> None:

@@ -19,7 +19,7 @@ from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder, LearnedStat
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.agents.recall.advice import ShuffledAdvisor
-from flow_rag_vla.agents.recall.dual_pathway import VirtualClock
+from flow_rag_vla.agents.recall.clock import VirtualClock
 from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.tasks.contract import UnknownNameError
 

@@ -5,7 +5,8 @@ import threading
 import pytest
 import torch
 
-from flow_rag_vla.agents.recall.dual_pathway import DualPathwayProcessor, FlowAnswer, RealClock, VirtualClock
+from flow_rag_vla.agents.recall.clock import RealClock, VirtualClock
+from flow_rag_vla.agents.recall.dual_pathway import DualPathwayProcessor, FlowAnswer
 
 
 def flow(query, poll):
@@ -154,6 +155,21 @@ def test_the_flow_never_waits_for_a_stuck_retrieval():
         release.set()
         # The first decision's answer, or a later one's that came right behind it.
         assert until_retrieved(processor, 3).chunk[0, 0, 0].item() in (-1.0, -3.0)
+
+
+def test_a_drained_processor_has_its_late_answer_at_hand_and_nothing_under_way():
+    release = threading.Event()
+
+    def slow(query):
+        assert release.wait(10.0)
+        return query
+
+    with DualPathwayProcessor(flow, slow, max_latency_ms=5000.0) as processor:
+        processor.drain()
+        assert answers(processor, [1]) == [(1.0, None)]
+        threading.Timer(0.05, release.set).start()
+        processor.drain()
+        assert processor.process(2).retrieval_age is not None
 
 
 def test_without_a_thread_the_search_runs_first_and_always_arrives():
