@@ -87,16 +87,17 @@ class TorchSearch:
             raise ValueError(f"k: expected at least 1, got {k}")
         if queries.ndim != 2 or queries.shape[1] != self._keys.shape[1]:
             raise ValueError(f"embeddings: expected shape (n, {self._keys.shape[1]}), got {tuple(queries.shape)}")
-        unit = _unit(queries)
-        starts = range(0, max(len(unit), 1), _QUERY_BLOCK)
-        blocks = [self._nearest(unit[start : start + _QUERY_BLOCK], k, min_similarity) for start in starts]
+        if not len(queries):
+            rows = queries.new_zeros(0, k, dtype=torch.float32)
+            return DeviceHits(rows.long(), rows, rows.bool())
+        blocks = [self._nearest(block, k, min_similarity) for block in _unit(queries).split(_QUERY_BLOCK)]
         return DeviceHits(*(torch.cat(columns) for columns in zip(*blocks, strict=True)))
 
     def _nearest(
         self, queries: torch.Tensor, k: int, min_similarity: float
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Ids, similarities and validity (n, k) of ``queries`` (n, embedding_dim), unit rows in float64."""
-        similarity = self._case_similarity(queries, k)
+        similarity = self._case_similarity(queries, k, min_similarity)
         num_cases = similarity.shape[1]
         place = torch.arange(num_cases, device=similarity.device)
         # One integer a case, more similar above less similar and older above newer: no two are equal, so that the
@@ -114,14 +115,15 @@ class TorchSearch:
         ids, similarity, valid = (torch.nn.functional.pad(column, missing) for column in columns)
         return ids, similarity, valid
 
-    def _case_similarity(self, queries: torch.Tensor, k: int) -> torch.Tensor:
-        """(n, num_cases) float32: the closest key of each case, -1 to 1."""
-        return self._closest_key(queries @ self._keys.T, self._case_of_row.expand(len(queries), -1))
+    def _case_similarity(self, queries: torch.Tensor, k: int, min_similarity: float) -> torch.Tensor:
+        """(n, num_cases) float32: the closest key of each case, -1 to 1; lower where a case is no hit anyway."""
+        del k, min_similarity
+        return self._closest_key(queries @ self._keys.T, self._case_of_row.expand(queries.shape[0], -1))
 
     def _closest_key(self, similarity: torch.Tensor, case: torch.Tensor) -> torch.Tensor:
         """``similarity`` (n, m) of keys of the cases ``case`` (n, m) as in ``_case_similarity``; -inf for no key."""
         rounded = similarity.clamp(-1.0, 1.0).float()
-        closest = rounded.new_full((len(rounded), len(self._case_ids)), -torch.inf)
+        closest = rounded.new_full((rounded.shape[0], len(self._case_ids)), -torch.inf)
         return closest.scatter_reduce_(1, case, rounded, "amax")
 
 

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from flow_rag_vla.memory import faiss_gpu
 from flow_rag_vla.memory.device_search import DeviceHits, HostSearch, TorchSearch
-from flow_rag_vla.memory.faiss_gpu import FaissGpuSearch, make_search
+from flow_rag_vla.memory.faiss_gpu import FAISS_GPU_VARIABLE, FaissGpuSearch, make_search
 from flow_rag_vla.memory.index import CosineIndex
 
 EAST = (1.0, 0.0, 0.0, 0.0)
 NORTH = (0.0, 1.0, 0.0, 0.0)
+UP = (0.0, 0.0, 1.0, 0.0)
 EAST_BY_NORTH = (0.8, 0.6, 0.0, 0.0)
 NEARLY_EAST_BY_NORTH = (0.6, 0.8, 0.0, 0.0)
 
@@ -158,13 +160,85 @@ def test_on_the_cpu_faiss_itself_answers_and_follows_the_index():
         assert getattr(found, column).numpy().tobytes() == values.tobytes(), column
 
 
-def test_on_cuda_faiss_gpu_searches_where_it_is_installed_and_torch_elsewhere(monkeypatch):
+def test_on_cuda_torch_searches_and_faiss_gpu_where_it_is_asked_for(monkeypatch):
     index = filled([1], [EAST])
     monkeypatch.setattr(faiss_gpu, "_brute_force", lambda keys: on_the_cpu)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
     with FakeTensorMode():
-        for num_gpus, kind in ((0, TorchSearch), (1, FaissGpuSearch)):
-            monkeypatch.setattr(faiss, "get_num_gpus", lambda n=num_gpus: n)
+        for asked, kind in ((None, TorchSearch), ("0", TorchSearch), ("1", FaissGpuSearch)):
+            monkeypatch.delenv(FAISS_GPU_VARIABLE, raising=False)
+            if asked is not None:
+                monkeypatch.setenv(FAISS_GPU_VARIABLE, asked)
             assert type(make_search(index, "cuda")) is kind
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"), [("yes", "is 'yes', expected 0 or 1"), ("1", "is 1, but the installed faiss sees no GPU")]
+)
+def test_what_the_variable_cannot_mean_is_refused(monkeypatch, asked, line):
+    monkeypatch.setenv(FAISS_GPU_VARIABLE, asked)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
+    with pytest.raises(ValueError, match=f"{FAISS_GPU_VARIABLE} {line}"):
+        make_search(filled([1], [EAST]), "cuda")
+
+
+def test_all_searches_on_a_device_share_faiss_s_scratch_memory(monkeypatch):
+    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
+    faiss_gpu._resources.cache_clear()
+    assert faiss_gpu._resources(0) is faiss_gpu._resources(0)
+    assert faiss_gpu._resources(0) is not faiss_gpu._resources(1)
+    faiss_gpu._resources.cache_clear()
+
+
+def newest_first(keys):
+    """FAISS may propose any of the rows that tie with the last one: here those added last."""
+    rows = torch.as_tensor(np.array(keys)).flip(0)
+
+    def propose(queries, num_rows):
+        order = (queries @ rows.T).sort(dim=1, descending=True, stable=True).indices
+        return len(rows) - 1 - order[:, :num_rows]
+
+    return propose
+
+
+@pytest.mark.parametrize(("num_tied", "least"), [(20, -1.0), (50, -1.0), (380, -1.0), (380, 0.9)])
+def test_more_ties_than_are_proposed_go_to_the_oldest_cases_too(num_tied, least):
+    index = filled(range(1, 401), [UP] * (400 - num_tied) + [NORTH] * num_tied)
+    queries = np.array([NORTH, EAST_BY_NORTH, EAST, UP], dtype=np.float32)
+    found = FaissGpuSearch(index, "cpu", newest_first(index.keys)).search(torch.from_numpy(queries), 3, least)
+    assert_same(found, index, queries, 3, least)
+    oldest = 401 - num_tied
+    assert found.case_ids[0].tolist() == [oldest, oldest + 1, oldest + 2]
+
+
+def test_all_keys_are_compared_only_where_ties_may_have_been_left_out(monkeypatch):
+    asked_again = []
+    exact = TorchSearch._case_similarity
+    monkeypatch.setattr(
+        TorchSearch, "_case_similarity", lambda self, q, *a: asked_again.append(len(q)) or exact(self, q, *a)
+    )
+    index = filled(range(1, 401), [UP] * 20 + [NORTH] * 380)
+    search = FaissGpuSearch(index, "cpu", newest_first(index.keys))
+    search.search(torch.tensor([NORTH, UP, EAST_BY_NORTH, UP, NORTH]), 3, 0.7)
+    assert asked_again == [2]  # 20 cases equal UP, fewer than are proposed; 0.6 is no hit
+
+
+def test_the_answers_do_not_depend_on_how_many_keys_are_gathered_at_once(monkeypatch):
+    rng = np.random.default_rng(1)
+    index = filled(np.repeat(np.arange(1, 201), 4), rng.normal(size=(800, 32)))
+    queries = torch.from_numpy(rng.normal(size=(50, 32)).astype(np.float32))
+    together = by_faiss(index, "cpu").search(queries, 5)
+    monkeypatch.setattr(faiss_gpu, "GATHERED_BYTES", 3 * (20 + faiss_gpu.SLACK) * 32 * 8)  # three queries
+    for column, values in vars(by_faiss(index, "cpu").search(queries, 5)).items():
+        assert torch.equal(values, getattr(together, column)), column
+
+
+def test_faiss_is_not_asked_about_no_queries():
+    index = filled(range(1, 101), np.eye(100))
+    search = FaissGpuSearch(index, "cpu", lambda queries, m: pytest.fail("asked"))
+    found = search.search(torch.zeros(0, 100), 3)
+    assert found.valid.shape == (0, 3)
+    assert [column.dtype for column in vars(found).values()] == [torch.int64, torch.float32, torch.bool]
 
 
 @pytest.mark.parametrize("num_cases", [0, 3, 400])
@@ -173,7 +247,7 @@ def test_keys_and_answers_never_leave_a_cuda_device(num_cases):
     keys = np.eye(4)[np.arange(2 * num_cases) % 4]
     index = filled(np.repeat(np.arange(1, num_cases + 1), 2), keys.reshape(-1, 4))
     propose = on_the_cpu(index.keys) if num_cases == 0 else (lambda queries, m: queries[:, :1].long().expand(-1, m))
-    with FakeTensorMode():
+    with FakeTensorMode(shape_env=ShapeEnv()):  # how many queries are asked again is anybody's guess
         for search in (TorchSearch(index, "cuda"), FaissGpuSearch(index, "cuda", propose)):
             found = search.search(torch.zeros(2000, 4, device="cuda"), 5, 0.9)
             assert {column.device.type for column in vars(found).values()} == {"cuda"}
@@ -185,11 +259,14 @@ def test_keys_and_answers_never_leave_a_cuda_device(num_cases):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_gives_the_answers_of_faiss_on_the_cpu():
+def test_a_gpu_gives_the_answers_of_faiss_on_the_cpu(monkeypatch):
     rng = np.random.default_rng(0)
     index = filled(np.repeat(np.arange(1, 2001), 2), rng.normal(size=(4000, 512)))
     queries = np.float32(index.keys[rng.integers(0, 4000, 3000)] + 0.01 * rng.normal(size=(3000, 512)))
-    searches = [TorchSearch(index, "cuda:0"), make_search(index, "cuda:0")]  # the second by faiss-gpu where installed
+    searches = [make_search(index, "cuda:0")]
+    if faiss.get_num_gpus() > 0:
+        monkeypatch.setenv(FAISS_GPU_VARIABLE, "1")
+        searches.append(make_search(index, "cuda:0"))
     for search in searches:
         found = search.search(torch.from_numpy(queries).cuda(), 5, 0.5)
         assert_same(DeviceHits(*(column.cpu() for column in vars(found).values())), index, queries, 5, 0.5)
