@@ -19,8 +19,11 @@ NO_CASE = 0
 _QUERY_BLOCK = 1024
 """Queries searched at once; bounds the temporary arrays to tens of megabytes."""
 
+_SCANNED = 1 << 24
+"""Similarities of tied queries to all keys that are held at once: 64 MB."""
+
 _ROUNDING = 2.0e-6
-"""How far two similarities may lie apart that FAISS's rounding can turn around."""
+"""How far two similarities may lie apart that the rounding of FAISS, or of a matrix product, can turn around."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,16 @@ class CosineIndex:
         self._faiss: Any = faiss.IndexFlatIP(embedding_dim)
         self._case_ids = np.zeros(0, dtype=np.int64)
         self._most_keys = 0
+        self._version = 0
 
     def __len__(self) -> int:
         """Number of rows (keys, not cases)."""
         return len(self._case_ids)
+
+    @property
+    def version(self) -> int:
+        """Another number once rows have been added or dropped."""
+        return self._version
 
     @property
     def row_case_ids(self) -> Int64Array:
@@ -180,11 +189,16 @@ class CosineIndex:
             scores, found = self._faiss.search(queries, num_rows)
         k = result.case_ids.shape[1]
         first = _first_of_each_case(self._case_ids[found])
-        unsure = _tied_with_the_next(scores, first, k, complete=num_rows == len(self))
-        found = _first_rows(found, first, k)
-        for query in np.flatnonzero(unsure):
-            # Which of equal cases FAISS proposes depends on its kernel.
-            found[query] = self._nearest_rows(queries[query], found.shape[1])
+        # Which of equal cases FAISS proposes depends on its kernel.  Equal cases that are no hits concern nobody.
+        tied = _tied_with_the_next(scores, first, k, complete=num_rows == len(self))
+        may_hit = scores >= min_similarity - _ROUNDING
+        hits = (first & may_hit).sum(axis=1)
+        proposed, found = found, _first_rows(found, first, k)
+        among_all = tied & (hits >= k)
+        found[among_all] = self._nearest_rows(queries[among_all], found.shape[1])
+        for query in np.flatnonzero(tied & (hits > 0) & (hits < k)):
+            rows = np.sort(proposed[query, may_hit[query]])
+            found[query] = self._nearest_of(rows, queries[query], found.shape[1])
         present = found >= 0
         similarity = np.einsum("bkd,bd->bk", self.keys[found], queries).clip(-1.0, 1.0)
         present &= similarity >= min_similarity
@@ -198,19 +212,41 @@ class CosineIndex:
         ):
             target[block, columns] = np.take_along_axis(values, order, axis=1)
 
-    def _nearest_rows(self, query: Float32Array, k: int) -> Int64Array:
-        """(k,) the closest rows of the cases closest to ``query``, ties by lower id; -1 where there are fewer cases."""
-        similarity = np.einsum("bkd,bd->bk", self.keys[None], query[None])[0].clip(-1.0, 1.0)
+    def _nearest_rows(self, queries: Float32Array, k: int) -> Int64Array:
+        """(n, k) the closest rows of the cases closest to ``queries`` (n, embedding_dim), ties by lower id.
+
+        -1 where there are fewer cases.
+        """
+        keys = self.keys
         starts = np.flatnonzero(np.diff(self._case_ids, prepend=NO_CASE))
+        nearest = np.full((len(queries), k), -1, dtype=np.int64)
+        at_once = max(1, _SCANNED // len(keys))
+        for begin in range(0, len(queries), at_once):
+            block = queries[begin : begin + at_once]
+            roughly = block @ keys.T
+            kth = min(k, len(starts))
+            of_case = np.maximum.reduceat(roughly, starts, axis=1)
+            least = np.partition(of_case, -kth, axis=1)[:, -kth] - _ROUNDING
+            for query, near in enumerate(roughly >= least[:, None]):
+                rows = np.flatnonzero(near)
+                nearest[begin + query] = self._nearest_of(rows, block[query], k)
+        return nearest
+
+    def _nearest_of(self, rows: Int64Array, query: Float32Array, k: int) -> Int64Array:
+        """(k,) as ``_nearest_rows``, among ``rows`` (n,), ascending."""
+        similarity = np.einsum("bkd,bd->bk", self.keys[rows][None], query[None])[0].clip(-1.0, 1.0)
+        starts = np.flatnonzero(np.diff(self._case_ids[rows], prepend=NO_CASE))
+        ends = np.append(starts, len(rows))[1:]
         closest = np.argsort(-np.maximum.reduceat(similarity, starts), kind="stable")[:k]
-        rows = np.full(k, -1, dtype=np.int64)
-        for i, (start, end) in enumerate(zip(starts[closest], np.append(starts, len(self))[closest + 1], strict=True)):
-            rows[i] = start + similarity[start:end].argmax()
-        return rows
+        nearest = np.full(k, -1, dtype=np.int64)
+        for i, (start, end) in enumerate(zip(starts[closest], ends[closest], strict=True)):
+            nearest[i] = rows[start + similarity[start:end].argmax()]
+        return nearest
 
     def _set_case_ids(self, case_ids: Int64Array) -> None:
         self._case_ids = case_ids
         self._most_keys = _longest_run(case_ids)
+        self._version += 1
 
     def _checked(self, rows: npt.ArrayLike) -> Float32Array:
         array = np.asarray(rows, dtype=np.float32)

@@ -73,9 +73,10 @@ def read_episodes_of(run_dir: Path) -> list[EpisodeRecord]:
 
     Raises:
         UsageError: it is no run directory.
-        ValueError: a file is damaged or missing.
+        IncompleteRunError: a unit is missing.
+        ValueError: a file is damaged.
     """
-    return [record for unit in _ScoredRun.read(run_dir).units for record in read_records(run_dir, unit).records]
+    return [record for unit in _ScoredRun.read(run_dir).finished_units(run_dir) for record in unit.log.records]
 
 
 def require_run(run_dir: Path, given_as: str = "") -> None:

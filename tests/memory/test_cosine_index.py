@@ -169,3 +169,56 @@ def test_the_thread_count_changes_neither_the_answer_nor_the_callers_setting() -
     np.testing.assert_array_equal(results[0].similarity, results[1].similarity)
     np.testing.assert_array_equal(results[0].case_ids, results[1].case_ids)
     assert faiss.omp_get_max_threads() == before
+
+
+def test_the_version_is_another_once_rows_have_come_or_gone() -> None:
+    index = CosineIndex(4)
+    versions = [index.version]
+    index.add([1, 2], [EAST, NORTH])
+    versions.append(index.version)
+    index.search([EAST], k=2)
+    index.remove([7])
+    assert index.version == versions[-1]
+    index.remove([1])
+    versions.append(index.version)
+    index.rebuild([2], [UP])
+    versions.append(index.version)
+    assert len(set(versions)) == 4
+
+
+@pytest.mark.parametrize(("min_similarity", "scanned"), [(0.5, 40), (0.7, 0)])
+def test_only_ties_among_hits_are_looked_for_among_all_keys(
+    monkeypatch: pytest.MonkeyPatch, min_similarity: float, scanned: int
+) -> None:
+    index = CosineIndex(4)
+    index.add(np.arange(1, 302), [UP, *[EAST_BY_NORTH] * 300])  # 0.6 of NORTH; UP is nothing like it
+    calls: list[int] = []
+    nearest = index._nearest_rows
+    monkeypatch.setattr(index, "_nearest_rows", lambda rows, k: calls.append(len(rows)) or nearest(rows, k))
+    found = index.search([NORTH] * 40, k=3, min_similarity=min_similarity)
+    assert calls == [scanned]
+    expected = [[2, 3, 4]] if scanned else [[0, 0, 0]]
+    np.testing.assert_array_equal(found.case_ids, expected * 40)
+
+
+def test_a_hit_above_ties_that_are_no_hits_counts_by_its_best_key() -> None:
+    rng = np.random.default_rng(0)
+    key = rng.normal(size=32)
+    close = key + 1e-7 * rng.normal(size=(8, 32))  # as far as float32 tells them apart
+    other = rng.normal(size=32)
+    index = CosineIndex(32)
+    index.add(np.repeat([1, 2, 3, 4], [8, 1, 1, 1]), [*close, other, other, other])
+    queries = np.float32(key + 0.1 * rng.normal(size=(50, 32)))
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    found = index.search(queries, k=2, min_similarity=0.8)
+    best = np.einsum("kd,bd->bk", index.keys[:8], index._checked(queries)).max(axis=1)
+    np.testing.assert_array_equal(found.valid, [[True, False]] * 50)
+    np.testing.assert_array_equal(found.similarity[:, 0], best)
+
+
+def test_many_ties_are_scanned_in_blocks_with_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = CosineIndex(4)
+    index.add(np.arange(1, 401), [EAST] * 20 + [NORTH] * 380)
+    monkeypatch.setattr("flow_rag_vla.memory.index._SCANNED", 800)  # two queries at once
+    found = index.search([NORTH, EAST_BY_NORTH, EAST] * 3, k=3)
+    np.testing.assert_array_equal(found.case_ids, [[21, 22, 23], [1, 2, 3], [1, 2, 3]] * 3)
