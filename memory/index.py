@@ -131,6 +131,7 @@ class CosineIndex:
         self._faiss.add(rows)
         self._case_ids = np.concatenate([self._case_ids, ids])
         self._most_keys = max(self._most_keys, _longest_run(ids))
+        self._version += 1
 
     def remove(self, case_ids: npt.ArrayLike) -> None:
         """Drop all rows of ``case_ids`` (n,); ids that are not present are ignored."""

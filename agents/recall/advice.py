@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -103,7 +104,8 @@ class Advisor:
         """Advise from ``memory`` on ``device``; candidates with a score below ``gate`` are not worth trying."""
         self.memory, self._encoder = memory, encoder
         self._k, self._gate, self._device = num_neighbours, gate, device
-        self._known: tuple[CaseTable, CaseSearch, KnownCases] | None = None
+        self._search: tuple[int, CaseSearch] | None = None
+        self._known: tuple[CaseTable, KnownCases] | None = None
 
     def advise(self, observation: Observation, asks: torch.Tensor | None = None) -> Advice:
         """Advice for every row of ``observation``, or only where ``asks`` (num_envs,) bool: no other is looked up."""
@@ -111,16 +113,18 @@ class Advisor:
             return Advice.nothing(observation.num_envs, str(observation.object_rgb.device))
         if asks is None:
             return self._answer(self._encoder.encode(observation))
-        # Waits for the device to say how many ask: the others' search would cost more.
-        rows = asks.nonzero().flatten()
+        # Waits for the device to say which rows ask: the others' search would cost more.
+        rows = asks.cpu().nonzero().flatten()
         if len(rows) == 0:
-            return Advice.nothing(observation.num_envs, str(rows.device))
-        keys = self._encoder.encode(observation)
-        return Advice.of(rows, self._answer(keys[rows]), observation.num_envs)
+            return Advice.nothing(observation.num_envs, str(asks.device))
+        # Keys are of what was measured: the pictures stay where they are.
+        asking = dataclasses.replace(observation, rgb=None).select(rows)
+        answers = self._answer(self._encoder.encode(asking))
+        return Advice.of(rows.to(asks.device), answers, observation.num_envs)
 
     def _answer(self, keys: torch.Tensor) -> Advice:
         """Advice for each of ``keys`` (n, embedding_dim)."""
-        search, cases = self._up_to_date()
+        search, cases = self._up_to_date_search(), self._up_to_date_cases()
         # An environment whose physics broke gets no advice, and takes none from the others.
         sound = keys.isfinite().all(dim=1)
         anything = keys.new_zeros(keys.shape[1])
@@ -143,12 +147,19 @@ class Advisor:
             reliability=torch.where(given, reliability, 0.0),
         )
 
-    def _up_to_date(self) -> tuple[CaseSearch, KnownCases]:
-        if self._known is None or self._known[0] is not self.memory.table:
+    def _up_to_date_search(self) -> CaseSearch:
+        # Outcomes change no key: what they teach sends nothing but ``KnownCases`` to the device.
+        index = self.memory.index
+        if self._search is None or self._search[0] != index.version:
+            self._search = index.version, make_search(index, self._device)
+        return self._search[1]
+
+    def _up_to_date_cases(self) -> KnownCases:
+        table = self.memory.table
+        if self._known is None or self._known[0] is not table:
             answering = self._answering(self.memory.case_ids)
-            cases = KnownCases.of(self.memory, answering, self._device)
-            self._known = self.memory.table, make_search(self.memory.index, self._device), cases
-        return self._known[1:]
+            self._known = table, KnownCases.of(self.memory, answering, self._device)
+        return self._known[1]
 
     def _answering(self, case_ids: np.ndarray) -> np.ndarray:
         """The case that answers where each of ``case_ids`` is retrieved."""

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
+from flow_rag_vla.agents.recall import advice as advice_module
 from flow_rag_vla.agents.recall.advice import Advice, Advisor, Needs, ShuffledAdvisor
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.memory.failure_memory import FailureMemory
@@ -90,28 +92,31 @@ def random_memory(rng: np.random.Generator) -> tuple[FailureMemory, np.ndarray]:
 
 
 class GivenKeys:
-    """Encodes nothing: the keys of the fleet are given."""
+    """Encodes nothing: the keys of the fleet are given, and an object at x = i is in row i."""
 
     def __init__(self, keys: torch.Tensor) -> None:
         self.keys = keys
+        self.encoded: list[int] = []
 
     def encode(self, observation: Observation) -> torch.Tensor:
-        return self.keys
+        self.encoded.append(observation.num_envs)
+        return self.keys[observation.object_pos_b[:, 0].long()]
 
 
 @pytest.mark.parametrize(("k", "gate"), [(1, 0.7), (3, 0.65), (5, 0.6)])
-def test_advice_on_the_cpu_is_what_numpy_computes_to_the_last_bit(k, gate, observe):
+def test_advice_on_the_cpu_is_what_numpy_computes_to_the_last_bit(k, gate, met):
     memory, keys = random_memory(np.random.default_rng(k))
-    advice = Advisor(memory, GivenKeys(torch.from_numpy(keys)), k, gate).advise(observe(500))  # pyright: ignore[reportArgumentType]
+    advice = Advisor(memory, GivenKeys(torch.from_numpy(keys)), k, gate).advise(met(*range(500)))  # pyright: ignore[reportArgumentType]
     assert 20 < int(advice.given.sum()) < 480
     for name, column in numpy_advice(memory, keys, k, gate).items():
         assert getattr(advice, name).numpy().tobytes() == column.tobytes(), name
 
 
-def test_only_the_rows_that_ask_are_looked_up_and_they_hear_what_they_would_among_all(observe, monkeypatch):
+def test_only_the_rows_that_ask_are_looked_up_and_they_hear_what_they_would_among_all(met, monkeypatch):
     memory, keys = random_memory(np.random.default_rng(8))
-    advisor = Advisor(memory, GivenKeys(torch.from_numpy(keys)), 5, 0.6)  # pyright: ignore[reportArgumentType]
-    everybody = advisor.advise(observe(500))
+    encoder = GivenKeys(torch.from_numpy(keys))
+    advisor = Advisor(memory, encoder, 5, 0.6)  # pyright: ignore[reportArgumentType]
+    everybody = advisor.advise(met(*range(500)))
     looked_up = []
     search = memory.index.search
 
@@ -121,17 +126,18 @@ def test_only_the_rows_that_ask_are_looked_up_and_they_hear_what_they_would_amon
 
     monkeypatch.setattr(memory.index, "search", counted)
     asks = torch.arange(500) % 3 == 0
-    some = advisor.advise(observe(500), asks)
+    some = advisor.advise(met(*range(500)), asks)
     assert looked_up == [167]
+    assert encoder.encoded == [500, 167]
     for name, column in rows(everybody).items():
         silent = 0.0 if name == "reliability" else NOTHING
         assert rows(some)[name] == [said if ask else silent for said, ask in zip(column, asks.tolist(), strict=True)]
 
 
-def test_nobody_asks(observe):
+def test_nobody_asks(met):
     memory, keys = random_memory(np.random.default_rng(8))
     advisor = Advisor(memory, GivenKeys(torch.from_numpy(keys)), 5, 0.5)  # pyright: ignore[reportArgumentType]
-    advice = advisor.advise(observe(500), torch.zeros(500, dtype=torch.bool))
+    advice = advisor.advise(met(*range(500)), torch.zeros(500, dtype=torch.bool))
     assert not advice.given.any()
     assert not advice.needs.anything
 
@@ -155,11 +161,48 @@ def test_what_the_memory_learns_is_heard_at_the_next_decision(memory, met):
     assert advisor.advise(met(NUM_CASES)).case_id.tolist() == [NUM_CASES + 1]
 
 
+def test_keys_of_the_rows_that_ask_are_to_the_bit_those_among_all(observe):
+    rng = np.random.default_rng(4)
+    fields = {name: rng.normal(size=(700, 3)).tolist() for name in ("ee_pos_b", "object_pos_b", "goal_pos_b")}
+    observation, encoder = observe(700, **fields), RetrievalEncoder()
+    everybody = encoder.encode(observation)
+    for rows in (torch.arange(700)[::3], torch.tensor([699]), torch.tensor([], dtype=torch.long)):
+        assert torch.equal(encoder.encode(observation.select(rows)), everybody[rows])
+
+
+def test_pictures_are_not_copied_for_the_rows_that_ask(memory, met):
+    seen = []
+
+    class Looks(AxisEncoder):
+        def encode(self, observation: Observation) -> torch.Tensor:
+            seen.append(observation.rgb)
+            return super().encode(observation)
+
+    observation = dataclasses.replace(met(2, 0), rgb=torch.zeros(2, 4, 4, 3, dtype=torch.uint8))
+    advice = Advisor(memory, Looks(), 1, GATE).advise(observation, torch.tensor([False, True]))  # pyright: ignore[reportArgumentType]
+    assert advice.case_id.tolist() == [NOTHING, 1]
+    assert seen == [None]
+
+
+def test_outcomes_send_no_keys_to_the_device_again(memory, met, monkeypatch):
+    made = []
+    make = advice_module.make_search
+    monkeypatch.setattr(advice_module, "make_search", lambda index, to: made.append(len(index)) or make(index, to))
+    advisor = Advisor(memory, AxisEncoder(), 1, 0.5)  # pyright: ignore[reportArgumentType]
+    assert advisor.advise(met(2)).reliability.tolist() == pytest.approx([0.9])
+    memory.record_outcomes([3] * 10, [2] * 10, [True] * 10)
+    assert advisor.advise(met(2)).reliability.tolist() == pytest.approx([0.95])
+    assert made == [NUM_CASES]
+    memory.add([memory.case(1), dataclasses.replace(memory.case(1), key_states=np.eye(NUM_CASES + 1)[NUM_CASES:])])
+    assert advisor.advise(met(NUM_CASES)).case_id.tolist() == [NUM_CASES + 1]
+    assert made == [NUM_CASES, NUM_CASES + 1]
+
+
 @pytest.mark.parametrize("placebo", [False, True])
-def test_keys_search_scores_and_advice_stay_on_a_cuda_device(memory, observe, placebo):
+def test_keys_search_scores_and_advice_stay_on_a_cuda_device(memory, met, placebo):
     # Fake tensors refuse to mix devices, and to tell the host anything about what is on one.
     with FakeTensorMode():
-        observation = observe(5)
+        observation = met(*range(5))
         cuda = {name: value.cuda() for name, value in vars(observation).items() if isinstance(value, torch.Tensor)}
         encoder = GivenKeys(torch.ones(5, NUM_CASES + 1, device="cuda"))
         rng = [np.random.default_rng(0)] if placebo else []
