@@ -53,7 +53,8 @@ def optimize_flow_module(
         half_precision(full, half)
     lacks = tensorrt_lacks()
     if lacks is not None:
-        return OptimizedFlow(full, half if fp16 else None, None, lacks)
+        note = f"no TensorRT engine was built, the ONNX files are the result: TensorRT needs {lacks}"
+        return OptimizedFlow(full, half if fp16 else None, None, note)
     engine = folder / ENGINE_FILE
     build_engine(half if fp16 else full, engine, max_batch)
     return OptimizedFlow(full, half if fp16 else None, engine, f"TensorRT engine: {engine}")

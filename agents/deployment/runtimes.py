@@ -105,7 +105,7 @@ class OnnxFiles:
             return self._engine
         lacks = tensorrt_lacks()
         if lacks is not None:
-            raise ValueError(lacks)
+            raise ValueError(f"the runtime tensorrt needs {lacks}")
         half_precision(self.full, self._folder / HALF_FILE)
         build_engine(self._folder / HALF_FILE, self._folder / ENGINE_FILE, self._max_batch)
         return self._folder / ENGINE_FILE

@@ -1,4 +1,4 @@
-"""ONNX to a TensorRT engine, where TensorRT is installed.  Untested: there was no CUDA device to build one on.
+"""ONNX to a TensorRT engine, where TensorRT is installed.  Untested: never run on a CUDA device.
 
 Written for TensorRT 10 and 11: 11 has no builder flag for FP16, precision is that of the graph, so half precision is
 asked for with a graph in half precision (``half_precision``), which ONNX Runtime can check without a GPU.
@@ -23,7 +23,7 @@ WORKSPACE_BYTES = 1 << 30
 
 
 def tensorrt_lacks() -> str | None:
-    """One line that says what TensorRT needs and does not find here; None where an engine can be built."""
+    """What TensorRT needs and does not find here, in words; None where an engine can be built."""
     lacks = []
     if importlib.util.find_spec("tensorrt") is None:
         lacks.append("the package tensorrt (pip install tensorrt)")
@@ -31,7 +31,7 @@ def tensorrt_lacks() -> str | None:
         lacks.append("an NVIDIA GPU that torch can see (torch.cuda.is_available() is False)")
     if not lacks:
         return None
-    return f"no TensorRT engine was built, the ONNX files are the result: it needs {' and '.join(lacks)}"
+    return " and ".join(lacks)
 
 
 def half_precision(source: Path, target: Path) -> None:

@@ -35,6 +35,7 @@ class TensorRTPolicy:
 
         Raises:
             ValueError: more rows than the engine was built for.
+            RuntimeError: TensorRT refused to run.
         """
         rows = [value.detach().to(self._device).contiguous() for value in (features, instruction, noise)]
         chunk = torch.empty_like(rows[-1])
@@ -43,5 +44,6 @@ class TensorRTPolicy:
                 raise ValueError(f"the TensorRT engine was built for fewer rows than {len(value)}")
             self._context.set_tensor_address(name, value.data_ptr())
         self._context.set_tensor_address(OUTPUT, chunk.data_ptr())
-        self._context.execute_async_v3(torch.cuda.current_stream(self._device).cuda_stream)
+        if not self._context.execute_async_v3(torch.cuda.current_stream(self._device).cuda_stream):
+            raise RuntimeError(f"TensorRT did not run its engine on {len(noise)} rows; its log has the reason")
         return chunk.to(noise.device)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
+from torch._dynamo.exc import BackendCompilerFailed
+from torch._inductor.exc import GPUTooOldForTriton, TritonMissing
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY, PARALLEL
@@ -21,6 +25,7 @@ from flow_rag_vla.agents.deployment.policy_module import INPUTS, PolicyModule
 from flow_rag_vla.agents.deployment.quantization import float_layers, int8_layers, quantize_rag_module
 from flow_rag_vla.agents.deployment.runtimes import OnnxFiles, build_runtime, chunk_policy, runtimes_here
 from flow_rag_vla.agents.deployment.tensorrt_engine import half_precision, tensorrt_lacks
+from flow_rag_vla.agents.deployment.tensorrt_policy import TensorRTPolicy
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder
@@ -241,7 +246,7 @@ def test_what_tensorrt_needs_and_does_not_find_is_named_in_one_line(monkeypatch,
 
 def test_a_policy_that_tensorrt_should_run_is_refused_where_it_cannot(policy, files, monkeypatch):
     only_these(monkeypatch, package=False, gpu=True)
-    with pytest.raises(ValueError, match=r"it needs the package tensorrt \(pip install tensorrt\)$"):
+    with pytest.raises(ValueError, match=r"^the runtime tensorrt needs the package tensorrt \(pip install tensorrt\)$"):
         build_runtime("tensorrt", policy, files, threads=1, batch=1)
 
 
@@ -250,7 +255,10 @@ def test_without_tensorrt_the_onnx_file_is_the_result(policy, files, tmp_path, m
     monkeypatch.setattr(optimize, "export_onnx", lambda module, path: shutil.copy(files.full, path))
     only_these(monkeypatch, package=False, gpu=False)
     written = optimize_flow_module(policy, tmp_path, fp16=False)
-    assert (written.engine, written.note) == (None, tensorrt_lacks())
+    assert written.engine is None
+    assert written.note == (
+        f"no TensorRT engine was built, the ONNX files are the result: TensorRT needs {tensorrt_lacks()}"
+    )
     assert [file.name for file in tmp_path.iterdir()] == [written.onnx.name]
 
 
@@ -270,8 +278,69 @@ def test_without_a_compiler_the_policy_runs_eagerly_and_says_why(policy, files, 
     torch.testing.assert_close(runtime.run(*inputs), own_chunks(policy, inputs), rtol=0, atol=CLOSE)
 
 
+@pytest.mark.parametrize(
+    ("device", "variables", "found", "missing"),
+    [
+        ("cpu", {}, ["g++"], None),
+        ("cpu", {}, ["gcc", "clang"], "a C++ compiler and found no g++"),
+        ("cpu", {"CXX": "icpx"}, ["g++"], "a C++ compiler and found no icpx"),
+        ("cuda", {}, ["gcc"], None),
+        ("cuda", {}, ["clang"], None),
+        ("cuda", {}, ["g++"], "a C compiler and found no gcc or clang"),
+        ("cuda", {"CC": "icx"}, ["gcc"], "a C compiler and found no icx"),
+    ],
+)
+def test_the_compiler_that_is_missed_is_the_one_that_the_device_needs(monkeypatch, device, variables, found, missing):
+    for variable in ("CC", "CXX"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, name in variables.items():
+        monkeypatch.setenv(variable, name)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name in found else None)
+    assert compiled.missing_compiler(torch.device(device)) == missing
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TritonMissing(None), "Cannot find a working triton installation. "),
+        (
+            GPUTooOldForTriton(SimpleNamespace(name="Tesla K80", major=3, minor=7), None),
+            "Found Tesla K80 which is too old",
+        ),
+        (BackendCompilerFailed("inductor", RuntimeError("no room"), None), "RuntimeError: no room)"),
+    ],
+    ids=["no Triton", "an old GPU", "a failed back end"],
+)
+@pytest.mark.parametrize("at_call", [1, 2])
+def test_a_compiler_that_fails_leaves_the_policy_as_it_was_and_says_why(policy, monkeypatch, error, reason, at_call):
+    calls = []
+
+    def fails(*inputs):
+        calls.append(inputs)
+        if len(calls) == at_call:
+            raise error
+        return inputs[-1]
+
+    monkeypatch.setattr(compiled, "missing_compiler", lambda device: None)
+    monkeypatch.setattr(torch, "compile", lambda module, **kwargs: fails)
+    module = PolicyModule(policy)
+    run, note = compiled.compile_policy(module, 2)
+    assert run is module
+    assert note.startswith(f"torch.compile failed ({reason}")
+    assert note.endswith("): the policy runs without it")
+    assert "\n" not in note
+
+
+def test_a_policy_is_compiled_once_its_graph_has_been_replayed(policy, monkeypatch):
+    calls = []
+    monkeypatch.setattr(compiled, "missing_compiler", lambda device: None)
+    monkeypatch.setattr(torch, "compile", lambda module, **kwargs: lambda *inputs: calls.append(len(inputs[0])))
+    assert compiled.compile_policy(PolicyModule(policy), 5)[1] == ""
+    assert calls == [5, 5, 5]  # compiled, captured, replayed
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(compiled.cxx_compiler() is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(compiled.missing_compiler(torch.device("cpu")) is not None, reason="needs a C++ compiler")
 def test_the_compiled_policy_answers_as_eager_torch_does(policy, files):
     runtime = build_runtime("compile", policy, files, threads=1, batch=3)
     assert runtime.note == ""
@@ -348,11 +417,31 @@ def test_every_runtime_answers_on_a_gpu_as_torch_does_on_the_cpu(files, name):
     policy.encoder.to("cuda:0")
     policy.flow.to("cuda:0")
     runtime = build_runtime(name, policy, files, threads=1, batch=3)
-    for _ in range(4):  # a CUDA graph is captured at the second call
+    if name == "compile" and compiled.missing_compiler(torch.device("cuda:0")) is not None:
+        pytest.skip(runtime.note)
+    if name == "onnx" and CUDA_PROVIDER not in onnxruntime.get_available_providers():
+        pytest.skip(runtime.note)
+    assert runtime.note == ""
+    assert runtime.device == (f"cuda:0, {CUDA_PROVIDER}" if name == "onnx" else "cuda:0")
+    for _ in range(3):
         chunks = runtime.run(*(value.to("cuda:0") for value in inputs))
         assert chunks.device.type == "cuda"
         tolerance = 0.1 if name == "tensorrt" else 1e-4  # half precision; else float32 in another order
         torch.testing.assert_close(chunks.cpu(), expected, rtol=0, atol=tolerance)
+
+
+def test_an_engine_that_does_not_run_is_an_error(policy):
+    run = object.__new__(TensorRTPolicy)
+    run._device = torch.device("cpu")
+    run._context = SimpleNamespace(
+        set_input_shape=lambda name, shape: True,
+        set_tensor_address=lambda name, address: None,
+        execute_async_v3=lambda stream: False,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=0))
+        with pytest.raises(RuntimeError, match="TensorRT did not run its engine on 2 rows"):
+            run(*some_inputs(policy, 2))
 
 
 def test_an_unknown_runtime_gives_the_list(policy, files):
