@@ -61,6 +61,12 @@ def optimize(
     Raises:
         ValueError: a checkpoint, bank or number that does not serve.
     """
+    timed = [name for name in runtimes if any(torch.device(device).type in RUNS_ON[name] for device in request.devices)]
+    if "tensorrt" in timed and max_batch < request.fleet:
+        raise ValueError(
+            f"the engine takes {max_batch} rows (--max_batch), expected at least the {request.fleet} of --fleet that "
+            "tensorrt is timed with"
+        )
     policy, inputs = _load(request)
     print(f"exporting to {request.out} (half a minute)", file=console, flush=True)
     written = optimize_flow_module(policy, request.out, fp16=fp16, max_batch=max_batch)
@@ -179,8 +185,9 @@ def _compare_on(
     inputs: PolicyInputs,
     console: TextIO,
 ) -> list[RuntimeRow]:
-    names = [name for name in names if torch.device(device).type in RUNS_ON[name]]
+    asked, names = names, [name for name in names if torch.device(device).type in RUNS_ON[name]]
     if not names:
+        print(f"{device_name(device)}: nothing is timed, none of {', '.join(asked)} is for it", file=console)
         return []
     if "compile" in names:
         print(f"compiling for {device} and two batch sizes (a minute or more)", file=console, flush=True)
@@ -189,7 +196,7 @@ def _compare_on(
     runtimes = [prepare_runtime(name, there, files, len(noise)) for name in names]
     with Progress(STEPS, "repetitions", console) as progress:
         rows = compare_runtimes(there, runtimes, (features, instruction, noise), progress.update)
-    print(f"{device_name(device)}\n{runtime_table(rows, len(noise))}", file=console)
+    print(f"{device_name(device)}\n{runtime_table(rows, len(noise), device)}", file=console)
     for note in dict.fromkeys(row.note for row in rows if row.note):
         print(note, file=console)
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import runpy
 import subprocess
@@ -24,10 +25,12 @@ from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.benchmark.policies.runtimes import (
     STEPS,
     ActionDifference,
+    RuntimeRow,
     action_difference,
     compare_runtimes,
     demonstrated_inputs,
     prepare_runtime,
+    runtime_table,
 )
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
@@ -79,6 +82,24 @@ def test_torch_beside_itself_differs_by_nothing(saved, tmp_path):
     assert steps == list(range(1, STEPS + 1))
 
 
+@pytest.mark.parametrize(
+    ("device", "single", "fleet", "heads"),
+    [
+        ("cpu", "x5.00", "x10.00", ["batch 1: CPU ms", "batch 1: speed by CPU time", "batch 64: speed by CPU time"]),
+        ("cuda:0", "x2.00", "x4.00", ["batch 1: speed by the clock", "batch 64: speed by the clock"]),
+    ],
+)
+def test_speed_is_by_processor_time_on_the_cpu_and_by_the_clock_on_a_gpu(device, single, fleet, heads):
+    none = ActionDifference(0.0, 0.0, 0.0)
+    slow = RuntimeRow("torch", device, 4.0, 5.0, 10.0, 8.0, 20.0, 10**6, none, "")
+    fast = RuntimeRow("compile", device, 2.0, 3.0, 2.0, 2.0, 2.0, 10**6, none, "")
+    head, _, first, second = runtime_table([slow, fast], 64, device).splitlines()
+    assert [cell for cell in first.split() if cell.startswith("x")] == ["x1.00", "x1.00"]
+    assert [cell for cell in second.split() if cell.startswith("x")] == [single, fleet]
+    assert all(name in head for name in heads)
+    assert ("CPU" in head) == (device == "cpu")
+
+
 def refused(capsys, script, *arguments):
     """The last line that the script answers to ``arguments``; run in this process, since importing takes seconds."""
     with pytest.raises(SystemExit) as stop:
@@ -121,6 +142,25 @@ def test_numbers_that_do_not_serve_get_one_line(saved, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             quantize(request, sys.stdout)
+
+
+def test_an_engine_too_small_for_the_fleet_is_refused_before_anything_is_built(saved, tmp_path):
+    from flow_rag_vla.benchmark.policies.deploy import DeploymentRequest, optimize
+
+    request = DeploymentRequest(str(saved[0]), tmp_path / "out", None, 1024, ("cpu", "cuda:0"))
+    with pytest.raises(ValueError, match=r"takes 16 rows \(--max_batch\), expected at least the 1024 of --fleet"):
+        optimize(request, ("torch", "tensorrt"), fp16=True, max_batch=16, console=io.StringIO())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_device_that_no_named_runtime_is_for_gets_a_line(saved, tmp_path):
+    from flow_rag_vla.benchmark.policies import deploy
+
+    path, policy = saved
+    console, files = io.StringIO(), OnnxFiles(policy, tmp_path)
+    inputs = demonstrated_inputs(policy, bank_path(path), 3)
+    assert deploy._compare(policy, ("tensorrt",), files, inputs, ("cpu",), console) == []
+    assert console.getvalue() == "cpu: nothing is timed, none of tensorrt is for it\n"
 
 
 @pytest.mark.slow
