@@ -20,5 +20,5 @@ def say_start(console: TextIO, device: str) -> None:
 
     on_gpu = (default_device() if device == "auto" else device).startswith("cuda")
     # Measured: benchmark/README.md, "Where it ran".
-    takes = "4 minutes on this GPU, later ones seconds" if on_gpu else "a minute"
-    say(console, f"starting the simulation (the first start on a machine compiles kernels: about {takes})")
+    takes = "it took 4 minutes on an H200, later ones seconds" if on_gpu else "about a minute"
+    say(console, f"starting the simulation (the first start on a machine compiles kernels: {takes})")

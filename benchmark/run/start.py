@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from flow_rag_vla.benchmark.run.config import BenchmarkSettings
 
 
-AGREEMENT_ON_CUDA = (
-    "physics on CUDA differs from run to run: two runs of one seed began in equal states and agreed in 96.6 % of E1's "
-    "outcomes and 94.6 % of all (one H200, --ablation parallel, 4096 scenarios, commit e7375fb)"
+VARIES_ON_CUDA = (
+    "physics on CUDA differs from run to run: runs of one seed begin in equal states and agree in most outcomes, not "
+    "in all (how many were counted once: benchmark/README.md)"
 )
-"""What was measured once; nobody has found out which kernels it comes from."""
+"""Nobody has found out which kernels it comes from."""
 
 
 def _varies_by(settings: BenchmarkSettings) -> list[str]:
     """Why two runs of the same plan may give other results."""
     causes = []
     if settings.device.startswith("cuda"):
-        causes.append(AGREEMENT_ON_CUDA)
+        causes.append(VARIES_ON_CUDA)
     if settings.vision_async:
         causes.append("with vision_async, which sighting a decision uses depends on how fast the machine is")
     return causes

@@ -14,8 +14,8 @@ from flow_rag_vla.benchmark.command.console import say_start
     [
         ("cpu", True, "about a minute)"),
         ("auto", False, "about a minute)"),
-        ("auto", True, "about 4 minutes on this GPU, later ones seconds)"),
-        ("cuda:1", True, "about 4 minutes on this GPU, later ones seconds)"),
+        ("auto", True, "it took 4 minutes on an H200, later ones seconds)"),
+        ("cuda:1", True, "it took 4 minutes on an H200, later ones seconds)"),
     ],
 )
 def test_a_first_start_is_said_to_take_as_long_as_it_does_on_its_device(monkeypatch, device, gpu, said):
