@@ -1,7 +1,7 @@
 """Prints what a fleet's loop costs beside its physics; run by hand, not collected as a test.
 
     python tests/perf/loop_share.py [--num_envs 1024] [--steps 48] [--repeats 3]
-    python tests/perf/loop_share.py --run --scenarios 512 --ablation parallel
+    python tests/perf/loop_share.py --run [arguments of scripts/benchmark.py]
 
 The first steps ``raw`` and ``parallel`` in turn on native MuJoCo: ``raw`` against the time within ``mujoco.rollout``
 on the same states, ``parallel`` against ``raw``, the median of all repeats.  The second runs a benchmark and prints

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -59,7 +60,10 @@ def test_a_run_in_which_nothing_repeats_is_not_played_again(unscored_run: Path):
     (folder,) = (unscored_run / "units").glob("r1-flow_only-*")
     rows = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
     elsewhere = [row | {"failure_type": "timeout"} for row in rows]
-    (folder / "episodes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in elsewhere))
+    text = "".join(json.dumps(row) + "\n" for row in elsewhere)
+    (folder / "episodes.jsonl").write_text(text)
+    done = json.loads((folder / "DONE.json").read_text()) | {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+    (folder / "DONE.json").write_text(json.dumps(done))
     assert not has_stills(unscored_run)
     assert take_stills(unscored_run) == Stills([])
     assert has_stills(unscored_run)
