@@ -161,7 +161,7 @@ class FleetAgent:
 
     def _note(self, alarm: FailureAlarm) -> None:
         if self._remembers and self._decision > 0:
-            self._notebook.alarmed(alarm)
+            self._notebook.alarmed(alarm.mask)
 
     def _conclude(self) -> None:
         """Let the learned detector judge what the end of an episode left unjudged; the rules judge every step."""
@@ -192,7 +192,7 @@ class FleetAgent:
     def failures(self) -> dict[int, FailureCase]:
         """The noticed failures of episodes that seem to have failed."""
         self._conclude()
-        return self._notebook.cases(self.seems_failed())
+        return self._notebook.cases(self._detector.first, self.seems_failed())
 
     def decide_seconds(self) -> tuple[float, int]:
         """Seconds spent deciding, and the number of (batched) decisions."""

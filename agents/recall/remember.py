@@ -128,7 +128,7 @@ def failure_cases(
 
 
 class FailureNotebook:
-    """Private notes of ``num_envs`` episodes: the first alarm of each, and what led to it.
+    """Private notes of ``num_envs`` episodes: what led to the first alarm of each, which its detector keeps.
 
     A case keeps two keys: the episode's first decision, so that retrieval fires before anything went wrong, and the
     decision before the failure.  Its corrected chunk is the failed one where the most promising correction acts on
@@ -142,11 +142,11 @@ class FailureNotebook:
 
     def reset(self) -> None:
         """New episodes in all environments."""
-        self._alarm = FailureAlarm.none(self._num_envs, self._device)
+        self._noted = torch.zeros(self._num_envs, dtype=torch.bool, device=self._device)
         self._first: DecisionSnapshot | None = None
         self._last: DecisionSnapshot | None = None
         self._led_to_alarm: DecisionSnapshot | None = None
-        self._since_last = torch.zeros_like(self._alarm.mask)
+        self._since_last = torch.zeros_like(self._noted)
 
     def decided(self, snapshot: DecisionSnapshot) -> None:
         """Note a decision of all episodes; alarms that follow are put down to it."""
@@ -159,17 +159,16 @@ class FailureNotebook:
             self._put_down()
         self._last = snapshot
 
-    def alarmed(self, alarm: FailureAlarm) -> None:
-        """Note the failures that ``alarm`` names for the first time.
+    def alarmed(self, mask: torch.Tensor) -> None:
+        """Note where there is an alarm, ``mask`` (num_envs,) bool, for the first time.
 
         Raises:
             RuntimeError: nothing was decided yet.
         """
         if self._last is None:
             raise RuntimeError("an alarm came before the first decision")
-        new = alarm.mask & ~self._alarm.mask
-        self._alarm = self._alarm.where(new, alarm)
-        self._since_last = self._since_last | new
+        self._since_last |= mask & ~self._noted
+        self._noted |= mask
 
     def _put_down(self) -> None:
         """Keep the last decision for the episodes that have alarmed since; once a decision, as it copies the keys."""
@@ -177,14 +176,19 @@ class FailureNotebook:
             self._led_to_alarm = self._led_to_alarm.where(self._since_last, self._last)
             self._since_last = torch.zeros_like(self._since_last)
 
-    def cases(self, rows: torch.Tensor | None = None) -> dict[int, FailureCase]:
-        """Environment to its first failure, of the environments ``rows`` (num_envs,) bool or of all."""
+    def cases(self, alarms: FailureAlarm, rows: torch.Tensor | None = None) -> dict[int, FailureCase]:
+        """Environment to its first failure, of the environments ``rows`` (num_envs,) bool or of all.
+
+        Args:
+            alarms: The first of each episode, all of which were noted when they came.
+            rows: Where cases are wanted.
+        """
         self._put_down()
-        noted = self._alarm.mask if rows is None else self._alarm.mask & rows
+        noted = self._noted if rows is None else self._noted & rows
         env_ids = noted.nonzero().flatten()
         if self._first is None or self._led_to_alarm is None or len(env_ids) == 0:
             return {}
-        alarm = FailureAlarm(*(column[env_ids] for column in vars(self._alarm).values()))
+        alarm = FailureAlarm(*(column[env_ids] for column in vars(alarms).values()))
         decision = self._led_to_alarm
         decided_on = decision.observation.select(env_ids)
         cases = failure_cases(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES
+from flow_rag_vla.agents.detection.alarm import FailureAlarm
 from flow_rag_vla.agents.detection.rules import RuleDetector
 from flow_rag_vla.agents.recall.remember import DecisionSnapshot, FailureNotebook
+from flow_rag_vla.tasks.contract import FAILURE_TYPES
 
 
 def first_to_try(observations, decided_on):
@@ -16,8 +20,8 @@ def first_to_try(observations, decided_on):
     snapshot = DecisionSnapshot(decided_on, torch.ones(1, 512), torch.zeros(1, 8, 7))
     notebook.decided(snapshot)
     for o in observations:
-        notebook.alarmed(detector.update(o))
-    posterior = notebook.cases()[0].posterior
+        notebook.alarmed(detector.update(o).mask)
+    posterior = notebook.cases(detector.first)[0].posterior
     return CANDIDATE_NAMES[(posterior[:, 0] / posterior.sum(axis=1)).argmax()]
 
 
@@ -50,3 +54,29 @@ def test_a_bar_that_swung_is_grasped_nearer_to_the_end_that_hung_down(observe, c
     empty = observe(gripper_width_m=[0.0], previous_action=[0.0] * 6 + [-0.25], object_size_m=bar["object_size_m"])
     steps = [observe(**bar), carry((0.5, -0.27, 0.03), **bar), swung, *[empty] * 4]
     assert first_to_try(steps, observe(**bar)) == "grasp_plus"
+
+
+def test_a_case_tells_of_the_first_alarm_and_of_the_decision_before_it(observe):
+    hit, drop = (FAILURE_TYPES.index(name) for name in ("collision", "drop"))
+    notebook, first = FailureNotebook(3), FailureAlarm.none(3)
+    decided = [DecisionSnapshot(observe(3), torch.ones(3, 512), torch.full((3, 8, 7), float(i))) for i in range(3)]
+    # The first environment alarms after every decision, the second after the second one, the third never.
+    for i, (snapshot, kind) in enumerate(zip(decided, (hit, drop, drop), strict=True)):
+        mask = torch.tensor([True, i == 1, False])
+        alarm = dataclasses.replace(
+            FailureAlarm.none(3), mask=mask, failure_type=torch.where(mask, kind, -1), phase=torch.where(mask, 0, -1)
+        )
+        notebook.decided(snapshot)
+        notebook.alarmed(mask)
+        first = first.where(mask & ~first.mask, alarm)
+    cases = notebook.cases(first)
+    assert {env: (case.failure_type, case.failed_action[0, 0]) for env, case in cases.items()} == {
+        0: ("collision", 0.0),
+        1: ("drop", 1.0),
+    }
+    assert list(notebook.cases(first, torch.tensor([False, True, True]))) == [1]
+
+
+def test_an_alarm_before_the_first_decision_is_refused():
+    with pytest.raises(RuntimeError, match="before the first decision"):
+        FailureNotebook(1).alarmed(torch.tensor([True]))
