@@ -140,7 +140,8 @@ def record_batch(
     step = torch.minimum((looks + 1) * SCORE_EVERY, steps.unsqueeze(1))
 
     def rows(name: str) -> torch.Tensor:
-        return torch.stack([kept(getattr(look, name)) for look in agent.looks], dim=1)[taken]
+        # Stacked where they are: to cross look by look would be to wait as often.
+        return kept(torch.stack([getattr(look, name) for look in agent.looks], dim=1))[taken]
 
     records = [played.records[i] for i in keep.tolist()]
     return FailureSet(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 import torch
 
 from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.benchmark.datasets import collect_demonstrations
+from flow_rag_vla.benchmark.detectors import failure_recording
 from flow_rag_vla.benchmark.detectors.failure_recording import ChunkProbe, RecordingAgent, record_batch
 from flow_rag_vla.benchmark.episodes.actors import make_policy_agent
 from flow_rag_vla.benchmark.episodes.plan import Unit, first_attempts
+from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.tasks.datasets import recording
 from flow_rag_vla.tasks.datasets.demonstrations import (
     demonstration_plan,
@@ -28,14 +32,28 @@ def fleet(cuda: str, fake_fleet):
     return fake_fleet(3, 5, 9, max_episode_length=STEPS, device=cuda)
 
 
-def test_what_a_detector_would_have_seen_is_recorded_on_the_host(fleet, parts):
+def test_what_a_detector_would_have_seen_is_recorded_on_the_host_and_crosses_once_a_column(
+    fleet, parts, waits, monkeypatch: pytest.MonkeyPatch
+):
     arm = get_arm("flow_only")
     agent = make_policy_agent(arm, fleet, parts.policy, parts.settings)
     probe = ChunkProbe(parts.policy, EXECUTE, 0)
     recorder = RecordingAgent(agent, NUM_ENVS, STEPS, fleet.device, probe)
     site = make_site(0, "pick_place")
     episodes = first_attempts([site.scenario(10_000_000 + i) for i in range(NUM_ENVS)])
-    recorded = record_batch(fleet, recorder, Unit(arm.name, 0, NUM_ENVS, tuple(episodes)), episodes)
+    crossed: list[list[str]] = []
+    with ExitStack() as stack:
+
+        def play_and_count_from_there(*args, **kwargs):
+            played = run_batch(*args, **kwargs)
+            crossed.append(stack.enter_context(waits("cuda")))
+            return played
+
+        monkeypatch.setattr(failure_recording, "run_batch", play_and_count_from_there)
+        recorded = record_batch(fleet, recorder, Unit(arm.name, 0, NUM_ENVS, tuple(episodes)), episodes)
+    assert len(recorder.looks) > 1
+    # What was seen (five columns), the truth (four) and the rules' first alarms (three).
+    assert crossed == [["aten::_to_copy"] * 12]
     columns = [value for value in vars(recorded).values() if isinstance(value, torch.Tensor)]
     assert {value.device.type for value in columns} == {"cpu"}
 
