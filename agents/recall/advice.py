@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import reduce
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -114,13 +115,12 @@ class Advisor:
         if asks is None:
             return self._answer(self._encoder.encode(observation))
         # Waits for the device to say which rows ask: the others' search would cost more.
-        rows = asks.cpu().nonzero().flatten()
+        asks = asks.cpu()
+        rows = asks.nonzero().flatten().to(observation.object_rgb.device)
         if len(rows) == 0:
-            return Advice.nothing(observation.num_envs, str(asks.device))
-        # Keys are of what was measured: the pictures stay where they are.
-        asking = dataclasses.replace(observation, rgb=None).select(rows)
-        answers = self._answer(self._encoder.encode(asking))
-        return Advice.of(rows.to(asks.device), answers, observation.num_envs)
+            return Advice.nothing(observation.num_envs, str(rows.device))
+        answers = self._answer(self._encoder.encode(_asking(observation, asks, rows)))
+        return Advice.of(rows, answers, observation.num_envs)
 
     def _answer(self, keys: torch.Tensor) -> Advice:
         """Advice for each of ``keys`` (n, embedding_dim)."""
@@ -164,6 +164,13 @@ class Advisor:
     def _answering(self, case_ids: np.ndarray) -> np.ndarray:
         """The case that answers where each of ``case_ids`` is retrieved."""
         return case_ids
+
+
+def _asking(observation: Observation, asks: torch.Tensor, rows: torch.Tensor) -> Observation:
+    """The rows ``rows`` of ``observation``, those where ``asks`` (on the host); without pictures, which no key needs."""
+    measured = dataclasses.replace(observation, rgb=None)
+    columns = {name: value[rows] for name, value in vars(measured).items() if isinstance(value, torch.Tensor)}
+    return dataclasses.replace(measured, **columns, instruction=tuple(compress(observation.instruction, asks.tolist())))
 
 
 class ShuffledAdvisor(Advisor):
