@@ -167,7 +167,7 @@ class Advisor:
 
 
 def _asking(observation: Observation, asks: torch.Tensor, rows: torch.Tensor) -> Observation:
-    """The rows ``rows`` of ``observation``, those where ``asks`` (on the host); without pictures, which no key needs."""
+    """The rows ``rows`` of ``observation``, where ``asks`` (on the host); without pictures, which no key needs."""
     measured = dataclasses.replace(observation, rgb=None)
     columns = {name: value[rows] for name, value in vars(measured).items() if isinstance(value, torch.Tensor)}
     return dataclasses.replace(measured, **columns, instruction=tuple(compress(observation.instruction, asks.tolist())))
