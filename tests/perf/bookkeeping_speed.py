@@ -170,7 +170,7 @@ class _Idle:
     def watch(self, observation: Observation, running: torch.Tensor) -> None:
         del observation, running
         if self.capabilities.remembers:
-            self._notebook.alarmed(self._alarm)
+            self._notebook.alarmed(self._failed)
 
     def notes(self) -> EpisodeNotes:
         return self._notes
@@ -179,7 +179,7 @@ class _Idle:
         return self._failed
 
     def failures(self) -> dict[int, FailureCase]:
-        return self._notebook.cases(self._failed)
+        return self._notebook.cases(self._alarm)
 
     def decide_seconds(self) -> tuple[float, int]:
         return 0.0, 0
