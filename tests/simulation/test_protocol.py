@@ -21,6 +21,7 @@ from flow_rag_vla.benchmark.episodes.latency import LatencyProfile
 from flow_rag_vla.benchmark.episodes.plan import Plan, Unit, make_plan
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
+from flow_rag_vla.benchmark.run.config import BenchmarkSettings
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.units import UnitContext, memory_before, run_unit
 from flow_rag_vla.tasks.scenarios.sites import make_site
@@ -71,6 +72,7 @@ def plan(fleet) -> Plan:
 def run(fleet, policy, settings, plan, tmp_path_factory) -> RunDirectory:
     """E1 and one E2 round of every arm."""
     directory = RunDirectory(tmp_path_factory.mktemp("run"))
+    directory.start(BenchmarkSettings(), plan, [], {})
     context = UnitContext(directory, plan, fleet, policy, settings, LatencyProfile({}))
     for unit in plan.units:
         run_unit(context, unit, lambda done: None)
@@ -145,6 +147,7 @@ def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit(fleet: Manipulati
 
 def test_the_same_unit_twice_writes_the_same_bytes(fleet, policy, settings, plan, run, tmp_path: Path):
     again = RunDirectory(tmp_path)
+    again.start(BenchmarkSettings(), plan, [], {})
     context = UnitContext(again, plan, fleet, policy, settings, LatencyProfile({}))
     parallel = next(u for u in plan.units if u.arm == "parallel")
     for unit in (plan.units[0], parallel):
