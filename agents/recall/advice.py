@@ -115,8 +115,7 @@ class Advisor:
         if asks is None:
             return self._answer(self._encoder.encode(observation))
         # Waits for the device to say which rows ask: the others' search would cost more.
-        asks = asks.cpu()
-        rows = asks.nonzero().flatten().to(observation.object_rgb.device)
+        rows = asks.nonzero().flatten()
         if len(rows) == 0:
             return Advice.nothing(observation.num_envs, str(rows.device))
         answers = self._answer(self._encoder.encode(_asking(observation, asks, rows)))
@@ -167,10 +166,13 @@ class Advisor:
 
 
 def _asking(observation: Observation, asks: torch.Tensor, rows: torch.Tensor) -> Observation:
-    """The rows ``rows`` of ``observation``, where ``asks`` (on the host); without pictures, which no key needs."""
+    """The rows ``rows`` of ``observation``, where ``asks``; without pictures, which no key needs."""
     measured = dataclasses.replace(observation, rgb=None)
     columns = {name: value[rows] for name, value in vars(measured).items() if isinstance(value, torch.Tensor)}
-    return dataclasses.replace(measured, **columns, instruction=tuple(compress(observation.instruction, asks.tolist())))
+    texts = observation.instruction
+    # A fleet mostly hears one text; only where it does not, the device is asked once more, whose are whose.
+    heard = texts[: len(rows)] if len(set(texts)) == 1 else tuple(compress(texts, asks.tolist()))
+    return dataclasses.replace(measured, **columns, instruction=heard)
 
 
 class ShuffledAdvisor(Advisor):
