@@ -21,7 +21,7 @@ from functools import wraps
 from pathlib import Path
 
 from flow_rag_vla.agents.arms.settings import AgentSettings
-from flow_rag_vla.benchmark.policies.throughput import ThroughputRow, measure_throughput
+from flow_rag_vla.benchmark.policies import throughput
 from flow_rag_vla.benchmark.run import cli, waiting_units
 from flow_rag_vla.reports.reporter import RunReporter
 from flow_rag_vla.tasks.catalogue.pick_place import TASK
@@ -51,20 +51,22 @@ class _Clock:
 
 def compare_rates(num_envs: int, steps: int, repeats: int) -> None:
     """Print a row a repeat, and the medians."""
-    rollout, env_step = _Clock(), _Clock()
+    rollout, loop = _Clock(), _Clock()
     shares: list[float] = []
     rates: dict[str, list[float]] = {"raw": [], "parallel": []}
     NativeSolver._roll_out = rollout.timed(NativeSolver._roll_out)
-    ManipulationEnv.step = env_step.timed(ManipulationEnv.step)
+    throughput.play_agent = loop.timed(throughput.play_agent)
 
-    def on_row(row: ThroughputRow) -> None:
+    def on_row(row: throughput.ThroughputRow) -> None:
         rates[row.arm].append(row.env_steps_per_s)
-        shares.append(rollout.seconds / env_step.seconds)
-        print(f"{row.arm:<9} {row.env_steps_per_s:6.0f} env-steps/s, {shares[-1]:.1%} of env.step in mujoco.rollout")
-        rollout.seconds = env_step.seconds = 0.0
+        shares.append(rollout.seconds / loop.seconds)
+        print(f"{row.arm:<9} {row.env_steps_per_s:6.0f} env-steps/s, {shares[-1]:.1%} of the loop in mujoco.rollout")
+        rollout.seconds = loop.seconds = 0.0
 
     arms = list(rates) * repeats
-    measure_throughput(TASK.name, "newton_mujoco", num_envs, arms, steps, 2000, AgentSettings(), on_row, "cpu")
+    throughput.measure_throughput(
+        TASK.name, "newton_mujoco", num_envs, arms, steps, 2000, AgentSettings(), on_row, "cpu"
+    )
     ratio = statistics.median(b / a for a, b in zip(rates["raw"], rates["parallel"], strict=True))
     print(f"{physics_threads()} threads: raw at {statistics.median(shares[::2]):.1%} of mujoco.rollout")
     print(f"parallel at {ratio:.1%} of raw, with 2000 keys")
