@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torchdiffeq  # noqa: F401 (solvers import it late: its tables, made within the mode, would be fake for ever)
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.overrides import TorchFunctionMode
