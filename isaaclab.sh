@@ -6,12 +6,7 @@
 # Exit codes are those of the program that runs; 1 = the set-up failed, 2 = it could not begin, 130 = interrupted.
 set -euo pipefail
 
-SELF="${BASH_SOURCE[0]}"          # a link to this script stands for the checkout that the script lies in
-while [[ -L "$SELF" ]]; do
-    LINKED="$(readlink "$SELF")"
-    [[ "$LINKED" == /* ]] || LINKED="$(dirname "$SELF")/$LINKED"
-    SELF="$LINKED"
-done
+SELF="$(readlink -f "${BASH_SOURCE[0]}")"          # a link to this script stands for the checkout that the script lies in
 ROOT="$(cd "$(dirname "$SELF")" && pwd -P)"
 VENV="$ROOT/.venv"
 SITE="$VENV/lib/python3.12/site-packages"

@@ -5,12 +5,7 @@
 #   bash scripts/setup.sh --model all
 set -euo pipefail
 
-SELF="${BASH_SOURCE[0]}"
-while [[ -L "$SELF" ]]; do
-    LINKED="$(readlink "$SELF")"
-    [[ "$LINKED" == /* ]] || LINKED="$(dirname "$SELF")/$LINKED"
-    SELF="$LINKED"
-done
+SELF="$(readlink -f "${BASH_SOURCE[0]}")"
 ROOT="$(cd "$(dirname "$SELF")/.." && pwd -P)"
 
 "$ROOT/isaaclab.sh" -p -c 'import flow_rag_vla.tasks; print("flow_rag_vla is installed in", __import__("sys").prefix)'

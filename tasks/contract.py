@@ -205,7 +205,11 @@ class Observation:
 
     def select(self, env_ids: torch.Tensor) -> Self:
         """The rows ``env_ids`` (k,), int64, as a new observation."""
-        return self._map(lambda value: value[env_ids], tuple(self.instruction[i] for i in env_ids.tolist()))
+        texts = self.instruction
+        # A fleet mostly hears one text; only where it does not, the device is asked whose is whose.
+        alike = len(set(texts)) == 1
+        heard = texts[:1] * len(env_ids) if alike else tuple(texts[i] for i in env_ids.tolist())
+        return self._map(lambda value: value[env_ids], heard)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import reduce
-from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -118,7 +117,9 @@ class Advisor:
         rows = asks.nonzero().flatten()
         if len(rows) == 0:
             return Advice.nothing(observation.num_envs, str(rows.device))
-        answers = self._answer(self._encoder.encode(_asking(observation, asks, rows)))
+        # Pictures are left where they are: no key needs them.
+        asking = dataclasses.replace(observation, rgb=None).select(rows)
+        answers = self._answer(self._encoder.encode(asking))
         return Advice.of(rows, answers, observation.num_envs)
 
     def _answer(self, keys: torch.Tensor) -> Advice:
@@ -163,16 +164,6 @@ class Advisor:
     def _answering(self, case_ids: np.ndarray) -> np.ndarray:
         """The case that answers where each of ``case_ids`` is retrieved."""
         return case_ids
-
-
-def _asking(observation: Observation, asks: torch.Tensor, rows: torch.Tensor) -> Observation:
-    """The rows ``rows`` of ``observation``, where ``asks``; without pictures, which no key needs."""
-    measured = dataclasses.replace(observation, rgb=None)
-    columns = {name: value[rows] for name, value in vars(measured).items() if isinstance(value, torch.Tensor)}
-    texts = observation.instruction
-    # A fleet mostly hears one text; only where it does not, the device is asked once more, whose are whose.
-    heard = texts[: len(rows)] if len(set(texts)) == 1 else tuple(compress(texts, asks.tolist()))
-    return dataclasses.replace(measured, **columns, instruction=heard)
 
 
 class ShuffledAdvisor(Advisor):

@@ -27,7 +27,7 @@ from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.integrity.binding import bound, deciding, flattened, require_same
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings, compose_settings
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.planned_units import PlannedUnit, UnfinishedUnitError, is_done, read_unit
+from flow_rag_vla.benchmark.scoring.planned_units import PlannedUnit, UnfinishedUnitError, read_unit
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.scenarios.scenario_file import ScenarioFile
@@ -136,10 +136,6 @@ class RunDirectory:
     def unit(self, unit: Unit) -> Path:
         """Folder of ``unit``."""
         return run_files.unit_folder(self.path, unit.id)
-
-    def is_done(self, unit: Unit) -> bool:
-        """Whether ``unit`` has finished, and its episodes and its memory are the ones that it wrote."""
-        return is_done(self.path, _planned(unit))
 
     def why_not_done(self, unit: Unit) -> str:
         """What of ``unit`` is missing or does not agree; empty where it is done."""

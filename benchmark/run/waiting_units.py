@@ -29,9 +29,11 @@ def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None
     """Run what waits, and time single decisions where nobody has; ``on_unit_done`` is called after each unit."""
     settings = run.settings
     torch.set_num_threads(settings.threads)
-    waiting = [unit for unit in run.plan.units if not run.directory.is_done(unit)]
-    for unit in waiting:
-        _set_aside(run, unit, console)
+    waiting = []
+    for unit in run.plan.units:
+        if reason := run.directory.why_not_done(unit):
+            waiting.append(unit)
+            _set_aside(run, unit, reason, console)
     say_start(console, settings.device)
     fleet = make_fleet(
         settings.task,
@@ -51,9 +53,10 @@ def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None
         ):
             for unit in run.plan.units:
                 # Asked again: a unit that ran again may have left another memory than this one began with.
-                if run.directory.is_done(unit):
+                reason = run.directory.why_not_done(unit)
+                if not reason:
                     continue
-                _set_aside(run, unit, console)
+                _set_aside(run, unit, reason, console)
                 latency = times.latency_in(unit)
                 arm_settings = run.arm_settings(latency)
                 context = UnitContext(run.directory, run.plan, env, run.networks.policy, arm_settings, latency, vision)
@@ -64,9 +67,8 @@ def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None
         times.measured()
 
 
-def _set_aside(run: Run, unit: Unit, console: TextIO) -> None:
-    """Make room for ``unit``, and say what of it had run: no result counts that."""
-    reason = run.directory.why_not_done(unit)
+def _set_aside(run: Run, unit: Unit, reason: str, console: TextIO) -> None:
+    """Make room for ``unit``, not done for ``reason``, and say what of it had run: no result counts that."""
     folder = run.directory.set_aside(unit)
     if folder is None:
         return

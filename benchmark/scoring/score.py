@@ -52,16 +52,16 @@ def score_run(run_dir: Path, on_notice: Callable[[str], None] | None = None) -> 
         (on_notice or _to_stderr)(notice)
     records = [record for unit in finished for record in unit.log.records]
     measured = [(unit, left.measures) for unit, left in zip(run.units, finished, strict=True)]
-    measures = {unit.arm: (unit, of_unit) for unit, of_unit in measured}
+    last = {unit.arm: (unit, of_unit) for unit, of_unit in measured}
     summary = summarise(
         records,
         task=run.task,
         physics=run.physics,
-        memory_entries={arm: _entries_after(unit, measured) for arm, (unit, measured) in measures.items()},
+        memory_entries={arm: _entries_after(unit, of_unit) for arm, (unit, of_unit) in last.items()},
         memory_sizes=_memory_sizes(measured),
         seed=run.seed,
     )
-    timing = _timing(run_dir, {arm: measured for arm, (_, measured) in measures.items()})
+    timing = _timing(run_dir, {arm: of_unit for arm, (_, of_unit) in last.items()})
     write_episodes_parquet(run_dir / run_files.MERGED_EPISODES, records)
     summary.write(run_dir)
     timing.write(run_dir)

@@ -73,8 +73,7 @@ def benchmarked(out: Path) -> None:
         settings=BenchmarkSettings(num_envs=2),
         plan=SimpleNamespace(units=(Unit(FLOW_ONLY.name, 0, 2, ()),)),
         directory=SimpleNamespace(
-            is_done=lambda unit: False,
-            why_not_done=lambda unit: "",
+            why_not_done=lambda unit: "it has not run",
             set_aside=lambda unit: None,
             begin=lambda unit: broken(),
         ),

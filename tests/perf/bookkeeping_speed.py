@@ -17,14 +17,14 @@ import pstats
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas  # noqa: F401 (pyarrow loads it when it first converts; that is no part of what is measured)
 import torch
+from stopwatch import Stopwatch
 
 from flow_rag_vla.agents.agent import Capabilities, EpisodeNotes
 from flow_rag_vla.agents.arms.registry import get_arm
@@ -185,26 +185,6 @@ class _Idle:
         return 0.0, 0
 
 
-class _Spent:
-    """CPU seconds within a function."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def timed[**P, R](self, function: Callable[P, R]) -> Callable[P, R]:
-        """``function``, its time added up."""
-
-        @wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            start = time.process_time()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self.seconds += time.process_time() - start
-
-        return run
-
-
 @contextmanager
 def _timed(what: str, seconds: dict[str, float]) -> Iterator[None]:
     start = time.process_time()
@@ -226,12 +206,12 @@ def measure(num_scenarios: int, path: Path) -> tuple[dict[str, float], int]:
     context = UnitContext(
         directory, plan, _StillFleet(NUM_ENVS), policy, ArmSettings(AgentSettings()), LatencyProfile({})
     )
-    notes, memory = _Spent(), _Spent()
+    notes, memory = Stopwatch(time.process_time), Stopwatch(time.process_time)
     _Idle.failures = notes.timed(_Idle.failures)
     units._merge = memory.timed(units._merge)
     units._agent = _idle
     with _timed("units and records", seconds):
-        waiting = [unit for unit in plan.units if not directory.is_done(unit)]
+        waiting = [unit for unit in plan.units if directory.why_not_done(unit)]
         for unit in waiting:
             directory.set_aside(unit)
         for unit in waiting:

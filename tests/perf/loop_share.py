@@ -15,10 +15,9 @@ import os
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
+
+from stopwatch import Stopwatch
 
 from flow_rag_vla.agents.arms.settings import AgentSettings
 from flow_rag_vla.benchmark.policies import throughput
@@ -29,29 +28,9 @@ from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
 from flow_rag_vla.tasks.physics.native_solver import NativeSolver, physics_threads
 
 
-class _Clock:
-    """Seconds within a function."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def timed[**P, R](self, function: Callable[P, R]) -> Callable[P, R]:
-        """``function``, its time added up."""
-
-        @wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            start = time.perf_counter()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self.seconds += time.perf_counter() - start
-
-        return run
-
-
 def compare_rates(num_envs: int, steps: int, repeats: int) -> None:
     """Print a row a repeat, and the medians."""
-    rollout, loop = _Clock(), _Clock()
+    rollout, loop = Stopwatch(), Stopwatch()
     shares: list[float] = []
     rates: dict[str, list[float]] = {"raw": [], "parallel": []}
     NativeSolver._roll_out = rollout.timed(NativeSolver._roll_out)
@@ -74,7 +53,7 @@ def compare_rates(num_envs: int, steps: int, repeats: int) -> None:
 
 def run_benchmark(arguments: list[str]) -> None:
     """Print what episodes cost beside the steps of their environment."""
-    env_step, episodes = _Clock(), _Clock()
+    env_step, episodes = Stopwatch(), Stopwatch()
     ManipulationEnv.step = env_step.timed(ManipulationEnv.step)
     waiting_units.run_unit = episodes.timed(waiting_units.run_unit)
     with tempfile.TemporaryDirectory() as folder:
