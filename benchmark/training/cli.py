@@ -82,7 +82,7 @@ def _train(arguments: argparse.Namespace, keys: Mapping[str, str], scripts: Path
 
 
 def main(argv: Sequence[str], scripts: Path) -> int:
-    """Train; returns the exit code: 0 done, 3 a validation or the training failed, 130 interrupted.
+    """Train; returns the exit code: 0 done, 3 a validation or the training failed, 128 + N by signal N.
 
     Args:
         argv: Arguments.

@@ -41,7 +41,7 @@ def edited(path: Path, change: Callable[[dict], object]) -> None:
 
 
 def unit(run: Path, start: str) -> Path:
-    (folder,) = (run / "units").glob(f"{start}*[0-9a-f]")
+    (folder,) = (path for path in (run / "units").glob(f"{start}*") if "." not in path.name)
     return folder
 
 
