@@ -22,11 +22,23 @@ from flow_rag_vla.tasks.physics.quiet import quiet_console
 
 STILLS_TIMEOUT_S = 240.0
 """Of rendering; what hangs is given up."""
+_RESULTS = (run_files.REPORT_HTML, run_files.REPORT_MARKDOWN, run_files.SUMMARY, run_files.MERGED_EPISODES)
 
 
 def has_stills(run_dir: Path) -> bool:
     """Whether somebody has taken the stills of the run's episodes, or seen that there are none."""
     return (run_dir / run_files.STILLS).is_file()
+
+
+def is_concluded(run_dir: Path) -> bool:
+    """Whether the run's results stand there; the report's page is the last file that is written."""
+    return all((run_dir / name).is_file() for name in (*_RESULTS, run_files.TIMING))
+
+
+def withdraw_results(run_dir: Path) -> None:
+    """Remove results of rows that are about to change; nobody shall take them for the run's."""
+    for name in _RESULTS:
+        (run_dir / name).unlink(missing_ok=True)
 
 
 def render_stills(run_dir: Path, console: TextIO) -> None:

@@ -204,3 +204,24 @@ def test_a_disk_that_gives_out_is_one_line_with_exit_code_3(run: Path, break_it,
 
 def full() -> None:
     raise OSError(28, "No space left on device")
+
+
+def test_a_damaged_probe_and_damaged_starts_are_made_anew(run: Path, capfd):
+    before = {name: (run / name).read_bytes() for name in RESULTS}
+    (run / "latency_probe.json").write_text("{torn")
+    (run / "timing.json").write_text("")
+    (run / "starts.json").write_text('{"schema_version": 1, "starts": [{"started": 3}]}')
+    assert resume_benchmark(str(run), REPORTER)
+    said = capfd.readouterr().out
+    assert "it is kept as latency_probe.json.damaged, decisions are timed anew unless timing.json has" in said
+    assert "it is kept as starts.json.damaged, a new list of starts begins" in said
+    assert is_finished(run)
+    assert [start["end"] for start in starts(run)] == ["done"]
+    assert {name: (run / name).read_bytes() for name in RESULTS} == before
+
+
+def test_results_of_rows_that_change_do_not_stand_while_they_do(run: Path, monkeypatch: pytest.MonkeyPatch):
+    unfinish(run)
+    monkeypatch.setattr(RunDirectory, "append", lambda self, unit, records: full())
+    assert not resume_benchmark(str(run), REPORTER)
+    assert not [name for name in RESULTS if (run / name).exists()]
