@@ -104,7 +104,7 @@ PHASES: tuple[str, ...] = tuple(Phase)
 
 
 class InvalidReason(StrEnum):
-    """Why the physics of an episode cannot be trusted, what came first first."""
+    """Why nothing can be said of how an episode would have ended, what came first first."""
 
     CONTACT_OVERFLOW = "contact_overflow"
     CONSTRAINT_OVERFLOW = "constraint_overflow"
@@ -114,6 +114,8 @@ class InvalidReason(StrEnum):
     RUNAWAY_SPEED = "runaway_speed"
     OBJECT_IN_TABLE = "object_in_table"
     PENETRATION = "penetration"
+    NON_FINITE_OBSERVATION = "non_finite_observation"
+    NON_FINITE_ACTION = "non_finite_action"
 
 
 INVALID_REASONS: tuple[str, ...] = tuple(InvalidReason)
@@ -250,7 +252,7 @@ class EpisodeTruth:
     success: torch.Tensor
     """bool: the task was completed."""
     invalid: torch.Tensor
-    """bool: the physics broke (``InvalidReason``); never counted as the policy's failure."""
+    """bool: physics, senses or action broke (``InvalidReason``); never counted as the policy's failure."""
     invalid_reason: torch.Tensor
     """int64: why it is invalid."""
     fault_fired: torch.Tensor

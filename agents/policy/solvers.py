@@ -55,11 +55,38 @@ def dopri5_step(v: VelocityField, t: torch.Tensor, dt: torch.Tensor, x: torch.Te
     """Fifth order, as many evaluations as the tolerances ask for (Dormand and Prince 1980)."""
     from torchdiffeq import odeint  # late, as above
 
+    field = FiniteRows(_over_unit_time(v, t, dt), x)
     ends = x.new_tensor([0.0, 1.0])
     # It would otherwise step past the end, where the field is not defined, and interpolate back.
     last = {"step_t": ends[1:]}
-    path = odeint(_over_unit_time(v, t, dt), x, ends, method="dopri5", rtol=RTOL, atol=ATOL, options=last)
-    return torch.as_tensor(path[-1])
+    path = odeint(field, field.start, ends, method="dopri5", rtol=RTOL, atol=ATOL, options=last)
+    return field.marked(torch.as_tensor(path[-1]))
+
+
+class FiniteRows:
+    """A field that stands still in rows that are no numbers, whose error would else end the integration of all."""
+
+    def __init__(self, v: VelocityField, x: torch.Tensor) -> None:
+        """Start from ``x`` (batch, ...); rows of it that are not finite start, and stay, at 0."""
+        self._v, self._finite = v, self._of(x)
+        self.start = self._kept(x, 0.0)
+
+    def __call__(self, s: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The velocity (batch, ...) at ``y`` (batch, ...)."""
+        velocity = self._v(s, y)
+        self._finite = self._finite & self._of(velocity)
+        return self._kept(velocity, 0.0)
+
+    def marked(self, y: torch.Tensor) -> torch.Tensor:
+        """``y`` (batch, ...), NaN in the rows that were once not finite."""
+        return self._kept(y, torch.nan)
+
+    def _kept(self, x: torch.Tensor, otherwise: float) -> torch.Tensor:
+        return torch.where(_like(self._finite, x), x, otherwise)
+
+    @staticmethod
+    def _of(x: torch.Tensor) -> torch.Tensor:
+        return torch.isfinite(x).flatten(1).all(dim=1)
 
 
 def _over_unit_time(v: VelocityField, t: torch.Tensor, dt: torch.Tensor) -> VelocityField:

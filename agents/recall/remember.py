@@ -47,6 +47,11 @@ class DecisionSnapshot:
     chunk: torch.Tensor
     """(num_envs, horizon, 7)."""
 
+    @property
+    def finite(self) -> torch.Tensor:
+        """(num_envs,) bool: keys and chunks of these rows are numbers."""
+        return torch.isfinite(self.keys).all(dim=1) & torch.isfinite(self.chunk).flatten(1).all(dim=1)
+
     def where(self, rows: torch.Tensor, other: DecisionSnapshot) -> DecisionSnapshot:
         """``other`` in ``rows`` (num_envs,) bool, this elsewhere."""
 
@@ -179,14 +184,18 @@ class FailureNotebook:
     def cases(self, alarms: FailureAlarm, rows: torch.Tensor | None = None) -> dict[int, FailureCase]:
         """Environment to its first failure, of the environments ``rows`` (num_envs,) bool or of all.
 
+        Where a key or the chunk is not finite there is none: a policy that broke is no case of a failure.
+
         Args:
             alarms: The first of each episode, all of which were noted when they came.
             rows: Where cases are wanted.
         """
         self._put_down()
-        noted = self._noted if rows is None else self._noted & rows
-        env_ids = noted.nonzero().flatten()
-        if self._first is None or self._led_to_alarm is None or len(env_ids) == 0:
+        if self._first is None or self._led_to_alarm is None:
+            return {}
+        noted = self._noted & self._led_to_alarm.finite & self._first.finite
+        env_ids = (noted if rows is None else noted & rows).nonzero().flatten()
+        if len(env_ids) == 0:
             return {}
         alarm = FailureAlarm(*(column[env_ids] for column in vars(alarms).values()))
         decision = self._led_to_alarm

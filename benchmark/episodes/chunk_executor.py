@@ -40,9 +40,14 @@ class ChunkExecutor:
         return self._pending is not None and self._pending_age < self.delay_steps
 
     def submit(self, chunk: torch.Tensor) -> None:
-        """A decision was started now and will answer ``chunk`` (num_envs, horizon, 7)."""
+        """A decision was started now and will answer ``chunk`` (num_envs, horizon, 7).
+
+        A row with an entry that is no number is none at all: the episode ends at its first action, as invalid, rather
+        than with a success on what came before the entry.
+        """
         self._take_over()
-        self._pending, self._pending_age = chunk, 0
+        finite = torch.isfinite(chunk).flatten(1).all(dim=1).reshape(-1, 1, 1)
+        self._pending, self._pending_age = torch.where(finite, chunk, torch.nan), 0
 
     def _take_over(self) -> None:
         """Let the decision that has come due replace the chunk that runs."""

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES, EpisodeTruth, FailureType, Phase
+from flow_rag_vla.tasks.contract import (
+    FAILURE_TYPES,
+    INVALID_REASONS,
+    PHASES,
+    EpisodeTruth,
+    FailureType,
+    InvalidReason,
+    Phase,
+)
 from flow_rag_vla.tasks.facts.step_facts import goal_height_error_m, goal_offset_m
 
 if TYPE_CHECKING:
@@ -193,6 +201,15 @@ class EventTracker:
         state["invalid"] |= broken
         state["success"] |= succeeded & running & ~state["invalid"]
         state["done"] |= succeeded | collided | misplaced | timed_out | state["invalid"]
+
+    def invalidate(self, rows: torch.Tensor, reason: InvalidReason) -> None:
+        """End those running episodes of ``rows`` (num_envs,) bool as invalid, because of ``reason``."""
+        state = self._latched
+        broken = rows & ~state["done"]
+        index = INVALID_REASONS.index(reason)
+        state["invalid_reason"] = torch.where(broken, index, state["invalid_reason"])
+        state["invalid"] |= broken
+        state["done"] |= broken
 
     def _phase(self, facts: StepFacts) -> torch.Tensor:
         moved = (facts.object_pos_b - self._grasped_pos_b)[:, :2].norm(dim=1) > MOVED_M

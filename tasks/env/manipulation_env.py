@@ -8,13 +8,12 @@ episodes stay where they are, and ``truth`` tells how they went.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from isaaclab.envs import DirectRLEnv, DirectRLEnvCfg
-from isaaclab.envs.common import VecEnvObs
+from isaaclab.envs.common import VecEnvObs, VecEnvStepReturn
 from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.utils import configclass
 
@@ -26,21 +25,22 @@ from flow_rag_vla.tasks.contract import (
     ACTION_DIM,
     CONTROL_HZ,
     GRIP_DEADBAND,
-    INVALID_REASONS,
     MAX_STEPS,
     NOMINAL_GRIP,
     EpisodeTruth,
     InvalidReason,
     Observation,
 )
+from flow_rag_vla.tasks.env.commands import checked_actions, commands
 from flow_rag_vla.tasks.env.end_effector import EndEffectorControl
 from flow_rag_vla.tasks.env.events import COLLISION_FORCE_N, EventTracker
 from flow_rag_vla.tasks.env.scene import TableSceneCfg
-from flow_rag_vla.tasks.env.sensing import SensorNoise
+from flow_rag_vla.tasks.env.sensing import FiniteSenses, SensorNoise
 from flow_rag_vla.tasks.env.tabletop import Tabletop
-from flow_rag_vla.tasks.env.validity import invalid_reason
+from flow_rag_vla.tasks.env.validity import explanations, invalid_reason
 from flow_rag_vla.tasks.facts.contact_parameters import MAX_PENETRATION_M
 from flow_rag_vla.tasks.facts.device import usable_device
+from flow_rag_vla.tasks.facts.randomness import row_hashes
 from flow_rag_vla.tasks.facts.rotation import quat_tilt
 from flow_rag_vla.tasks.facts.step_facts import StepFacts
 from flow_rag_vla.tasks.hazards.actuation import ActuationHazards
@@ -50,7 +50,7 @@ from flow_rag_vla.tasks.hazards.obstacles import place_obstacles
 from flow_rag_vla.tasks.hazards.perception import perceived_goal, perceived_object
 from flow_rag_vla.tasks.hazards.state import HazardState
 from flow_rag_vla.tasks.physics.contacts import ContactForces
-from flow_rag_vla.tasks.rl.actions import ACTION_SCALE, effort, physical_actions
+from flow_rag_vla.tasks.rl.actions import ACTION_SCALE, effort
 from flow_rag_vla.tasks.rl.alignment import missing_turn
 from flow_rag_vla.tasks.rl.policy_vector import POLICY_DIM, policy_vector
 from flow_rag_vla.tasks.rl.reward import task_reward
@@ -109,6 +109,7 @@ class ManipulationEnv(DirectRLEnv):
         self._actuation = ActuationHazards(self.num_envs, self._hazards, device)
         self._events = EventTracker(self.task, self.num_envs, self.max_episode_length, device)
         self._noise = SensorNoise(self.num_envs, self.max_episode_length, device)
+        self._senses = FiniteSenses()
         self._contacts = ContactForces()
         self._previous_action = torch.zeros(self.num_envs, ACTION_DIM, device=device)
         self._gripper_closed = torch.zeros(self.num_envs, dtype=torch.bool, device=device)
@@ -143,11 +144,8 @@ class ManipulationEnv(DirectRLEnv):
 
     def initial_state_shas(self) -> list[str]:
         """Hash of each environment's joint and object state, to prove that arms start alike."""
-        state = torch.cat(
-            [self._robot.data.joint_pos.torch, self._robot.data.joint_vel.torch, *self._tabletop.object_pose_b()], dim=1
-        )
-        rows = state.cpu().contiguous().numpy()
-        return [hashlib.sha256(row.tobytes()).hexdigest()[:16] for row in rows]
+        joints = self._robot.data.joint_pos.torch, self._robot.data.joint_vel.torch
+        return row_hashes(torch.cat([*joints, *self._tabletop.object_pose_b()], dim=1))
 
     @property
     def truth(self) -> EpisodeTruth:
@@ -155,9 +153,8 @@ class ManipulationEnv(DirectRLEnv):
         return self._events.truth
 
     def explain_invalid(self) -> list[str | None]:
-        """For each environment why its physics cannot be trusted and which setting to change; None where it can."""
-        reasons = self._events.truth.invalid_reason.tolist()
-        return [None if i < 0 else self._contacts.explain(InvalidReason(INVALID_REASONS[i])) for i in reasons]
+        """For each environment why its episode says nothing and which setting to change; None where it does."""
+        return explanations(self._events.truth.invalid_reason, self._contacts.explain)
 
     @property
     def done(self) -> torch.Tensor:
@@ -216,16 +213,22 @@ class ManipulationEnv(DirectRLEnv):
             instruction=tuple(self._instructions),
         )
 
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[VecEnvObs, dict]:
+        """Start anew everywhere; with ``seed`` as a new environment does whose ``cfg.seed`` it is."""
+        if seed is not None:
+            self.cfg.seed = seed
+            self._training.restart()
+        return super().reset(seed, options)
+
     # Isaac Lab's step, in the order things happen.
 
+    def step(self, action: torch.Tensor) -> VecEnvStepReturn:
+        """Carry out ``action`` (num_envs, 7) for one control step; raises ``ValueError`` where it is none."""
+        return super().step(checked_actions(action, self.num_envs))
+
     def _pre_physics_step(self, actions: torch.Tensor) -> None:
-        actions = torch.nan_to_num(actions)
-        if self.cfg.action_scale is not None:
-            actions = physical_actions(actions, self.cfg.action_scale)
-        grip = actions[:, 6].clamp(-1.0, 1.0)
-        keep = grip.abs() < GRIP_DEADBAND
-        grip = torch.where(keep, self._previous_action[:, 6], grip)
-        self._previous_action = torch.cat([actions[:, :6], grip.unsqueeze(1)], dim=1)
+        self._previous_action, finite = commands(actions, self._previous_action, self.cfg.action_scale)
+        self._events.invalidate(~finite, InvalidReason.NON_FINITE_ACTION)
         self._object_pos_before_b, _ = self._tabletop.object_pose_b()
         events, hazards = self._events, self._hazards
         hazards.trigger(self._object_pos_before_b, events.rest_height_m, events.held, events.phase, self._clock)
@@ -277,7 +280,7 @@ class ManipulationEnv(DirectRLEnv):
             actuation_altered=self._altered,
             latent=self._hazards.latent,
             invalid_reason=invalid_reason(
-                self._contacts.invalid_reason(), object_pos, penetration, self.cfg.max_penetration_m
+                self._contacts.invalid_reason(), object_pos, penetration, obstacle_force, self.cfg.max_penetration_m
             ),
         )
         self._events.update(facts, intact=~self._object_hazards.broken)
@@ -295,7 +298,7 @@ class ManipulationEnv(DirectRLEnv):
         success = events.truth.success
         log, raised_m = self._training_log, facts.object_pos_b[:, 2] - events.rest_height_m
         self.extras["log"] = log.update(raised_m=raised_m, held=events.held, success=success, ended=self.reset_buf)
-        return task_reward(
+        reward = task_reward(
             self.task,
             facts,
             rest_height_m=events.rest_height_m,
@@ -304,9 +307,11 @@ class ManipulationEnv(DirectRLEnv):
             lag_m=(self._ee.target_pos_b - facts.ee_pos_b).norm(dim=1),
             missing_turn=missing_turn(self._ee.hand_pose_b()[1], self._tabletop.object_pose_b()[1]),
         )
+        return torch.where(torch.isfinite(reward), reward, 0.0)  # where the physics broke
 
     def _get_observations(self) -> VecEnvObs:
-        self._observation = self._sense()
+        self._observation, finite = self._senses.kept_finite(self._sense())
+        self._events.invalidate(~finite, InvalidReason.NON_FINITE_OBSERVATION)
         return {} if self._planned is not None else {"policy": policy_vector(self._observation)}
 
     def _reset_envs_from_buffer(self) -> torch.Tensor | None:
@@ -319,10 +324,8 @@ class ManipulationEnv(DirectRLEnv):
         ids = torch.as_tensor(env_ids, device=self.device, dtype=torch.long)
         super()._reset_idx(env_ids)  # pyright: ignore[reportArgumentType] (Isaac Lab passes tensors itself)
         rows = ids.tolist()
-        if self._planned is None:
-            scenarios = self._training.draw(rows, int(self.cfg.seed or 0))
-        else:
-            scenarios = [self._planned[i] for i in rows]
+        plan, seed = self._planned, int(self.cfg.seed or 0)
+        scenarios = self._training.draw(rows, seed) if plan is None else [plan[i] for i in rows]
         self._ee.send_home(ids)
         self._tabletop.place(ids, scenarios)
         for i, scenario in zip(rows, scenarios, strict=True):
@@ -340,11 +343,7 @@ class ManipulationEnv(DirectRLEnv):
         self._previous_action[ids, 6] = NOMINAL_GRIP
         self._gripper_closed[ids] = False
         self._clock[ids] = 0
-        self._clear_forces(ids)
-
-    def _clear_forces(self, env_ids: torch.Tensor) -> None:
-        """Nothing touches anything right after a reset."""
         if not hasattr(self, "_forces"):
             self._forces = self._contacts.read()
         for force in self._forces.values():
-            force[env_ids] = 0.0
+            force[ids] = 0.0  # nothing touches anything right after a reset

@@ -1,11 +1,18 @@
-"""Sensor noise, drawn from a table that the episode's visible layout names."""
+"""Sensor noise, drawn from a table that the episode's visible layout names, and readings that are no numbers."""
 
 from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from flow_rag_vla.tasks.contract import OBSERVATION_WIDTHS
 from flow_rag_vla.tasks.facts.randomness import keyed_generator
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.contract import Observation
 
 FORCE_NOISE_N = 0.5
 """Standard deviation of hand and link force components."""
@@ -35,3 +42,21 @@ class SensorNoise:
     def at(self, step: torch.Tensor) -> torch.Tensor:
         """Noise (num_envs, 7) for control step ``step`` (num_envs,), int64."""
         return self._table[self._rows, step.clamp(max=self._num_steps)]
+
+
+class FiniteSenses:
+    """Senses that show only numbers, for one broken row must not stop, nor change, what decides for all of them."""
+
+    def __init__(self) -> None:
+        """Nothing has been sensed yet."""
+        self._last: Observation | None = None
+
+    def kept_finite(self, sensed: Observation) -> tuple[Observation, torch.Tensor]:
+        """``sensed``, and the rows (num_envs,) bool that are finite; the others show what they last showed, or 0."""
+        columns = {name: getattr(sensed, name) for name in OBSERVATION_WIDTHS}
+        finite = torch.isfinite(torch.cat(list(columns.values()), dim=1)).all(dim=1)
+        row = finite.unsqueeze(1)
+        old = self._last
+        kept = {n: torch.where(row, v, 0.0 if old is None else getattr(old, n)) for n, v in columns.items()}
+        self._last = dataclasses.replace(sensed, **kept)
+        return self._last, finite

@@ -1,6 +1,8 @@
-"""Whether an episode's physics can be trusted: what the solver reports, and bodies that sank into one another."""
+"""Whether an episode can be trusted: what the solver reports, bodies that sank into one another, and what it means."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 
@@ -9,6 +11,14 @@ from flow_rag_vla.tasks.facts.contact_parameters import MAX_PENETRATION_M
 
 SUNK_M = -0.02
 """An object whose centre is below this level under the table top has gone through it: bad physics, no failure."""
+
+OUTSIDE_PHYSICS = {
+    InvalidReason.NON_FINITE_OBSERVATION: "non-finite observation: a sensor read NaN or infinity although the joints' "
+    "state is finite; the scenario's fault and sizes decide what sensors read",
+    InvalidReason.NON_FINITE_ACTION: "non-finite action: the policy's output had NaN or infinity; it was not carried "
+    "out, and the episode ended there; look at the policy's weights and runtime",
+}
+"""Reasons that no setting of the physics is to blame for, in one line."""
 
 _TABLE_HALF_M = (0.5, 0.6)
 _TABLE_CENTRE_X_M = 0.5
@@ -19,6 +29,7 @@ def invalid_reason(
     solver_reason: torch.Tensor,
     object_pos_b: torch.Tensor,
     penetration_m: torch.Tensor,
+    obstacle_force_n: torch.Tensor,
     max_penetration_m: float = MAX_PENETRATION_M,
 ) -> torch.Tensor:
     """(num_envs,) index into ``INVALID_REASONS``, -1 where the physics holds.
@@ -27,16 +38,27 @@ def invalid_reason(
         solver_reason: (num_envs,) what the solver reports, which goes first: it is what sinks objects.
         object_pos_b: (num_envs, 3) object centre, m.
         penetration_m: (num_envs,) how deep both finger pads together sink into the object, m.
+        obstacle_force_n: (num_envs,) force between the obstacle and the robot or what it carries.
         max_penetration_m: How deep they may.
     """
     reason = solver_reason.clone()
+    measured = torch.cat([object_pos_b, penetration_m.unsqueeze(1), obstacle_force_n.unsqueeze(1)], dim=1)
     for why, where in (
-        (InvalidReason.NON_FINITE_STATE, ~torch.isfinite(object_pos_b).all(dim=1)),
+        (InvalidReason.NON_FINITE_STATE, ~torch.isfinite(measured).all(dim=1)),
         (InvalidReason.OBJECT_IN_TABLE, _sunk(object_pos_b)),
         (InvalidReason.PENETRATION, penetration_m > max_penetration_m),
     ):
         reason[(reason < 0) & where] = INVALID_REASONS.index(why)
     return reason
+
+
+def explanations(reasons: torch.Tensor, of_physics: Callable[[InvalidReason], str]) -> list[str | None]:
+    """What each of ``reasons`` (num_envs,) means and where to look, in one line; None where there is none.
+
+    ``of_physics`` knows the settings of the solver.
+    """
+    words = [None if index < 0 else InvalidReason(INVALID_REASONS[index]) for index in reasons.tolist()]
+    return [None if word is None else OUTSIDE_PHYSICS.get(word) or of_physics(word) for word in words]
 
 
 def _sunk(object_pos_b: torch.Tensor) -> torch.Tensor:

@@ -1,12 +1,16 @@
-"""Counter-based randomness: every draw is named by what it is for, never by when it is drawn."""
+"""Counter-based randomness: every draw is named by what it is for, never by when; and names for states by hash."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from numpy.random.bit_generator import ISeedSequence
+
+if TYPE_CHECKING:
+    import torch
 
 
 class _Words(ISeedSequence):
@@ -19,6 +23,11 @@ class _Words(ISeedSequence):
         """The key: two words of 64 bits is what Philox asks for."""
         del n_words, dtype
         return self._key
+
+
+def row_hashes(table: torch.Tensor) -> list[str]:
+    """The first 16 hexadecimal digits of each row's sha256; ``table`` is (n, k)."""
+    return [hashlib.sha256(row.tobytes()).hexdigest()[:16] for row in table.cpu().contiguous().numpy()]
 
 
 def keyed_generator(*key: str | int) -> np.random.Generator:

@@ -23,6 +23,10 @@ class TrainingScenarios:
         self._site = make_site(site, task)
         self._resets = [0] * num_envs
 
+    def restart(self) -> None:
+        """Draw as if no environment had been reset yet."""
+        self._resets = [0] * len(self._resets)
+
     def draw(self, env_ids: Sequence[int], seed: int) -> list[Scenario]:
         """One scenario for each of ``env_ids``, which are being reset."""
         scenarios = []

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import flow_rag_vla.tasks  # noqa: F401  (registers the gym ids)
+from flow_rag_vla.tasks.scenarios.training_scenarios import TrainingScenarios
 
 if TYPE_CHECKING:
     from isaaclab_rl.rsl_rl import RslRlOnPolicyRunnerCfg, RslRlVecEnvWrapper
@@ -61,6 +62,30 @@ def test_a_full_action_moves_the_hand_by_the_scale_and_keeps_it_upright(training
     moved = after.ee_target_pos_b - before.ee_target_pos_b
     torch.testing.assert_close(moved, torch.tensor([[0.0, 0.0, scale[2]]]).expand(NUM_ENVS, 3), atol=1e-4, rtol=0)
     torch.testing.assert_close(after.ee_target_quat_b, before.ee_target_quat_b, atol=1e-5, rtol=0)
+
+
+def test_a_reset_with_a_seed_begins_the_layouts_that_an_environment_of_this_seed_begins_with(training):
+    env = training[0].unwrapped
+    for seed in (11, 12, 11):
+        env.reset(seed=seed)
+        expected = TrainingScenarios(TASK, 0, NUM_ENVS).draw(range(NUM_ENVS), seed)
+        objects = torch.tensor([scenario.layout.object_xy_m for scenario in expected])
+        torch.testing.assert_close(env.observe().object_pos_b[:, :2], objects, atol=1e-5, rtol=0)
+    again = env.reset()[0]["policy"]
+    assert not torch.equal(again, env.reset(seed=11)[0]["policy"])
+
+
+def test_an_action_that_is_no_number_ends_its_episode_and_training_goes_on_with_numbers(training):
+    env = training[0].unwrapped
+    env.reset()
+    actions = torch.zeros(NUM_ENVS, 7, dtype=torch.float64)
+    actions[3, 0] = math.nan
+    observation, reward, terminated, truncated, _ = env.step(actions)
+    assert terminated.nonzero().flatten().tolist() == [3]
+    assert not truncated.any()
+    assert observation["policy"].dtype is torch.float32
+    assert torch.isfinite(observation["policy"]).all()
+    assert torch.isfinite(reward).all()
 
 
 def test_two_iterations_of_training_change_the_policy_and_leave_a_checkpoint(training, tmp_path: Path):

@@ -69,3 +69,26 @@ def test_an_unknown_solver_and_no_steps_are_refused():
         integrate(lambda t, x: x, torch.ones(1, 1), 1, "rk45")
     with pytest.raises(ValueError, match="at least 1 step"):
         integrate(lambda t, x: x, torch.ones(1, 1), 0)
+
+
+@pytest.mark.parametrize("method", SOLVERS)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("broken", ["start", "velocity", "velocity_later"])
+def test_a_row_that_is_no_number_ends_as_none_and_the_others_as_they_would_without_it(method, value, broken):
+    def field(t, x):
+        velocity = x - 2.0 * t
+        bad = {"start": 2.0, "velocity": 0.0, "velocity_later": 0.5}[broken]
+        velocity[1] = torch.where(t[1] >= bad, value, velocity[1])
+        return velocity
+
+    start = torch.tensor([[1.0, -1.0], [0.0, 0.0], [0.5, 2.0]])
+    calm = start.clone()
+    if broken == "start":
+        start[1, 0] = value
+    ends = integrate(field, start, 4, method)
+    alone = integrate(lambda t, x: x - 2.0 * t, calm, 4, method)
+    assert not ends[1].isfinite().all()
+    if method == "dopri5":  # its steps are the same for all rows, and the broken one asks for none
+        torch.testing.assert_close(ends[[0, 2]], alone[[0, 2]], rtol=1e-3, atol=1e-3)
+    else:
+        assert torch.equal(ends[[0, 2]], alone[[0, 2]])

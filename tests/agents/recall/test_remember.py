@@ -80,3 +80,15 @@ def test_a_case_tells_of_the_first_alarm_and_of_the_decision_before_it(observe):
 def test_an_alarm_before_the_first_decision_is_refused():
     with pytest.raises(RuntimeError, match="before the first decision"):
         FailureNotebook(1).alarmed(torch.tensor([True]))
+
+
+@pytest.mark.parametrize("broken", ["keys", "chunk"])
+def test_a_decision_that_was_no_number_becomes_no_case_beside_one_that_was(observe, broken):
+    hit = torch.full((2,), FAILURE_TYPES.index("collision"))
+    snapshot = DecisionSnapshot(observe(2), torch.ones(2, 512), torch.zeros(2, 8, 7))
+    getattr(snapshot, broken).flatten(1)[1, -1] = torch.nan
+    notebook, detector = FailureNotebook(2), RuleDetector(2)
+    notebook.decided(snapshot)
+    notebook.alarmed(torch.ones(2, dtype=torch.bool))
+    cases = notebook.cases(dataclasses.replace(detector.first, failure_type=hit, phase=hit * 0))
+    assert list(cases) == [0]

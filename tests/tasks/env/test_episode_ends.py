@@ -81,6 +81,18 @@ def test_broken_physics_ends_the_episode_as_invalid_with_its_reason(begin):
     assert INVALID_REASONS[int(truth.invalid_reason)] == "runaway_speed"
 
 
+def test_an_action_that_is_no_number_ends_its_episode_alone_and_only_where_it_runs():
+    tracker = EventTracker(get_task("pick_place"), 3, 200, "cpu")
+    tracker.reset(torch.arange(3), torch.tensor([START] * 3))
+    tracker.invalidate(torch.tensor([False, True, False]), InvalidReason.NON_FINITE_OBSERVATION)
+    tracker.invalidate(torch.tensor([False, True, True]), InvalidReason.NON_FINITE_ACTION)
+    truth = tracker.truth
+    assert truth.done.tolist() == truth.invalid.tolist() == [False, True, True]
+    words = [None if index < 0 else INVALID_REASONS[index] for index in truth.invalid_reason.tolist()]
+    assert words == [None, "non_finite_observation", "non_finite_action"]
+    assert not truth.success.any()
+
+
 def test_nothing_changes_after_the_end(begin):
     episode = begin().steps(1, obstacle=60.0)
     before = episode.tracker.truth

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from flow_rag_vla.tasks.contract import InvalidReason
 from flow_rag_vla.tasks.env.events import (
     COLLISION_FORCE_N,
     LOST_STEPS,
@@ -161,5 +162,6 @@ def test_judging_a_step_never_waits_for_the_device(begin, waits):
     episode = begin().steps(4, **HELD)
     with waits() as waited:
         episode.steps(2, ON_THE_WAY, **HELD)
-        invalid_reason(torch.tensor([-1]), torch.tensor([[0.5, 0.0, -0.3]]), torch.tensor([0.0]))
+        invalid_reason(torch.tensor([-1]), torch.tensor([[0.5, 0.0, -0.3]]), torch.tensor([0.0]), torch.tensor([0.0]))
+        episode.tracker.invalidate(torch.tensor([True]), InvalidReason.NON_FINITE_ACTION)
     assert waited == []

@@ -5,13 +5,16 @@ from __future__ import annotations
 import torch
 
 from flow_rag_vla.tasks.contract import INVALID_REASONS, InvalidReason
-from flow_rag_vla.tasks.env.validity import invalid_reason
+from flow_rag_vla.tasks.env.validity import OUTSIDE_PHYSICS, explanations, invalid_reason
 
 FINE = -1
 
 
-def _reason(position: tuple[float, float, float], solver: int = FINE, depth_m: float = 0.0) -> str | None:
-    index = int(invalid_reason(torch.tensor([solver]), torch.tensor([position]), torch.tensor([depth_m])))
+def _reason(
+    position: tuple[float, float, float], solver: int = FINE, depth_m: float = 0.0, force_n: float = 0.0
+) -> str | None:
+    measured = (torch.tensor([position]), torch.tensor([depth_m]), torch.tensor([force_n]))
+    index = int(invalid_reason(torch.tensor([solver]), *measured))
     return None if index == FINE else INVALID_REASONS[index]
 
 
@@ -43,3 +46,17 @@ def test_what_the_solver_reports_goes_first():
     overflow = INVALID_REASONS.index(InvalidReason.CONSTRAINT_OVERFLOW)
     assert _reason((0.5, -0.25, -0.03), overflow) == "constraint_overflow"
     assert _reason((float("nan"), 0.0, 0.0), overflow) == "constraint_overflow"
+
+
+def test_a_depth_or_a_force_that_is_not_a_number_is_no_state_either():
+    assert _reason((0.5, -0.25, 0.02), depth_m=float("nan")) == "non_finite_state"
+    assert _reason((0.5, -0.25, 0.02), force_n=float("inf")) == "non_finite_state"
+
+
+def test_what_no_setting_of_the_physics_is_to_blame_for_is_explained_without_asking_the_solver():
+    reasons = torch.tensor([FINE, *(INVALID_REASONS.index(r) for r in (*OUTSIDE_PHYSICS, InvalidReason.PENETRATION))])
+    texts = explanations(reasons, lambda reason: f"the solver says {reason}")
+    assert texts[0] is None
+    assert [(text or "").split(":")[0] for text in texts[1:3]] == ["non-finite observation", "non-finite action"]
+    assert texts[3] == "the solver says penetration"
+    assert all("\n" not in text for text in OUTSIDE_PHYSICS.values())
