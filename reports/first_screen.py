@@ -71,7 +71,11 @@ def explanation(results: RunResults) -> str:
 def banners(results: RunResults) -> list[str]:
     """Why the numbers are no result, where they are none."""
     settings = _settings(results)
-    found = []
+    found = [
+        f"Incomplete: {gap.episodes} planned episodes of {gap.arm} in round {gap.round} are missing ({gap.why}; unit "
+        f"{gap.unit}). Every number is of the others; --resume tries them again."
+        for gap in results.summary.gaps
+    ]
     if settings.get("quick"):
         found.append(
             f"Quick run: {results.summary.e1.n} scenarios, to see that everything works. Its numbers are no result; "

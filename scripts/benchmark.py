@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 
+from flow_rag_vla.benchmark.command.stop_signals import end_process
 from flow_rag_vla.benchmark.run.cli import main
 from flow_rag_vla.reports.reporter import RunReporter
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], RunReporter()))
+    end_process(main(sys.argv[1:], RunReporter()))

@@ -24,8 +24,8 @@ def _parser() -> CommandParser:
 
 
 def _report(arguments: Namespace) -> ExitCode:
-    from flow_rag_vla.benchmark.integrity.run_lock import run_lock
     from flow_rag_vla.benchmark.run.conclusion import conclude
+    from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
     from flow_rag_vla.benchmark.scoring.score import require_run
     from flow_rag_vla.reports.reporter import RunReporter
 

@@ -16,7 +16,12 @@ def attached(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", __name__, str(os.getpid()), module, *arguments]
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
+    """Let the kernel kill this process when ``parent``, which started it, ends in whatever way.
+
+    Raises:
+        SystemExit: it has ended already.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it was quicker
@@ -24,6 +29,6 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    _end_with(int(sys.argv[1]))
+    end_with(int(sys.argv[1]))
     sys.argv = sys.argv[2:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

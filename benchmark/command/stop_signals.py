@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Never
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Ctrl-C, what ends a job, a terminal that closes, and Slurm's warning before it preempts."""
@@ -28,6 +30,16 @@ class StoppedError(KeyboardInterrupt):
     def exit_code(self) -> int:
         """What a shell expects of a command that a signal ended."""
         return 128 + self.number
+
+
+def end_process(code: int) -> Never:
+    """End this process with ``code``; after a signal at once: what a simulator does at its end takes many seconds."""
+    if code > 128:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 @contextmanager

@@ -39,19 +39,21 @@ class PlannedEpisode:
 
 @dataclass(frozen=True)
 class Unit:
-    """What runs as one piece and is bitwise reproducible: one arm in one round."""
+    """What runs as one piece and is bitwise reproducible: a block of the episodes of one arm in one round."""
 
     arm: str
     round: int
     num_envs: int
     episodes: tuple[PlannedEpisode, ...]
+    block: int = 0
+    """Counts the blocks of the arm's round, in the order of its episodes."""
 
     @cached_property
     def id(self) -> str:
         """Readable name and a hash of everything the unit runs."""
-        content = [self.arm, self.round, self.num_envs, episode_rows(self.episodes)]
+        content = [self.arm, self.round, self.block, self.num_envs, episode_rows(self.episodes)]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-        return f"r{self.round}-{self.arm}-{digest}"
+        return f"r{self.round}-{self.arm}-b{self.block}-{digest}"
 
 
 def episode_rows(episodes: Sequence[PlannedEpisode]) -> list[list[str | int]]:
@@ -72,7 +74,7 @@ class Plan:
         by_id.update({e.scenario.id: e.scenario for unit in self.units for e in unit.episodes})
         rows: list[dict] = [{"scenario": s.to_dict(), "id": key} for key, s in sorted(by_id.items())]
         rows += [
-            {"unit": u.id, "arm": u.arm, "round": u.round, "num_envs": u.num_envs,
+            {"unit": u.id, "arm": u.arm, "round": u.round, "block": u.block, "num_envs": u.num_envs,
              "episodes": episode_rows(u.episodes)}
             for u in self.units
         ]  # fmt: skip
@@ -132,9 +134,25 @@ def first_attempts(scenarios: Sequence[Scenario]) -> list[PlannedEpisode]:
     return [PlannedEpisode(Exposure.E1, scenario, scenario.id, 0) for scenario in scenarios]
 
 
-def make_plan(scenarios: Sequence[Scenario], arms: Sequence[str], num_envs: int, rounds: int) -> Plan:
-    """E1, then ``rounds`` rounds of E2 for every arm."""
-    units = [Unit(reference_arm().name, 0, num_envs, tuple(first_attempts(scenarios)))]
+def make_plan(
+    scenarios: Sequence[Scenario], arms: Sequence[str], num_envs: int, rounds: int, block: int | None = None
+) -> Plan:
+    """E1, then ``rounds`` rounds of E2 for every arm, in blocks of ``block`` episodes (``num_envs`` where None).
+
+    Raises:
+        ValueError: ``block`` is no multiple of ``num_envs``, so that other episodes would run side by side than in
+            one piece.
+    """
+    size = num_envs if block is None else block
+    if size < 1 or size % num_envs:
+        raise ValueError(f"block is {size}, expected a multiple of num_envs, which is {num_envs}")
+    units = _blocks(reference_arm().name, 0, num_envs, first_attempts(scenarios), size)
     for round_index, episodes in enumerate(e2_episodes(scenarios, rounds), start=1):
-        units += [Unit(arm, round_index, num_envs, episodes) for arm in arms]
+        for arm in arms:
+            units += _blocks(arm, round_index, num_envs, episodes, size)
     return Plan(tuple(scenarios), tuple(units))
+
+
+def _blocks(arm: str, round_: int, num_envs: int, episodes: Sequence[PlannedEpisode], size: int) -> list[Unit]:
+    starts = range(0, len(episodes), size)
+    return [Unit(arm, round_, num_envs, tuple(episodes[i : i + size]), block) for block, i in enumerate(starts)]

@@ -22,11 +22,9 @@ from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.episodes.actors import make_expert, make_policy_agent
 from flow_rag_vla.benchmark.episodes.latency import parse_latency
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
-from flow_rag_vla.benchmark.run.networks import load_networks
-from flow_rag_vla.benchmark.run.run import Run
+from flow_rag_vla.benchmark.run.run import Run, load_networks
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.run_plan import plan_run, scenario_file_of
-from flow_rag_vla.benchmark.run.units import memory_before
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, verdict_arms
 from flow_rag_vla.benchmark.scoring.repeats import Exemplar, exemplars
@@ -107,8 +105,13 @@ def keep_stills(
 
 def _frame(run: Run, studio: Studio, record: EpisodeRecord) -> np.ndarray | None:
     """(height, width, 3): the episode's failure, or the end of its success; None where it now ends in another way."""
-    unit = next(u for u in run.plan.units if (u.arm, u.round) == (record.arm, record.round))
-    planned = next(e for e in unit.episodes if (e.scenario.id, e.exposure) == (record.scenario_id, record.exposure))
+    blocks = [u for u in run.plan.units if (u.arm, u.round) == (record.arm, record.round)]
+    unit, planned = next(
+        (u, e)
+        for u in blocks
+        for e in u.episodes
+        if (e.scenario.id, e.exposure) == (record.scenario_id, record.exposure)
+    )
     frames: list[np.ndarray] = []
 
     def on_step(ended: int) -> None:
@@ -127,7 +130,7 @@ def _agent(run: Run, studio: Studio, unit: Unit) -> Agent:
     if arm.expert is not None:
         return make_expert(arm, studio.env)
     settings, policy = run.arm_settings(_latency(run)), run.networks.policy
-    source = memory_before(run.directory, run.plan, unit)
+    source = run.barriers().before(unit)
     memory = None if source is None else new_memory(settings, policy.flow.horizon, source)
     return make_policy_agent(arm, studio.env, policy, settings, memory, remembers=arm.consults_memory)
 

@@ -2,31 +2,111 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.command.console import say
+from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
+from flow_rag_vla.benchmark.command.attached import attached
+from flow_rag_vla.benchmark.command.console import say, say_start
+from flow_rag_vla.benchmark.command.errors import IncompleteError
+from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.command.stop_signals import ends_in_time
-from flow_rag_vla.benchmark.run.conclusion import conclude, render_stills, withdraw_results, work_on_run
-from flow_rag_vla.benchmark.run.waiting_units import run_waiting_units
+from flow_rag_vla.benchmark.run.conclusion import (
+    conclude,
+    render_stills,
+    say_and_log,
+    withdraw_results,
+    work_on_run,
+)
+from flow_rag_vla.benchmark.run.run_plan import CPU_SCALE
+from flow_rag_vla.benchmark.run.waiting_units import queue_of, run_waiting_units, set_aside
+from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.results import notices
 from flow_rag_vla.benchmark.scoring.starts import StartClock
+from flow_rag_vla.benchmark.workers.incidents import Incidents
+from flow_rag_vla.benchmark.workers.pool import Pool, worker_environment
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from flow_rag_vla.benchmark.run.conclusion import Reporter
     from flow_rag_vla.benchmark.run.run import Run
+    from flow_rag_vla.benchmark.workers.launch import Launch
 
 
-def carry_out(run: Run, reporter: Reporter) -> bool:
-    """Run what is left of the plan, then score and report; False where something broke on the way."""
+def carry_out(run: Run, reporter: Reporter, launch: Launch | None = None) -> bool:
+    """Run what is left of the plan, then score and report; False where something broke on the way.
+
+    The units run in this process, or in those that ``launch`` asks for.
+
+    Raises:
+        UsageError: a device that ``launch`` asks for is not there.
+    """
+    devices: list[str] = []
+    if launch is not None and not launch.in_this_process:
+        devices = launch.devices_of_workers(run.settings.device, run.settings.threads)
     path = run.directory.path
     with work_on_run(path) as work:
         say(work.console, _headline(run))
         with StartClock(path) as clock, ends_in_time(clock.note_interrupted):
             withdraw_results(path)
-            run_waiting_units(run, work.console, clock.note)
+            if devices and (missing := _run_in_workers(run, work.console, clock.note, devices)):
+                with suppress(IncompleteError):  # nothing at all has run
+                    conclude(path, reporter, work.console)
+                raise IncompleteError(missing)
+            if not devices:
+                run_waiting_units(run, work.console, clock.note)
             render_stills(path, work.console)
         conclude(path, reporter, work.console)
     return work.complete
+
+
+def _run_in_workers(run: Run, console: TextIO, on_unit_done: Callable[[], None], devices: list[str]) -> str:
+    """``run_waiting_units`` in worker processes, one a device; returns what is missing in one line, empty for nothing.
+
+    Raises:
+        RuntimeError: workers do not start.
+    """
+    settings, directory = run.settings, run.directory
+    barriers = run.barriers()
+    queue = queue_of(run, barriers)
+    pool = Pool(
+        lambda device, num_envs: attached(
+            "flow_rag_vla.benchmark.run.worker",
+            *(str(directory.path), "--device", device, "--num_envs", str(num_envs)),
+        ),
+        devices,
+        settings.num_envs or CPU_SCALE,
+        worker_environment(len(devices), len(os.sched_getaffinity(0)), settings.threads),
+        directory.path / run_files.LOG,
+        Incidents(directory.path),
+    )
+
+    def make_room(task: str) -> None:
+        if (unit := queue.unit(task)) is not None:
+            set_aside(run, unit, console)
+
+    say_start(console, settings.device)
+    with Progress(sum(len(unit.episodes) for unit in queue.waiting), "episodes", console) as progress:
+        given_up = pool.run(
+            queue,
+            make_room,
+            lambda task: on_unit_done(),
+            progress.update,
+            lambda notice: say_and_log(directory.path, console, notice),
+        )
+    barriers.merge_done(lambda unit: unit.id in queue.done)
+    if not given_up:
+        return ""
+    missing = [unit for unit in run.plan.units if unit.id not in queue.done]
+    waited = "waits for units that were given up"
+    write_json_atomic(directory.path / run_files.GAPS, {unit.id: given_up.get(unit.id, waited) for unit in missing})
+    return (
+        f"given up: {', '.join(given_up)}; {sum(len(unit.episodes) for unit in missing)} of "
+        f"{sum(len(unit.episodes) for unit in run.plan.units)} episodes are missing, in {len(missing)} units"
+    )
 
 
 def _headline(run: Run) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY, PARALLEL
-from flow_rag_vla.benchmark.command.arguments import OverridesParser
+from flow_rag_vla.benchmark.command.arguments import OverridesParser, comma_list
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError, usage_errors
 from flow_rag_vla.benchmark.command.main import run_command
 
@@ -56,6 +56,14 @@ def _parser() -> OverridesParser:
     )
     flag("--out", help="folder for run directories (default: runs)")
     flag("--resume", metavar="DIR", help="finish the run in DIR; its own settings apply")
+    flag(
+        "--workers",
+        default="1",
+        metavar="N",
+        help="processes that run the units, or auto: one for each `threads` cores "
+        "(default: 1, this process); results do not depend on it",
+    )
+    flag("--devices", type=comma_list, default=(), metavar="A,B", help="one worker on each, such as cuda:0,cuda:1")
     parser.add_argument("--quick", action="store_true", help="the same path with small numbers")
     parser.add_argument("--headless", action="store_true", help="accepted for habit; there is no window")
     return parser
@@ -63,7 +71,7 @@ def _parser() -> OverridesParser:
 
 def _overrides(arguments: argparse.Namespace) -> list[str]:
     """Flags that were given, as overrides; quoted, so that Hydra takes commas and equals signs literally."""
-    skipped = {"resume", "quick", "headless", "scenarios", "overrides"}
+    skipped = {"resume", "quick", "headless", "scenarios", "overrides", "workers", "devices"}
     given = {k: v for k, v in vars(arguments).items() if k not in skipped and v is not None}
     for value in arguments.scenarios or ():
         key = "scenarios" if value.removeprefix("-").isdecimal() else "scenario_file"
@@ -80,20 +88,24 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
 
 
 def _benchmark(arguments: argparse.Namespace, argv: Sequence[str], reporter: Reporter) -> ExitCode:
+    from flow_rag_vla.benchmark.workers.launch import Launch
 
+    launch = Launch(arguments.workers, arguments.devices)
     overrides = [*_overrides(arguments), *arguments.overrides]
+    if launch.devices and not any(override.startswith("device=") for override in overrides):
+        overrides = [*overrides, f"device={launch.devices[0]}"] if arguments.resume is None else overrides
     if arguments.resume is not None and overrides:
         raise UsageError("--resume takes the run's own settings; give no others")
     with usage_errors():
         if arguments.resume is not None:
             from flow_rag_vla.benchmark.run.resume import resume_benchmark
 
-            finished = resume_benchmark(arguments.resume, reporter)
+            finished = resume_benchmark(arguments.resume, reporter, launch)
         else:
             from flow_rag_vla.benchmark.run.config import compose_settings
             from flow_rag_vla.benchmark.run.start import start_benchmark
 
-            finished = start_benchmark(compose_settings(overrides), list(argv), reporter)
+            finished = start_benchmark(compose_settings(overrides), list(argv), reporter, launch)
     return ExitCode.DONE if finished else ExitCode.INCOMPLETE
 
 

@@ -39,6 +39,7 @@ def withdraw_results(run_dir: Path) -> None:
     """Remove results of rows that are about to change; nobody shall take them for the run's."""
     for name in _RESULTS:
         (run_dir / name).unlink(missing_ok=True)
+    (run_dir / run_files.GAPS).unlink(missing_ok=True)
 
 
 def render_stills(run_dir: Path, console: TextIO) -> None:
@@ -48,8 +49,10 @@ def render_stills(run_dir: Path, console: TextIO) -> None:
     with (run_dir / run_files.LOG).open("a") as log:
         try:
             subprocess.run(command, stdout=log, stderr=log, check=True, timeout=STILLS_TIMEOUT_S)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            say(console, f"no stills: {error}")
+        except subprocess.CalledProcessError as error:
+            say(console, f"no stills: their process ended with code {error.returncode} (details: {log.name})")
+        except subprocess.TimeoutExpired:
+            say(console, f"no stills: not taken after {STILLS_TIMEOUT_S:.0f} s")
 
 
 def say_and_log(run_dir: Path, console: TextIO, notice: str) -> None:

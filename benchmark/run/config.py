@@ -35,6 +35,8 @@ class BenchmarkSettings:
     num_envs: int | None = None
     scenarios: int | None = None
     rounds: int | None = None
+    block: int | None = None
+    """Episodes of a unit, a multiple of ``num_envs``, which it is by default."""
     sites: int = 1
     scenario_file: str = ""
     """YAML file with the user's own sites and faults; empty for the suite's."""
@@ -118,6 +120,7 @@ def _check(settings: BenchmarkSettings) -> None:
         "num_envs": settings.num_envs,
         "scenarios": settings.scenarios,
         "rounds": settings.rounds,
+        "block": settings.block,
         "sites": settings.sites,
         "threads": settings.threads,
         "max_steps": settings.max_steps,

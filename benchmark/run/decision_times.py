@@ -11,7 +11,7 @@ from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_json_atomic
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.latency import LatencyProfile, parse_latency
-from flow_rag_vla.benchmark.run.probe import REPETITIONS, WARM_UP, probe_arms
+from flow_rag_vla.benchmark.policies.probe import REPETITIONS, WARM_UP, probe_arms
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.score import probed_timing
 from flow_rag_vla.benchmark.scoring.timing import Timing
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from flow_rag_vla.benchmark.episodes.plan import Unit
     from flow_rag_vla.benchmark.run.run import Run
+    from flow_rag_vla.benchmark.workers.barriers import Barriers
     from flow_rag_vla.tasks.contract import Observation
     from flow_rag_vla.tasks.env.fleet import Fleet
 
@@ -31,9 +32,9 @@ PROBE_OBSERVATIONS = 32
 class DecisionTimes:
     """Times single decisions after E1 (or at the end), on observations of E1's first layouts."""
 
-    def __init__(self, run: Run, env: Fleet, console: TextIO) -> None:
-        """Nothing is measured yet; ``env`` is the run's fleet."""
-        self._run, self._env, self._console = run, env, console
+    def __init__(self, run: Run, env: Fleet, barriers: Barriers, console: TextIO) -> None:
+        """Nothing is measured yet; ``env`` is the run's fleet, ``barriers`` have its memory after E1."""
+        self._run, self._env, self._barriers, self._console = run, env, barriers, console
 
     def measured(self) -> Timing:
         """What the probe measured, in this start of the run or in an earlier one."""
@@ -61,7 +62,7 @@ class DecisionTimes:
     def _probe(self) -> Timing:
         run = self._run
         settings, policy = run.arm_settings(LatencyProfile({})), run.networks.policy
-        e1 = run.directory.memory(run.plan.units[0])
+        e1 = self._barriers.after(run.plan.units[0])
         consulting = [arm for arm in run.settings.arms if get_arm(arm).consults_memory]
         memories = {arm: new_memory(settings, policy.flow.horizon, e1).frozen() for arm in consulting}
         with Progress(WARM_UP + REPETITIONS, "timed decisions", self._console) as progress:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.console import say
-from flow_rag_vla.benchmark.integrity.damaged_files import set_aside_damaged
-from flow_rag_vla.benchmark.integrity.run_lock import run_lock
 from flow_rag_vla.benchmark.run.conclusion import (
     conclude,
     has_stills,
@@ -17,15 +16,18 @@ from flow_rag_vla.benchmark.run.conclusion import (
     say_and_log,
     work_on_run,
 )
+from flow_rag_vla.benchmark.run.integrity.damaged_files import set_aside_damaged
+from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.score import is_finished, require_run
 
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.run.conclusion import Reporter
     from flow_rag_vla.benchmark.run.run import Run
+    from flow_rag_vla.benchmark.workers.launch import Launch
 
 
-def resume_benchmark(path: str, reporter: Reporter) -> bool:
+def resume_benchmark(path: str, reporter: Reporter, launch: Launch | None = None) -> bool:
     """Finish the run in ``path``; True when everything planned has run, and is scored and reported.
 
     Raises:
@@ -46,14 +48,16 @@ def resume_benchmark(path: str, reporter: Reporter) -> bool:
             return True
         from flow_rag_vla.benchmark.run.carry_out import carry_out
 
-        return carry_out(reopened(path), reporter)
+        return carry_out(reopened(path), reporter, launch)
 
 
-def reopened(path: str) -> Run:
-    """The run in ``path``, which is one, with its own settings; errors as in ``resume_benchmark``."""
+def reopened(path: str, device: str | None = None) -> Run:
+    """The run in ``path``, which is one, with its own settings; errors as in ``resume_benchmark``.
+
+    ``device`` is another one than it was started on.
+    """
     # Late: a finished run needs neither torch nor a simulator.
-    from flow_rag_vla.benchmark.run.networks import load_networks
-    from flow_rag_vla.benchmark.run.run import Run
+    from flow_rag_vla.benchmark.run.run import Run, load_networks
     from flow_rag_vla.benchmark.run.run_directory import RunDirectory
     from flow_rag_vla.benchmark.run.run_plan import plan_run, scenario_file_of
     from flow_rag_vla.tasks.facts.contact_parameters import contact_digest
@@ -61,10 +65,11 @@ def reopened(path: str) -> Run:
     directory = RunDirectory(Path(path))
     directory.require_version()
     settings = directory.settings()
-    networks = load_networks(settings)
+    here = settings if device is None else replace(settings, device=device)
+    networks = load_networks(here)
     plan = plan_run(settings, scenario_file_of(settings))
     directory.require_same(settings, plan, networks.sha256 | {"contacts_sha256": contact_digest()})
-    return Run(directory, settings, plan, networks)
+    return Run(directory, here, plan, networks)
 
 
 def _conclude_again(run_dir: Path, reporter: Reporter) -> bool:

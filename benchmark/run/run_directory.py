@@ -6,7 +6,9 @@ the units that lack one.  The files' names are ``run_files``'.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import secrets
 import shlex
 import shutil
@@ -24,12 +26,13 @@ from flow_rag_vla.benchmark.command.provenance import hardware_state
 from flow_rag_vla.benchmark.episodes.episode_log import append_episodes
 from flow_rag_vla.benchmark.episodes.plan import Plan, Unit
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
-from flow_rag_vla.benchmark.integrity.binding import bound, deciding, flattened, require_same
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings, compose_settings
+from flow_rag_vla.benchmark.run.integrity.binding import bound, deciding, flattened, require_same
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.planned_units import PlannedUnit, UnfinishedUnitError, read_unit
+from flow_rag_vla.benchmark.scoring.planned_units import MemoryBefore, PlannedUnit, UnfinishedUnitError, read_unit
 
 if TYPE_CHECKING:
+    from flow_rag_vla.benchmark.workers.lessons import Lessons
     from flow_rag_vla.tasks.scenarios.scenario_file import ScenarioFile
 
 
@@ -129,10 +132,6 @@ class RunDirectory:
             now["scenario_file"] = manifest["scenario_file"]  # ``settings`` has compared it with the file
         require_same(self.path, now, [unit.id for unit in plan.units])
 
-    def memory(self, unit: Unit) -> Path:
-        """The memory of ``unit``'s arm after it."""
-        return self.unit(unit) / run_files.MEMORY
-
     def unit(self, unit: Unit) -> Path:
         """Folder of ``unit``."""
         return run_files.unit_folder(self.path, unit.id)
@@ -158,22 +157,33 @@ class RunDirectory:
         Raises:
             FileExistsError: an attempt has left one, which nobody has set aside.
         """
-        (self.unit(unit) / run_files.MEMORY).parent.mkdir(parents=True)
+        self.unit(unit).mkdir(parents=True)
 
     def append(self, unit: Unit, records: Sequence[EpisodeRecord]) -> None:
         """Add finished episodes of ``unit``, durable when this returns."""
         with (self.unit(unit) / run_files.EPISODES).open("a", encoding="utf-8") as file:
             append_episodes(file, records)
 
-    def finish(self, unit: Unit, measured: dict[str, Any], source: Path | None = None) -> None:
-        """Mark ``unit`` done; the last thing written of it.  ``source`` is the memory that it started from."""
-        memory = self.memory(unit)
-        before = None if source is None else {"unit": source.parents[1].name, "sha256": file_sha256(source)}
+    def keep_lessons(self, unit: Unit, lessons: Lessons) -> None:
+        """Write what ``unit`` teaches its arm's memory.
+
+        Raises:
+            FileNotFoundError: the unit's folder is gone; it is not made again.
+        """
+        folder = self.unit(unit)
+        if not folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+        lessons.write(folder / run_files.LESSONS)
+
+    def finish(self, unit: Unit, measured: dict[str, Any], before: MemoryBefore | None = None) -> None:
+        """Mark ``unit`` done; the last thing written of it.  ``before`` is the memory that it started from."""
+        folder = self.unit(unit)
+        lessons = folder / run_files.LESSONS
         done = {
             "unit": unit.id,
             "episodes": len(unit.episodes),
-            "sha256": file_sha256(self.unit(unit) / run_files.EPISODES),
-            "memory_sha256": file_sha256(memory) if memory.is_file() else None,
+            "sha256": file_sha256(folder / run_files.EPISODES),
+            "lessons_sha256": file_sha256(lessons) if lessons.is_file() else None,
             "memory_before": before,
             "bound": bound(self.manifest()),
             "measured": measured,

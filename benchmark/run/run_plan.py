@@ -43,13 +43,15 @@ def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
         require_physics(physics, device)
     scale = QUICK_SCALE if settings.quick else CUDA_SCALE if device.startswith("cuda") else CPU_SCALE
     scenarios = settings.scenarios or scale
+    # Few batches matter more than small ones: E2 has up to 1.7 episodes for each scenario.
+    num_envs = settings.num_envs or (2 * QUICK_SCALE if settings.quick else scale)
     rounds = settings.rounds or (4 if settings.ablation == Suite.CONTROL else 1)
     return dataclasses.replace(
         settings,
         device=device,
         physics=physics,
-        # Few batches matter more than small ones: E2 has up to 1.7 episodes for each scenario.
-        num_envs=settings.num_envs or (2 * QUICK_SCALE if settings.quick else scale),
+        num_envs=num_envs,
+        block=settings.block or num_envs,
         scenarios=scenarios,
         rounds=rounds,
         # A resume may be started elsewhere.
@@ -73,7 +75,7 @@ def plan_run(settings: BenchmarkSettings, scenario_file: ScenarioFile | None = N
         first_site = SPLITS[settings.split].start + settings.seed * MAX_SITES
         sites = [make_site(first_site + i, settings.task) for i in range(settings.sites)]
     episodes = plan_scenarios(sites, scenarios, settings.seed, settings.split)
-    return make_plan(episodes, settings.arms, num_envs, rounds)
+    return make_plan(episodes, settings.arms, num_envs, rounds, settings.block)
 
 
 def scenario_file_of(settings: BenchmarkSettings) -> ScenarioFile | None:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.certification.certificate import load_certificate, uncertified
 from flow_rag_vla.benchmark.episodes.latency import parse_latency
-from flow_rag_vla.benchmark.integrity.run_lock import run_lock
 from flow_rag_vla.benchmark.run.carry_out import carry_out
-from flow_rag_vla.benchmark.run.networks import load_networks
-from flow_rag_vla.benchmark.run.run import Run
+from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
+from flow_rag_vla.benchmark.run.run import Run, load_networks
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.run_plan import plan_run, resolve_settings, scenario_file_of, with_policy_defaults
 from flow_rag_vla.tasks.facts.contact_parameters import contact_digest
@@ -18,6 +17,7 @@ from flow_rag_vla.tasks.facts.contact_parameters import contact_digest
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.run.conclusion import Reporter
     from flow_rag_vla.benchmark.run.config import BenchmarkSettings
+    from flow_rag_vla.benchmark.workers.launch import Launch
 
 
 VARIES_ON_CUDA = (
@@ -37,7 +37,9 @@ def _varies_by(settings: BenchmarkSettings) -> list[str]:
     return causes
 
 
-def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: Reporter) -> bool:
+def start_benchmark(
+    settings: BenchmarkSettings, argv: Sequence[str], reporter: Reporter, launch: Launch | None = None
+) -> bool:
     """Run from scratch; True when everything planned has run.
 
     Raises:
@@ -50,6 +52,8 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
     scenario_file = scenario_file_of(settings)
     plan = plan_run(settings, scenario_file)
     parse_latency(settings.latency, settings.arms, {})
+    if launch is not None:
+        launch.devices_of_workers(settings.device, settings.threads)
     directory = RunDirectory.create(settings.out, settings.ablation.replace(",", "+"))
     with run_lock(directory.path):
         try:
@@ -67,4 +71,4 @@ def start_benchmark(settings: BenchmarkSettings, argv: Sequence[str], reporter: 
         except BaseException:
             directory.discard()
             raise
-        return carry_out(Run(directory, settings, plan, networks), reporter)
+        return carry_out(Run(directory, settings, plan, networks), reporter, launch)

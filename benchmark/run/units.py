@@ -1,18 +1,18 @@
-"""Runs one unit: the batches of one arm in one round, its memory in and out, its episodes to disk."""
+"""Runs one unit: a block of an arm's episodes in a round, its memory in, its episodes and lessons to disk."""
 
 from __future__ import annotations
 
 import resource
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from flow_rag_vla.agents.arms.registry import get_arm, reference_arm
-from flow_rag_vla.agents.recall.new_memory import new_memory
+from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.benchmark.episodes.actors import make_expert, make_policy_agent
-from flow_rag_vla.benchmark.episodes.rollout import BatchResult, run_batch
+from flow_rag_vla.benchmark.episodes.rollout import run_batch
+from flow_rag_vla.benchmark.workers.barriers import remembers
+from flow_rag_vla.benchmark.workers.lessons import Lessons
 from flow_rag_vla.tasks.env.batches import batches
 
 if TYPE_CHECKING:
@@ -21,10 +21,21 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
     from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
     from flow_rag_vla.benchmark.episodes.latency import LatencyProfile
-    from flow_rag_vla.benchmark.episodes.plan import Plan, Unit
+    from flow_rag_vla.benchmark.episodes.plan import Unit
     from flow_rag_vla.benchmark.run.run_directory import RunDirectory
+    from flow_rag_vla.benchmark.workers.barriers import Barriers
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.tasks.env.fleet import Fleet
+
+
+@dataclass
+class Player:
+    """Who acts in the blocks of an arm's round: built once for all that follow one another."""
+
+    agent: Agent | None = None
+    memory: FailureMemory | None = None
+    part: tuple[str, int] | None = None
+    """Arm and round."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,7 @@ class UnitContext:
     """What all units of a run share."""
 
     directory: RunDirectory
-    plan: Plan
+    barriers: Barriers
     env: Fleet
     policy: PolicyCheckpoint
     arm_settings: ArmSettings
@@ -40,37 +51,26 @@ class UnitContext:
     """Decision latency in simulated time."""
     vision: VisionEncoder | None = None
     """What agents see with; None gives them the perceived poses."""
-
-
-def memory_before(directory: RunDirectory, plan: Plan, unit: Unit) -> Path | None:
-    """The memory file that ``unit`` starts from: its arm's previous round, or E1; None in E1 and without memory."""
-    if unit.round == 0 or not get_arm(unit.arm).consults_memory:
-        return None
-    arm = reference_arm().name if unit.round == 1 else unit.arm
-    before = next(u for u in plan.units if u.round == unit.round - 1 and u.arm == arm)
-    return directory.memory(before)
+    player: Player = field(default_factory=Player)
+    """The last unit's, for the next one."""
 
 
 def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None]) -> None:
-    """Run ``unit`` and leave its folder complete.
+    """Run ``unit`` and leave its folder complete, with what its memory is to learn at the next barrier.
 
-    The memory is frozen while the unit runs; outcomes and new failures are merged afterwards, in the order of the
-    plan and of scenario ids.
+    A fleet smaller than planned (the memory of a GPU did not hold more) runs the same episodes in more batches.
 
     Args:
         context: What the run's units share.
         unit: The unit.
-        on_progress: Called with the number of this unit's episodes that have ended.
+        on_progress: Called after each control step with the number of this unit's episodes that have ended.
     """
     context.directory.begin(unit)
-    source = memory_before(context.directory, context.plan, unit)
-    memory = None
-    if source is not None:
-        memory = new_memory(context.arm_settings, context.policy.flow.horizon, source)
-    agent = _agent(context, unit, memory)
+    agent, memory = _player(context, unit)
+    decided = agent.decide_seconds()
     results = []
     started, steps = time.perf_counter(), 0
-    for batch in batches(unit.episodes, unit.num_envs):
+    for batch in batches(unit.episodes, context.env.num_envs):
 
         def on_step(ended: int, before: int = batch.first) -> None:
             nonlocal steps
@@ -81,15 +81,25 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
         context.directory.append(unit, result.records)
         results.append(result)
     elapsed = time.perf_counter() - started
-    entries = _merge(context, unit, memory, results, context.directory.memory(unit))
-    measured = _measured(elapsed, steps, unit, agent, entries, memory)
+    if remembers(unit):
+        context.directory.keep_lessons(unit, Lessons.of(results))
+    measured = _measured(elapsed, steps, context.env.num_envs, agent, decided, memory)
     if context.vision is not None:
         ages = context.vision.take_ages()
         if ages is not None:
             measured["picture_age"] = ages
         # A picture still under way is nobody's any more, and would take time from what is timed next.
         context.vision.reset()
-    context.directory.finish(unit, measured, source)
+    context.directory.finish(unit, measured, context.barriers.memory_before(unit))
+
+
+def _player(context: UnitContext, unit: Unit) -> tuple[Agent, FailureMemory | None]:
+    player, part = context.player, (unit.arm, unit.round)
+    if player.agent is None or player.part != part:
+        source = context.barriers.before(unit)
+        player.memory = None if source is None else context.barriers.make_memory(source)
+        player.agent, player.part = _agent(context, unit, player.memory), part
+    return player.agent, player.memory
 
 
 def _agent(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Agent:
@@ -102,38 +112,27 @@ def _agent(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Ag
         context.policy,
         context.arm_settings,
         memory,
-        remembers=unit.round == 0 or arm.consults_memory,
+        remembers=remembers(unit),
         vision=context.vision,
     )
 
 
-def _merge(
-    context: UnitContext, unit: Unit, memory: FailureMemory | None, results: list[BatchResult], target: Path
-) -> int | None:
-    """The barrier: record outcomes in plan order, add failures in scenario-id order, save; returns the case count."""
-    if unit.round > 0 and memory is None:
-        return None
-    after = new_memory(context.arm_settings, context.policy.flow.horizon) if memory is None else memory
-    uses = [use for result in results for use in result.uses]
-    if uses:
-        cases, candidates, helped = zip(*uses, strict=True)
-        after.record_outcomes(cases, candidates, helped)
-    failures = {key: case for result in results for key, case in result.failures.items()}
-    after.add([failures[key] for key in sorted(failures)])
-    after.save(target)
-    return len(after)
-
-
 def _measured(
-    elapsed_s: float, steps: int, unit: Unit, agent: Agent, entries: int | None, memory: FailureMemory | None
+    elapsed_s: float,
+    steps: int,
+    num_envs: int,
+    agent: Agent,
+    decided: tuple[float, int],
+    memory: FailureMemory | None,
 ) -> dict[str, Any]:
-    decide_s, decisions = agent.decide_seconds()
-    env_decisions = decisions * unit.num_envs
+    """What a clock says of a unit; ``decided`` is what the agent had decided before it."""
+    decide_s, decisions = (now - before for now, before in zip(agent.decide_seconds(), decided, strict=True))
+    env_decisions = decisions * num_envs
     return {
         "wall_s": elapsed_s,
-        "env_steps_per_s": steps * unit.num_envs / elapsed_s if elapsed_s > 0 else None,
+        "num_envs": num_envs,
+        "env_steps_per_s": steps * num_envs / elapsed_s if elapsed_s > 0 else None,
         "ms_per_env_decision": 1000.0 * decide_s / env_decisions if env_decisions else None,
-        "memory_entries": entries,
         "memory_bytes": None if memory is None else memory.num_bytes,
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }

@@ -1,9 +1,9 @@
-"""Runs the units of a run that are not done, one after the other on one fleet."""
+"""Runs the units of a run that are not done, on one fleet: in this process, one after the other, or for a worker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,61 +14,107 @@ from flow_rag_vla.benchmark.episodes.actors import opened
 from flow_rag_vla.benchmark.run.conclusion import say_and_log
 from flow_rag_vla.benchmark.run.decision_times import DecisionTimes
 from flow_rag_vla.benchmark.run.run_plan import CPU_SCALE
-from flow_rag_vla.benchmark.run.units import UnitContext, run_unit
+from flow_rag_vla.benchmark.run.units import Player, UnitContext, run_unit
 from flow_rag_vla.benchmark.scoring import run_files
+from flow_rag_vla.benchmark.scoring.score import probed_timing
+from flow_rag_vla.benchmark.workers.unit_queue import UnitQueue
 from flow_rag_vla.tasks.env.make import make_fleet
 
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from flow_rag_vla.agents.vision.networks.image_encoder import VisionEncoder
     from flow_rag_vla.benchmark.episodes.plan import Unit
     from flow_rag_vla.benchmark.run.run import Run
+    from flow_rag_vla.benchmark.workers.barriers import Barriers
+    from flow_rag_vla.tasks.env.fleet import Fleet
 
 
-def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None]) -> None:
-    """Run what waits, and time single decisions where nobody has; ``on_unit_done`` is called after each unit."""
+class Bench:
+    """A fleet on which a run's units are run, one after the other."""
+
+    def __init__(self, run: Run, env: Fleet, vision: VisionEncoder | None, barriers: Barriers, console: TextIO) -> None:
+        """Use ``opened_bench``."""
+        self._run, self._env, self._vision = run, env, vision
+        self._barriers, self._player = barriers, Player()
+        self._times = DecisionTimes(run, env, barriers, console)
+
+    def run(self, unit: Unit, on_progress: Callable[[int], None]) -> None:
+        """Run ``unit``; ``on_progress`` as in ``run_unit``."""
+        run, latency = self._run, self._times.latency_in(unit)
+        context = UnitContext(
+            run.directory,
+            self._barriers,
+            self._env,
+            run.networks.policy,
+            run.arm_settings(latency),
+            latency,
+            self._vision,
+            self._player,
+        )
+        run_unit(context, unit, on_progress)
+
+    def time_decisions(self) -> None:
+        """Time single decisions where nobody has."""
+        self._times.measured()
+
+
+@contextmanager
+def opened_bench(run: Run, barriers: Barriers, console: TextIO, num_envs: int | None = None) -> Iterator[Bench]:
+    """A bench of ``num_envs`` environments, or of as many as planned."""
     settings = run.settings
     torch.set_num_threads(settings.threads)
-    waiting = []
-    for unit in run.plan.units:
-        if reason := run.directory.why_not_done(unit):
-            waiting.append(unit)
-            _set_aside(run, unit, reason, console)
-    say_start(console, settings.device)
     fleet = make_fleet(
         settings.task,
-        settings.num_envs or CPU_SCALE,
+        num_envs or settings.num_envs or CPU_SCALE,
         physics=settings.physics,
         device=settings.device,
         max_steps=settings.max_steps,
         camera=settings.obs == "rgb",
     )
-    with closing(fleet) as env:
-        times = DecisionTimes(run, env, console)
-        total = sum(len(unit.episodes) for unit in waiting)
-        finished = 0
-        with (
-            Progress(total, "episodes", console) as progress,
-            opened(run.networks.vision, asynchronous=settings.vision_async) as vision,
-        ):
-            for unit in run.plan.units:
-                # Asked again: a unit that ran again may have left another memory than this one began with.
-                reason = run.directory.why_not_done(unit)
-                if not reason:
-                    continue
-                _set_aside(run, unit, reason, console)
-                latency = times.latency_in(unit)
-                arm_settings = run.arm_settings(latency)
-                context = UnitContext(run.directory, run.plan, env, run.networks.policy, arm_settings, latency, vision)
+    with closing(fleet) as env, opened(run.networks.vision, asynchronous=settings.vision_async) as vision:
+        yield Bench(run, env, vision, barriers, console)
+
+
+def queue_of(run: Run, barriers: Barriers) -> UnitQueue:
+    """What of ``run`` is left to do."""
+    return UnitQueue(
+        run.plan.units,
+        barriers,
+        lambda unit: not run.directory.why_not_done(unit),
+        probe=probed_timing(run.directory.path) is None,
+        probe_before_e2=run.settings.latency == "measured",
+    )
+
+
+def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None]) -> None:
+    """Run what waits, and time single decisions where nobody has; ``on_unit_done`` is called after each unit."""
+    barriers = run.barriers()
+    queue = queue_of(run, barriers)
+    for unit in queue.waiting:
+        set_aside(run, unit, console)
+    total, finished = sum(len(unit.episodes) for unit in queue.waiting), 0
+    say_start(console, run.settings.device)
+    with opened_bench(run, barriers, console) as bench, Progress(total, "episodes", console) as progress:
+        while (task := queue.take()) is not None:
+            unit = queue.unit(task)
+            if unit is None:
+                bench.time_decisions()
+            else:
+                set_aside(run, unit, console)
                 note = f"{unit.arm} round {unit.round}"
-                run_unit(context, unit, lambda n, d=finished, t=note: progress.update(d + n, t))
+                bench.run(unit, lambda n, d=finished, t=note: progress.update(d + n, t))
                 finished += len(unit.episodes)
                 on_unit_done()
-        times.measured()
+            queue.finished(task)
+    barriers.merge_done(lambda unit: unit.id in queue.done)
 
 
-def _set_aside(run: Run, unit: Unit, reason: str, console: TextIO) -> None:
-    """Make room for ``unit``, not done for ``reason``, and say what of it had run: no result counts that."""
+def set_aside(run: Run, unit: Unit, console: TextIO) -> None:
+    """Make room for ``unit``, and say what of it had run: no result counts that."""
+    if not run.directory.unit(unit).exists():
+        return
+    reason = run.directory.why_not_done(unit)
     folder = run.directory.set_aside(unit)
     if folder is None:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ class UnfinishedUnitError(ValueError):
 
 @dataclass(frozen=True)
 class PlannedUnit:
-    """One line of ``plan.jsonl``: an arm in a round, with its episodes."""
+    """One line of ``plan.jsonl``: a block of an arm's episodes in a round."""
 
     id: str
     arm: str
@@ -37,11 +38,36 @@ class PlannedUnit:
 class UnitMeasures:
     """What was measured while a unit ran; None for what was not."""
 
+    wall_s: float | None = None
     env_steps_per_s: float | None = None
     ms_per_env_decision: float | None = None
     memory_entries: int | None = None
+    """In runs of earlier versions, whose units were whole rounds."""
     memory_bytes: int | None = None
     peak_rss_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class MergedMemory:
+    """``MERGED.json`` of an arm's round."""
+
+    entries: int
+    """Cases in the memory."""
+    sha256: str
+    """Of the memory."""
+    before: str | None
+    """Hash of the memory that it continues; None where it began empty."""
+    lessons: dict[str, str]
+    """Unit id to the hash of what it taught, in the order in which it was merged."""
+
+
+@dataclass(frozen=True)
+class MemoryBefore:
+    """The memory that a unit began with: whose, after which round, and its hash."""
+
+    arm: str
+    round: int
+    sha256: str
 
 
 def read_planned_units(run_dir: Path, plan_sha256: str) -> list[PlannedUnit]:
@@ -100,7 +126,7 @@ def read_unit(run_dir: Path, unit: PlannedUnit) -> FinishedUnit:
     if row.get("sha256") != file_sha256(episodes):
         raise UnfinishedUnitError(f"{episodes} is not what {run_files.DONE} has the sha256 of")
     _require_planned(unit, log, episodes)
-    _require_memory(row, folder / run_files.MEMORY)
+    _require_lessons(row, folder / run_files.LESSONS)
     _require_memory_before(row, run_dir)
     return FinishedUnit(log, measures)
 
@@ -118,28 +144,29 @@ def _require_planned(unit: PlannedUnit, log: EpisodeLog, path: Path) -> None:
         )
 
 
-def _require_memory(done: dict[str, Any], memory: Path) -> None:
-    """Where ``DONE.json`` names no memory, the arm has none, or the unit is an earlier version's."""
-    sha256 = done.get("memory_sha256")
+def _require_lessons(done: dict[str, Any], lessons: Path) -> None:
+    """Where ``DONE.json`` names none, the arm has no memory."""
+    sha256 = done.get("lessons_sha256")
     if sha256 is None:
         return
-    if not memory.is_file():
-        raise UnfinishedUnitError(f"{memory} is missing")
-    if file_sha256(memory) != sha256:
-        raise UnfinishedUnitError(f"{memory} is not what {run_files.DONE} has the sha256 of")
+    if not lessons.is_file():
+        raise UnfinishedUnitError(f"{lessons} is missing")
+    if file_sha256(lessons) != sha256:
+        raise UnfinishedUnitError(f"{lessons} is not what {run_files.DONE} has the sha256 of")
 
 
 def _require_memory_before(done: dict[str, Any], run_dir: Path) -> None:
-    """Where the memory is missing, the unit that leaves it runs again, and then this one if it leaves another."""
-    before = done.get("memory_before")
-    if before is None:
+    """Where that is merged from other lessons now, the unit is to run again; where it is not merged, nobody knows."""
+    if done.get("memory_before") is None:
         return
     try:
-        memory, sha256 = run_files.unit_folder(run_dir, before["unit"]) / run_files.MEMORY, before["sha256"]
-    except (KeyError, TypeError):
-        raise UnfinishedUnitError(f"memory_before in {run_files.DONE} is {before!r}") from None
-    if memory.is_file() and file_sha256(memory) != sha256:
-        raise UnfinishedUnitError(f"it began with another memory than {memory} is now")
+        before = decode(MemoryBefore, done["memory_before"], "$.memory_before")
+        merged = read_merged(run_dir, before.arm, before.round)
+    except ValueError as error:
+        raise UnfinishedUnitError(str(error)) from None
+    if merged is not None and merged.sha256 != before.sha256:
+        folder = run_files.memory_folder(run_dir, before.arm, before.round)
+        raise UnfinishedUnitError(f"it began with another memory than {folder / run_files.MEMORY} is now")
 
 
 def is_done(run_dir: Path, unit: PlannedUnit) -> bool:
@@ -149,3 +176,62 @@ def is_done(run_dir: Path, unit: PlannedUnit) -> bool:
     except UnfinishedUnitError:
         return False
     return True
+
+
+def read_merged(run_dir: Path, arm: str, round_: int) -> MergedMemory | None:
+    """What is noted of the memory of ``arm`` after ``round_``; None where nothing is merged, or the note is damaged."""
+    path = run_files.memory_folder(run_dir, arm, round_) / run_files.MERGED
+    try:
+        return decode(MergedMemory, read_json_object(path), "$") if path.is_file() else None
+    except ValueError:
+        return None
+
+
+def unmerged(run_dir: Path, units: Sequence[PlannedUnit]) -> list[str]:
+    """Memories that are not what the lessons of ``units``, all of their arms' rounds and done, were merged into."""
+    learned: dict[tuple[str, int], dict[str, str]] = {}
+    for unit in units:
+        lessons = run_files.unit_folder(run_dir, unit.id) / run_files.LESSONS
+        if lessons.is_file():
+            learned.setdefault((unit.arm, unit.round), {})[unit.id] = file_sha256(lessons)
+    wrong = []
+    for (arm, round_), lessons in learned.items():
+        merged, memory = read_merged(run_dir, arm, round_), run_files.memory_folder(run_dir, arm, round_)
+        path = memory / run_files.MEMORY
+        if merged is None or merged.lessons != lessons or not path.is_file() or file_sha256(path) != merged.sha256:
+            wrong.append(memory.name)
+    return wrong
+
+
+def read_given_up(run_dir: Path) -> dict[str, str]:
+    """Ids of units that were given up, or waited for one that was, and why; empty where that is not so, or damaged."""
+    path = run_dir / run_files.GAPS
+    try:
+        return decode(dict[str, str], read_json_object(path), "$") if path.is_file() else {}
+    except ValueError:
+        return {}
+
+
+def pooled(blocks: Sequence[UnitMeasures]) -> UnitMeasures:
+    """What was measured of all ``blocks`` of an arm's round: rates weighted by time, sizes the largest."""
+    return UnitMeasures(
+        _known(sum, [block.wall_s for block in blocks]),
+        _by_time(blocks, [block.env_steps_per_s for block in blocks]),
+        _by_time(blocks, [block.ms_per_env_decision for block in blocks]),
+        blocks[-1].memory_entries,
+        _known(max, [block.memory_bytes for block in blocks]),
+        _known(max, [block.peak_rss_bytes for block in blocks]),
+    )
+
+
+def _known[T: (int, float)](reduce: Callable[[list[T]], T], values: Sequence[T | None]) -> T | None:
+    known = [value for value in values if value is not None]
+    return reduce(known) if known else None
+
+
+def _by_time(blocks: Sequence[UnitMeasures], values: Sequence[float | None]) -> float | None:
+    if len(blocks) == 1:
+        return values[0]
+    pairs = [(b.wall_s, v) for b, v in zip(blocks, values, strict=True) if b.wall_s is not None and v is not None]
+    time = sum(wall_s for wall_s, _ in pairs)
+    return sum(wall_s * value for wall_s, value in pairs) / time if time > 0 else None

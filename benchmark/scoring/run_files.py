@@ -6,7 +6,7 @@ from pathlib import Path
 
 MANIFEST = "manifest.json"
 """How the run was made."""
-MANIFEST_VERSION = 2
+MANIFEST_VERSION = 3
 """Runs of this version are resumed, those up to it are scored."""
 PLAN = "plan.jsonl"
 SCENARIOS = "scenarios.yaml"
@@ -16,6 +16,10 @@ LOCK = "run.lock"
 """Held by the process that works on the run, and names it; it stays behind."""
 STARTS = "starts.json"
 """How long each start of the run went on."""
+INCIDENTS = "incidents.json"
+"""What went wrong in worker processes."""
+GAPS = "gaps.json"
+"""Units that were given up, and those that waited for them."""
 LATENCY = "latency.json"
 """Median latencies that ``--latency measured`` simulates, ms."""
 LATENCY_PROBE = "latency_probe.json"
@@ -33,10 +37,19 @@ DONE = "DONE.json"
 """Of a unit: written last, so a unit that has one is complete."""
 EPISODES = "episodes.jsonl"
 """Of a unit, one record a line."""
-MEMORY = "memory/failures.sqlite"
-"""Of a unit: its arm's memory after it."""
+LESSONS = "lessons.safetensors"
+"""Of a unit: what it teaches its arm's memory, where it has one."""
+MEMORY = "failures.sqlite"
+"""Of an arm's round: its memory after it."""
+MERGED = "MERGED.json"
+"""Of an arm's round: what its memory was merged from; written last."""
 
 
 def unit_folder(run_dir: Path, unit_id: str) -> Path:
     """Folder of the unit called ``unit_id``."""
     return run_dir / "units" / unit_id
+
+
+def memory_folder(run_dir: Path, arm: str, round_: int) -> Path:
+    """Folder of the memory that ``arm`` has after ``round_``."""
+    return run_dir / "memories" / f"r{round_}-{arm}"

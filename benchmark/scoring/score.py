@@ -11,7 +11,7 @@ from typing import Any
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.command.errors import IncompleteError, UsageError, resume_flag
 from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
-from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.planned_units import (
@@ -20,12 +20,20 @@ from flow_rag_vla.benchmark.scoring.planned_units import (
     UnfinishedUnitError,
     UnitMeasures,
     is_done,
+    pooled,
+    read_given_up,
+    read_merged,
     read_planned_units,
     read_unit,
+    unmerged,
 )
 from flow_rag_vla.benchmark.scoring.starts import Starts
-from flow_rag_vla.benchmark.scoring.summary import Summary
+from flow_rag_vla.benchmark.scoring.summary import Gap, Summary
 from flow_rag_vla.benchmark.scoring.timing import ArmTiming, Timing
+
+_Finished = list[tuple[PlannedUnit, FinishedUnit]]
+_Blocks = dict[tuple[str, int], list[UnitMeasures]]
+"""What was measured of the units of an arm's round, by arm and round in the plan's order."""
 
 
 class IncompleteRunError(IncompleteError):
@@ -35,7 +43,7 @@ class IncompleteRunError(IncompleteError):
 def score_run(run_dir: Path, on_notice: Callable[[str], None] | None = None) -> Summary:
     """Merge the episodes of a complete run, and write and return its summary; its timing is written, too.
 
-    Scoring again writes the same bytes.
+    Scoring again writes the same bytes.  Units that were given up are gaps, and named in the summary.
 
     Args:
         run_dir: As ``scripts/benchmark.py`` makes it.
@@ -47,21 +55,22 @@ def score_run(run_dir: Path, on_notice: Callable[[str], None] | None = None) -> 
         ValueError: a file is damaged, or records contradict each other; naming the file.
     """
     run = _ScoredRun.read(run_dir)
-    finished = run.finished_units(run_dir)
-    for notice in filter(None, (unit.log.notice for unit in finished)):
+    finished, gaps = run.finished_units(run_dir)
+    for notice in filter(None, (left.log.notice for _, left in finished)):
         (on_notice or _to_stderr)(notice)
-    records = [record for unit in finished for record in unit.log.records]
-    measured = [(unit, left.measures) for unit, left in zip(run.units, finished, strict=True)]
-    last = {unit.arm: (unit, of_unit) for unit, of_unit in measured}
+    records, without_e1 = _with_e1(finished)
+    blocks = _blocks(finished)
+    last = {arm: pooled(of_round) for (arm, _), of_round in blocks.items()}
     summary = summarise(
         records,
         task=run.task,
         physics=run.physics,
-        memory_entries={arm: _entries_after(unit, of_unit) for arm, (unit, of_unit) in last.items()},
-        memory_sizes=_memory_sizes(measured),
+        memory_entries=_memory_entries(run_dir, blocks),
+        memory_sizes=_memory_sizes(run_dir, blocks),
         seed=run.seed,
     )
-    timing = _timing(run_dir, {arm: of_unit for arm, (_, of_unit) in last.items()})
+    timing = _timing(run_dir, last)
+    summary = replace(summary, gaps=[*gaps, *without_e1])
     write_episodes_parquet(run_dir / run_files.MERGED_EPISODES, records)
     summary.write(run_dir)
     timing.write(run_dir)
@@ -69,14 +78,15 @@ def score_run(run_dir: Path, on_notice: Callable[[str], None] | None = None) -> 
 
 
 def read_episodes_of(run_dir: Path) -> list[EpisodeRecord]:
-    """Every episode of a complete run, in the order of its units.
+    """Every episode of a complete run, in the order of its units; units that were given up have none.
 
     Raises:
         UsageError: it is no run directory.
         IncompleteRunError: a unit is missing.
         ValueError: a file is damaged.
     """
-    return [record for unit in _ScoredRun.read(run_dir).finished_units(run_dir) for record in unit.log.records]
+    finished, _ = _ScoredRun.read(run_dir).finished_units(run_dir)
+    return _with_e1(finished)[0]
 
 
 def require_run(run_dir: Path, given_as: str = "") -> None:
@@ -92,14 +102,16 @@ def require_run(run_dir: Path, given_as: str = "") -> None:
 
 
 def is_finished(run_dir: Path) -> bool:
-    """Whether nothing is left to run: every unit is done and decisions have been timed.
+    """Whether nothing is left to run: every unit is done, memories are merged, and decisions have been timed.
 
     Raises:
         UsageError: it is no run directory.
         ValueError: a file is damaged.
     """
     run = _ScoredRun.read(run_dir)
-    return all(is_done(run_dir, unit) for unit in run.units) and probed_timing(run_dir) is not None
+    if any(not is_done(run_dir, unit) for unit in run.units):
+        return False
+    return not unmerged(run_dir, run.units) and probed_timing(run_dir) is not None
 
 
 def probed_timing(run_dir: Path) -> Timing | None:
@@ -145,33 +157,74 @@ class _ScoredRun:
             raise ValueError(f"{path}: is no benchmark's manifest, {error} is missing or wrong") from None
         return cls(task, physics, seed, read_planned_units(run_dir, plan_sha256))
 
-    def finished_units(self, run_dir: Path) -> list[FinishedUnit]:
-        finished, missing = [], []
+    def finished_units(self, run_dir: Path) -> tuple[_Finished, list[Gap]]:
+        finished: _Finished = []
+        missing, gaps, given_up = [], [], read_given_up(run_dir)
         for unit in self.units:
             try:
-                finished.append(read_unit(run_dir, unit))
+                finished.append((unit, read_unit(run_dir, unit)))
             except UnfinishedUnitError as error:
-                missing.append(f"{unit.id}: {error}")
-        if missing:
+                why = given_up.get(unit.id)
+                if why is None:
+                    missing.append(f"{unit.id}: {error}")
+                else:
+                    gaps.append(Gap(unit.id, unit.arm, unit.round, len(unit.episodes), why))
+        again = f"finish the run with scripts/benchmark.py {resume_flag(run_dir)}"
+        if missing or not finished:
+            first = f" (the first is {missing[0]})" if missing else ""
+            count = len(missing) + len(gaps)
+            raise IncompleteRunError(f"{run_dir}: {count} of {len(self.units)} units are missing{first}; {again}")
+        in_part = {(gap.arm, gap.round) for gap in gaps}
+        whole = [unit for unit, _ in finished if (unit.arm, unit.round) not in in_part]
+        if wrong := unmerged(run_dir, whole):
             raise IncompleteRunError(
-                f"{run_dir}: {len(missing)} of {len(self.units)} units are missing (the first is {missing[0]}); "
-                f"finish the run with scripts/benchmark.py {resume_flag(run_dir)}"
+                f"{run_dir}: {', '.join(wrong)}: not merged from what the units have learned; {again}"
             )
-        return finished
+        return finished, gaps
 
 
-def _entries_after(unit: PlannedUnit, measured: UnitMeasures) -> int | None:
-    """Cases that an arm ends with; E1 fills a memory that is not its own arm's."""
-    return None if unit.round == 0 else measured.memory_entries
+def _with_e1(finished: _Finished) -> tuple[list[EpisodeRecord], list[Gap]]:
+    """Episodes whose first attempt is there, which is all of them where E1 has no gap; the others as gaps."""
+    e1 = {r.scenario_id for _, left in finished for r in left.log.records if r.exposure is Exposure.E1}
+    records: list[EpisodeRecord] = []
+    gaps = []
+    for unit, left in finished:
+        known = [r for r in left.log.records if r.base_scenario_id in e1]
+        records += known
+        if dropped := len(left.log.records) - len(known):
+            gaps.append(Gap(unit.id, unit.arm, unit.round, dropped, "their first attempts are missing"))
+    return records, gaps
 
 
-def _memory_sizes(measured: Sequence[tuple[PlannedUnit, UnitMeasures]]) -> dict[str, dict[int, int]]:
+def _blocks(finished: _Finished) -> _Blocks:
+    blocks: _Blocks = {}
+    for unit, left in finished:
+        blocks.setdefault((unit.arm, unit.round), []).append(left.measures)
+    return blocks
+
+
+def _entries(run_dir: Path, arm: str, round_: int, measured: Sequence[UnitMeasures]) -> int | None:
+    """Cases in the memory that ``arm`` has after ``round_``; None where it has none."""
+    merged = read_merged(run_dir, arm, round_)
+    return measured[-1].memory_entries if merged is None else merged.entries
+
+
+def _memory_entries(run_dir: Path, blocks: _Blocks) -> dict[str, int | None]:
+    """Cases that each arm ends with; E1 fills a memory that is not its own arm's."""
+    return {
+        arm: None if round_ == 0 else _entries(run_dir, arm, round_, measured)
+        for (arm, round_), measured in blocks.items()
+    }
+
+
+def _memory_sizes(run_dir: Path, blocks: _Blocks) -> dict[str, dict[int, int]]:
     """Cases stored after each round of each arm; E1 fills the memory that all of them begin with."""
-    sizes: dict[str, dict[int, int]] = {unit.arm: {} for unit, _ in measured}
-    for unit, of_unit in measured:
-        if of_unit.memory_entries is not None:
-            for arm in sizes if unit.round == 0 else (unit.arm,):
-                sizes[arm][unit.round] = of_unit.memory_entries
+    sizes: dict[str, dict[int, int]] = {arm: {} for arm, _ in blocks}
+    for (arm, round_), measured in blocks.items():
+        entries = _entries(run_dir, arm, round_, measured)
+        if entries is not None:
+            for other in sizes if round_ == 0 else (arm,):
+                sizes[other][round_] = entries
     return sizes
 
 

@@ -5,7 +5,7 @@ What nobody measured is None, null in the file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -264,6 +264,17 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """Planned episodes without which the run was scored."""
+
+    unit: str
+    arm: str
+    round: int
+    episodes: int
+    why: str
+
+
+@dataclass(frozen=True)
 class Summary:
     """``summary.json``."""
 
@@ -276,6 +287,7 @@ class Summary:
     verdict: Verdict
     penetration: Penetration | None = None
     """None where no episode has a number."""
+    gaps: list[Gap] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
     def write(self, run_dir: Path) -> Path:

@@ -18,6 +18,8 @@ from flow_rag_vla.benchmark.episodes.plan import Unit
 from flow_rag_vla.benchmark.policies import evaluate, policy_table, throughput
 from flow_rag_vla.benchmark.run import waiting_units
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings
+from flow_rag_vla.benchmark.workers.barriers import Barriers
+from flow_rag_vla.memory.failure_memory import FailureMemory
 
 TASK = "pick_place"
 
@@ -73,12 +75,15 @@ def benchmarked(out: Path) -> None:
         settings=BenchmarkSettings(num_envs=2),
         plan=SimpleNamespace(units=(Unit(FLOW_ONLY.name, 0, 2, ()),)),
         directory=SimpleNamespace(
+            path=out,
+            unit=lambda unit: out / unit.id,
             why_not_done=lambda unit: "it has not run",
             set_aside=lambda unit: None,
             begin=lambda unit: broken(),
         ),
         networks=SimpleNamespace(vision=None, policy=None),
         arm_settings=lambda latency: None,
+        barriers=lambda: Barriers(out, (), lambda source: FailureMemory()),
     )
     waiting_units.run_waiting_units(run, io.StringIO(), lambda: None)
 

@@ -7,7 +7,7 @@ import torch
 from pretended_cuda import on_cuda
 
 from flow_rag_vla.agents.arms.registry import all_arms
-from flow_rag_vla.benchmark.run import probe
+from flow_rag_vla.benchmark.policies import probe
 from flow_rag_vla.tasks.contract import FRONT_VIEW
 
 PICTURE = (FRONT_VIEW.height, FRONT_VIEW.width)

@@ -26,7 +26,7 @@ WRITTEN = {"outputs", "runs", "logs", "demonstrations", "failures"}
 """Folders that commands write and git ignores."""
 MADE_UP = {"tasks/faults/library/gust.py", "scripts/toy.py"}
 """Examples of what a reader may add, and a test's."""
-IN_RUNS = {"report.md", "memory/failures.sqlite"}
+IN_RUNS = {"report.md", "failures.sqlite"}
 """Files of a run directory."""
 OTHERS_FLAGS = {"--help", "--video"}
 """Of every script, and of Isaac Lab."""

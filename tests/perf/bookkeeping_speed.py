@@ -35,6 +35,7 @@ from flow_rag_vla.agents.policy.encoders import EMBEDDING_DIM, LearnedStateEncod
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.policy.noise import NoiseTable
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
+from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.agents.recall.remember import DecisionSnapshot, FailureNotebook
 from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
 from flow_rag_vla.benchmark.episodes.latency import LatencyProfile
@@ -44,6 +45,7 @@ from flow_rag_vla.benchmark.run.config import BenchmarkSettings
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.units import UnitContext
 from flow_rag_vla.benchmark.scoring.planned_units import read_planned_units, read_unit
+from flow_rag_vla.benchmark.workers.barriers import Barriers
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import (
     FAILURE_TYPES,
@@ -203,12 +205,12 @@ def measure(num_scenarios: int, path: Path) -> tuple[dict[str, float], int]:
         directory.start(BenchmarkSettings(), plan, [], {})
     flow = FlowMatching(FlowMatchingCfg(VelocityNetworkCfg(horizon=HORIZON, hidden_dim=8, num_layers=1)))
     policy = PolicyCheckpoint(LearnedStateEncoder(), flow)
-    context = UnitContext(
-        directory, plan, _StillFleet(NUM_ENVS), policy, ArmSettings(AgentSettings()), LatencyProfile({})
-    )
+    settings = ArmSettings(AgentSettings())
+    barriers = Barriers(path, plan.units, lambda source: new_memory(settings, HORIZON, source))
+    context = UnitContext(directory, barriers, _StillFleet(NUM_ENVS), policy, settings, LatencyProfile({}))
     notes, memory = Stopwatch(time.process_time), Stopwatch(time.process_time)
     _Idle.failures = notes.timed(_Idle.failures)
-    units._merge = memory.timed(units._merge)
+    barriers._merge = memory.timed(barriers._merge)
     units._agent = _idle
     with _timed("units and records", seconds):
         waiting = [unit for unit in plan.units if directory.why_not_done(unit)]
@@ -216,6 +218,7 @@ def measure(num_scenarios: int, path: Path) -> tuple[dict[str, float], int]:
             directory.set_aside(unit)
         for unit in waiting:
             units.run_unit(context, unit, lambda ended: None)
+        barriers.merge_done(lambda unit: True)
     seconds["units and records"] -= notes.seconds + memory.seconds
     seconds["notes of failures to cases"] = notes.seconds
     seconds["memory: cases and outcomes merged, written"] = memory.seconds

@@ -23,7 +23,8 @@ from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
-from flow_rag_vla.benchmark.run.units import UnitContext, memory_before, run_unit
+from flow_rag_vla.benchmark.run.units import UnitContext, run_unit
+from flow_rag_vla.benchmark.workers.barriers import Barriers
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
 if TYPE_CHECKING:
@@ -73,10 +74,16 @@ def run(fleet, policy, settings, plan, tmp_path_factory) -> RunDirectory:
     """E1 and one E2 round of every arm."""
     directory = RunDirectory(tmp_path_factory.mktemp("run"))
     directory.start(BenchmarkSettings(), plan, [], {})
-    context = UnitContext(directory, plan, fleet, policy, settings, LatencyProfile({}))
+    context = context_in(directory, plan, fleet, policy, settings)
     for unit in plan.units:
         run_unit(context, unit, lambda done: None)
+    context.barriers.merge_done(lambda unit: not directory.why_not_done(unit))
     return directory
+
+
+def context_in(directory: RunDirectory, plan: Plan, fleet, policy, settings) -> UnitContext:
+    barriers = Barriers(directory.path, plan.units, lambda source: new_memory(settings, policy.flow.horizon, source))
+    return UnitContext(directory, barriers, fleet, policy, settings, LatencyProfile({}))
 
 
 def records_of(directory: RunDirectory, unit: Unit) -> list[EpisodeRecord]:
@@ -112,13 +119,13 @@ def test_every_planned_episode_is_recorded_once(run, plan):
         assert not run.why_not_done(unit)
 
 
-def test_memory_arms_start_from_what_e1_remembered(run, plan):
+def test_memory_arms_start_from_what_e1_remembered(fleet, policy, settings, run, plan):
     parallel = next(u for u in plan.units if u.arm == "parallel")
-    source = memory_before(run, plan, parallel)
-    assert source is not None
-    assert source.parent.parent == run.unit(plan.units[0])
-    assert read_json_object(run.unit(plan.units[0]) / "DONE.json")["measured"]["memory_entries"] > 0
-    assert memory_before(run, plan, plan.units[0]) is None
+    barriers = context_in(run, plan, fleet, policy, settings).barriers
+    source = barriers.before(parallel)
+    assert source == run.path / "memories/r0-flow_only/failures.sqlite"
+    assert read_json_object(run.path / "memories/r0-flow_only/MERGED.json")["entries"] > 0
+    assert barriers.before(plan.units[0]) is None
 
 
 def test_a_remembered_failure_is_answered_by_its_own_correction_and_in_the_placebo_by_anothers(run, plan):
@@ -148,12 +155,13 @@ def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit(fleet: Manipulati
 def test_the_same_unit_twice_writes_the_same_bytes(fleet, policy, settings, plan, run, tmp_path: Path):
     again = RunDirectory(tmp_path)
     again.start(BenchmarkSettings(), plan, [], {})
-    context = UnitContext(again, plan, fleet, policy, settings, LatencyProfile({}))
+    context = context_in(again, plan, fleet, policy, settings)
     parallel = next(u for u in plan.units if u.arm == "parallel")
     for unit in (plan.units[0], parallel):
         run_unit(context, unit, lambda done: None)
         first, second = (d.unit(unit) / "episodes.jsonl" for d in (run, again))
         assert first.read_bytes() == second.read_bytes()
-        memories = [d.unit(unit) / "memory" / "failures.sqlite" for d in (run, again)]
+        context.barriers.merge_done(lambda unit: not again.why_not_done(unit))
+        memories = [d.path / f"memories/r{unit.round}-{unit.arm}/failures.sqlite" for d in (run, again)]
         assert memories[0].read_bytes() == memories[1].read_bytes()
     assert json.loads((run.unit(parallel) / "DONE.json").read_text())["episodes"] == len(parallel.episodes)

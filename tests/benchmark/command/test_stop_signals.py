@@ -132,3 +132,15 @@ def test_handlers_are_given_back():
     with pytest.raises(StoppedError), stop_signals():
         signal.raise_signal(signal.SIGUSR1)
     assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
+
+
+def test_a_process_that_a_signal_ended_does_not_wait_for_what_libraries_do_at_their_end():
+    program = (
+        "import atexit, sys, time\n"
+        "from flow_rag_vla.benchmark.command.stop_signals import end_process\n"
+        "atexit.register(time.sleep, 60)\n"
+        "sys.stdout.write('said')\n"
+        "end_process(143)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50)
+    assert (ended.returncode, ended.stdout) == (143, "said")

@@ -44,7 +44,7 @@ def test_e2_repeats_faults_exactly_and_nearby_and_the_rest_once(scenarios):
 
 
 def test_all_arms_meet_the_same_episodes(scenarios):
-    plan = make_plan(scenarios, ["flow_only", "parallel"], 64, 2)
+    plan = make_plan(scenarios, ["flow_only", "parallel"], 64, 2, block=256)
     assert [(u.round, u.arm) for u in plan.units] == [
         (0, "flow_only"),
         (1, "flow_only"),
@@ -62,7 +62,8 @@ def test_the_plan_is_written_the_same_way_every_time(scenarios):
     assert text == make_plan(plan_scenarios(SITES, 100, 0), ["flow_only"], 64, 1).to_jsonl()
     rows = [json.loads(line) for line in text.splitlines()]
     assert sum("scenario" in row for row in rows) == 100 + 70
-    assert sum("unit" in row for row in rows) == 2
+    # E1 in two blocks of 64, its 70 repetitions and 30 others in three.
+    assert [row["block"] for row in rows if "unit" in row] == [0, 1, 0, 1, 2]
 
 
 def test_several_sites_take_turns():
@@ -84,3 +85,16 @@ def test_every_avoidable_fault_of_a_site_is_planned_about_equally_often(task):
     counts = Counter(s.fault for s in planned if s.fault_class is FaultClass.AVOIDABLE)
     assert set(counts) == {fault.name for fault in site.avoidable_faults}
     assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_blocks_cut_a_round_where_batches_end_and_keep_its_order(scenarios):
+    whole, cut = (make_plan(scenarios, ["flow_only"], 32, 1, block) for block in (320, 64))
+    blocks = [unit for unit in cut.units if unit.round == 0]
+    assert [(unit.block, len(unit.episodes)) for unit in blocks] == [(0, 64), (1, 36)]
+    assert sum((unit.episodes for unit in blocks), ()) == whole.units[0].episodes
+    assert len({unit.id for unit in cut.units}) == len(cut.units)
+
+
+def test_a_block_that_would_put_other_episodes_side_by_side_is_refused(scenarios):
+    with pytest.raises(ValueError, match="block is 48, expected a multiple of num_envs, which is 32"):
+        make_plan(scenarios, ["flow_only"], 32, 1, block=48)

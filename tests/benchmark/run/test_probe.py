@@ -15,7 +15,7 @@ from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
 from flow_rag_vla.agents.policy.instructions import InstructionTable
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.agents.recall.new_memory import new_memory
-from flow_rag_vla.benchmark.run import probe
+from flow_rag_vla.benchmark.policies import probe
 from flow_rag_vla.tasks.contract import OBSERVATION_WIDTHS, Observation
 
 HORIZON = 8

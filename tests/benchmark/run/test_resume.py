@@ -41,8 +41,8 @@ def edited(path: Path, change: Callable[[dict], object]) -> None:
 
 
 def unit(run: Path, start: str) -> Path:
-    (folder,) = (path for path in (run / "units").glob(f"{start}*") if "." not in path.name)
-    return folder
+    """The first block of the arm's round that ``start`` names."""
+    return min(path for path in (run / "units").glob(f"{start}*") if "." not in path.name)
 
 
 def unfinish(run: Path) -> None:
@@ -98,21 +98,34 @@ def test_whatever_differs_is_refused_and_named_in_one_line(run: Path, monkeypatc
         resume_benchmark(str(run), REPORTER)
 
 
-def test_another_memory_of_a_finished_unit_is_refused_and_named(run: Path):
-    memory = unit(run, "r0") / "memory/failures.sqlite"
-    memory.write_bytes((unit(run, "r1-parallel") / "memory/failures.sqlite").read_bytes() + b"\0")
-    with pytest.raises(UsageError, match=r"r0-.*failures\.sqlite is not the memory that its unit left .* delete the"):
+def test_other_lessons_of_a_finished_unit_are_refused_and_named(run: Path):
+    lessons = unit(run, "r0") / "lessons.safetensors"
+    lessons.write_bytes((unit(run, "r1-parallel") / "lessons.safetensors").read_bytes() + b"\0")
+    with pytest.raises(UsageError, match=r"r0-.*lessons\.safetensors is not what its unit has learned .* delete the"):
         resume_benchmark(str(run), REPORTER)
+
+
+@pytest.mark.parametrize(
+    "file", ["r0-flow_only/failures.sqlite", "r1-parallel/MERGED.json", "r0-flow_only/MERGED.json"]
+)
+def test_a_memory_that_is_not_what_its_units_taught_is_merged_again_and_no_unit_runs(run: Path, file: str):
+    memories = {path: path.read_bytes() for path in (run / "memories").rglob("*") if path.is_file()}
+    (run / "memories" / file).write_bytes(b"others")
+    assert not is_finished(run)
+    assert resume_benchmark(str(run), REPORTER)
+    assert is_finished(run)
+    assert {path: path.read_bytes() for path in memories} == memories
+    assert not list((run / "units").glob("*.interrupted-*"))
 
 
 @pytest.mark.parametrize(
     "spoil",
     [
         lambda run: (unit(run, "r1-parallel") / "DONE.json").write_text(""),
-        lambda run: (unit(run, "r0") / "memory/failures.sqlite").unlink(),
+        lambda run: (unit(run, "r0") / "lessons.safetensors").unlink(),
         lambda run: (unit(run, "r1-flow_only") / "episodes.jsonl").open("ab").write(b"{}\n"),
     ],
-    ids=["empty DONE", "missing memory", "a row too many"],
+    ids=["empty DONE", "missing lessons", "a row too many"],
 )
 def test_what_is_not_whole_runs_again_to_the_same_results(run: Path, spoil: Callable[[Path], object], capfd):
     before = {name: (run / name).read_bytes() for name in RESULTS}

@@ -19,7 +19,7 @@ from flow_rag_vla.benchmark.episodes.actors import default_arm_settings
 from flow_rag_vla.benchmark.episodes.latency import parse_latency
 from flow_rag_vla.benchmark.run.cli import main
 from flow_rag_vla.benchmark.run.config import compose_settings
-from flow_rag_vla.benchmark.run.networks import load_networks
+from flow_rag_vla.benchmark.run.run import load_networks
 from flow_rag_vla.benchmark.run.run_plan import with_policy_defaults
 
 

@@ -15,6 +15,8 @@ from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.run import waiting_units
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
+from flow_rag_vla.benchmark.workers.barriers import Barriers
+from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
 
@@ -22,7 +24,7 @@ from flow_rag_vla.tasks.scenarios.sites import make_site
 def unit() -> Unit:
     """Three episodes of the first round."""
     scenarios = [make_site(0, "pick_place").scenario(10_000_000 + i) for i in range(3)]
-    return Unit("parallel", 1, 2, tuple(PlannedEpisode(Exposure.CLEAN, s, s.id, 1) for s in scenarios))
+    return Unit("flow_only", 1, 2, tuple(PlannedEpisode(Exposure.CLEAN, s, s.id, 1) for s in scenarios))
 
 
 @pytest.fixture
@@ -36,6 +38,7 @@ def resumed(unit: Unit, fake_fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPa
             directory=RunDirectory(tmp_path),
             networks=SimpleNamespace(vision=None, policy=None),
             arm_settings=lambda latency: None,
+            barriers=lambda: Barriers(tmp_path, (unit,), lambda source: FailureMemory()),
         )
         console = io.StringIO()
         waiting_units.run_waiting_units(run, console, lambda: None)
@@ -53,7 +56,7 @@ def test_rows_of_an_interrupted_unit_are_set_aside_and_the_user_is_told(resumed,
     (folder / "episodes.jsonl").write_text("{}\n{}\n{torn")
     said = resumed().splitlines()[0]
     told = re.fullmatch(
-        r"parallel round 1: 2 of 3 episodes had run when it was interrupted; they are set aside in (.*) and run again",
+        r"flow_only round 1: 2 of 3 episodes had run when it was interrupted; they are set aside in (.*) and run again",
         said,
     )
     assert told is not None
@@ -74,7 +77,7 @@ def test_a_unit_whose_end_is_damaged_is_set_aside_and_the_user_is_told_why(
     (folder / "episodes.jsonl").write_text("")
     (folder / "DONE.json").write_text(done)
     said = resumed().splitlines()[0]
-    assert re.fullmatch(rf"parallel round 1: 0 of 3 episodes had run, but {reason}; they are set aside in .*", said)
+    assert re.fullmatch(rf"flow_only round 1: 0 of 3 episodes had run, but {reason}; they are set aside in .*", said)
     (aside,) = (tmp_path / "units").glob("*.interrupted-*")
     assert (aside / "DONE.json").read_text() == done
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.scoring.planned_units import (
+    MergedMemory,
     PlannedUnit,
     UnfinishedUnitError,
     is_done,
@@ -24,11 +26,9 @@ UNIT = "units/r1-parallel-22222222"
 
 @pytest.fixture
 def parallel(unscored_run: Path) -> PlannedUnit:
-    """The run's unit of two episodes, with a memory after it."""
-    memory = unscored_run / UNIT / "memory/failures.sqlite"
-    memory.parent.mkdir()
-    memory.write_bytes(b"cases")
-    changed_done(unscored_run, memory_sha256=hashlib.sha256(b"cases").hexdigest())
+    """The run's unit of two episodes, which taught something."""
+    (unscored_run / UNIT / "lessons.safetensors").write_bytes(b"cases")
+    changed_done(unscored_run, lessons_sha256=hashlib.sha256(b"cases").hexdigest())
     manifest = json.loads((unscored_run / "manifest.json").read_text())
     return read_planned_units(unscored_run, manifest["plan_sha256"])[2]
 
@@ -76,13 +76,17 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda run: rewritten(run, lambda rows: [row.replace(b'"parallel"', b'"rag_only"') for row in rows]),
         "does not hold every planned episode once",
     ),
-    "no memory": (
-        lambda run: (run / UNIT / "memory/failures.sqlite").unlink(),
-        r"failures\.sqlite is missing",
+    "no lessons": (
+        lambda run: (run / UNIT / "lessons.safetensors").unlink(),
+        r"lessons\.safetensors is missing",
     ),
-    "another memory": (
-        lambda run: (run / UNIT / "memory/failures.sqlite").write_bytes(b"others"),
-        r"failures\.sqlite is not what DONE\.json has the sha256 of",
+    "other lessons": (
+        lambda run: (run / UNIT / "lessons.safetensors").write_bytes(b"others"),
+        r"lessons\.safetensors is not what DONE\.json has the sha256 of",
+    ),
+    "another memory before": (
+        lambda run: changed_done(run, memory_before={"arm": "flow_only", "round": 0, "sha256": "other"}),
+        "it began with another memory than .*memories/r0-flow_only/failures.sqlite is now",
     ),
 }
 
@@ -90,6 +94,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_unit_that_is_not_whole_is_not_done_and_says_why(unscored_run: Path, parallel: PlannedUnit, damage: str):
     spoil, reason = DAMAGE[damage]
+    merged = MergedMemory(2, "0123", None, {})
+    write_json_atomic(unscored_run / "memories/r0-flow_only/MERGED.json", merged)
     spoil(unscored_run)
     assert not is_done(unscored_run, parallel)
     with pytest.raises(UnfinishedUnitError, match=reason):

@@ -16,6 +16,7 @@ import pytest
 import flow_rag_vla.benchmark.scoring
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.scoring.planned_units import UnitMeasures, pooled
 from flow_rag_vla.benchmark.scoring.score import IncompleteRunError, is_finished, score_run
 from flow_rag_vla.benchmark.scoring.starts import Start, StartClock, Starts
 from flow_rag_vla.benchmark.scoring.summary import Summary
@@ -220,3 +221,56 @@ def test_scoring_needs_neither_torch_nor_a_simulator():
     program = f"import sys, {', '.join(MODULES)}; print(*{{name.split('.')[0] for name in sys.modules}})"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not set(result.stdout.split()) & {"torch", "isaaclab", "newton", "warp"}
+
+
+def test_a_run_that_stopped_before_its_last_memory_was_merged_is_not_finished(unscored_run: Path):
+    PROBED.write(unscored_run, "latency_probe.json")
+    folder = unit(unscored_run, "r1-parallel")
+    (folder / "lessons.safetensors").write_bytes(b"learned")
+    learned, memory = (hashlib.sha256(data).hexdigest() for data in (b"learned", b"cases"))
+    done = read_json_object(folder / "DONE.json")
+    write_json_atomic(folder / "DONE.json", done | {"lessons_sha256": learned})
+    assert not is_finished(unscored_run)
+    with pytest.raises(IncompleteRunError, match="r1-parallel: not merged from what the units have learned"):
+        score_run(unscored_run)
+    merged = unscored_run / "memories/r1-parallel/MERGED.json"
+    (merged.parent).mkdir(parents=True)
+    merged.with_name("failures.sqlite").write_bytes(b"cases")
+    note = {"entries": 11, "sha256": memory, "before": None, "lessons": {"r1-parallel-22222222": learned}}
+    write_json_atomic(merged, note)
+    assert is_finished(unscored_run)
+    assert score_run(unscored_run).arms["parallel"].memory_entries == 11
+    for spoilt in (note | {"sha256": "0"}, note | {"lessons": {"r1-parallel-22222222": "0"}}, {}):
+        write_json_atomic(merged, spoilt)
+        assert not is_finished(unscored_run)
+
+
+def test_units_that_were_given_up_are_gaps_and_named(unscored_run: Path):
+    (unit(unscored_run, "r1-parallel") / "DONE.json").unlink()
+    gave_up = {"r1-parallel-22222222": "given up after 3 attempts: ended by signal 9"}
+    with pytest.raises(IncompleteRunError):
+        score_run(unscored_run)
+    write_json_atomic(unscored_run / "gaps.json", gave_up)
+    summary = score_run(unscored_run)
+    (gap,) = summary.gaps
+    assert (gap.arm, gap.round, gap.episodes, gap.why) == ("parallel", 1, 2, *gave_up.values())
+    assert Summary.read(unscored_run).gaps == summary.gaps
+    assert "parallel" not in summary.arms
+    assert not is_finished(unscored_run)
+
+
+def test_episodes_whose_first_attempt_was_given_up_are_no_results(unscored_run: Path):
+    (unit(unscored_run, "r0") / "DONE.json").unlink()
+    write_json_atomic(unscored_run / "gaps.json", {"r0-flow_only-00000000": "given up"})
+    summary = score_run(unscored_run)
+    assert [(gap.arm, gap.round, gap.episodes) for gap in summary.gaps] == [
+        ("flow_only", 0, 2),
+        ("flow_only", 1, 2),
+        ("parallel", 1, 2),
+    ]
+    assert summary.e1.n == 0
+
+
+def test_rates_of_blocks_are_pooled_by_their_time():
+    blocks = [UnitMeasures(1.0, 100.0, 2.0, memory_bytes=5), UnitMeasures(3.0, 200.0, 4.0, memory_bytes=5)]
+    assert pooled(blocks) == UnitMeasures(4.0, 175.0, 3.5, memory_bytes=5)

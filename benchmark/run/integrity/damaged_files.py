@@ -11,9 +11,11 @@ from flow_rag_vla.benchmark.scoring.results import Stills
 from flow_rag_vla.benchmark.scoring.starts import Starts
 from flow_rag_vla.benchmark.scoring.summary import Summary
 from flow_rag_vla.benchmark.scoring.timing import Timing
+from flow_rag_vla.benchmark.workers.incidents import Incidents
 
 _MADE_ANEW: dict[str, tuple[Callable[[Path], object], str]] = {
     run_files.STARTS: (Starts.read, "a new list of starts begins, and what earlier ones took is not counted"),
+    run_files.INCIDENTS: (Incidents, "a new list of incidents begins"),
     run_files.LATENCY_PROBE: (
         lambda run_dir: Timing.read(run_dir, run_files.LATENCY_PROBE),
         f"decisions are timed anew unless {run_files.TIMING} has their times",

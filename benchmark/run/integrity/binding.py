@@ -73,7 +73,7 @@ def require_same(run_dir: Path, now: Mapping[str, Any], unit_ids: Sequence[str])
     """Refuse to go on with the run in ``run_dir`` where ``now`` (see ``deciding``) is not what its rows were made with.
 
     Raises:
-        UsageError: names what differs, and how; or a memory that its unit did not leave.
+        UsageError: names what differs, and how; or lessons that their unit did not leave.
         ValueError: the manifest is damaged.
     """
     again, manifest = resume_flag(run_dir), run_dir / run_files.MANIFEST
@@ -89,10 +89,10 @@ def require_same(run_dir: Path, now: Mapping[str, Any], unit_ids: Sequence[str])
         then = done.get("bound", wanted)
         if differences := _differences(then if isinstance(then, dict) else {}, wanted):
             raise UsageError(f"{again}: {unit_id} was run with {differences}; start a new run")
-        memory, sha256 = folder / run_files.MEMORY, done.get("memory_sha256")
-        if sha256 is not None and memory.is_file() and file_sha256(memory) != sha256:
+        lessons, sha256 = folder / run_files.LESSONS, done.get("lessons_sha256")
+        if sha256 is not None and lessons.is_file() and file_sha256(lessons) != sha256:
             raise UsageError(
-                f"{again}: {memory} is not the memory that its unit left ({_short(sha256)}); "
+                f"{again}: {lessons} is not what its unit has learned ({_short(sha256)}); "
                 "put that back, or delete the file, and the unit runs again"
             )
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from flow_rag_vla.benchmark.command.errors import IncompleteError, UsageError
-from flow_rag_vla.benchmark.integrity.run_lock import run_lock
+from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 
 HOLDS = """
 import sys, subprocess
 from pathlib import Path
-from flow_rag_vla.benchmark.integrity.run_lock import run_lock
+from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
 with run_lock(Path(sys.argv[1])):
     child = subprocess.Popen(["sleep", "60"])
     print(child.pid, flush=True)

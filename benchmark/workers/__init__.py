@@ -1,0 +1,1 @@
+"""A run's units spread over processes: what they teach, the barriers between rounds, who runs which."""

@@ -1,0 +1,106 @@
+"""What the episodes of a unit teach a memory, on disk until the barrier at the end of the round.
+
+One safetensors file: the failures that the agent noticed, and how uses of retrieved cases ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from flow_rag_vla.benchmark.command.atomic_files import write_bytes_atomic
+from flow_rag_vla.memory.case import ACTION_DIM, FailureCase
+
+if TYPE_CHECKING:
+    from flow_rag_vla.benchmark.episodes.rollout import BatchResult
+
+_TEXTS = "texts"
+_PER_CASE = ("failed_action", "correction", "prior", "counts")
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What a unit's episodes teach, in the order of the plan."""
+
+    failures: Mapping[str, FailureCase]
+    """Scenario id to the failure that the agent wants to remember."""
+    uses: tuple[tuple[int, int, bool], ...]
+    """(case id, candidate, helped) of the episodes that a retrieved case steered."""
+
+    @classmethod
+    def of(cls, results: Iterable[BatchResult]) -> Self:
+        """The lessons of all ``results``."""
+        failures: dict[str, FailureCase] = {}
+        uses: list[tuple[int, int, bool]] = []
+        for result in results:
+            failures |= result.failures
+            uses += result.uses
+        return cls(failures, tuple(uses))
+
+    @classmethod
+    def joined(cls, parts: Iterable[Lessons]) -> Self:
+        """Those of ``parts``, one after the other."""
+        failures: dict[str, FailureCase] = {}
+        uses: list[tuple[int, int, bool]] = []
+        for part in parts:
+            failures |= part.failures
+            uses += part.uses
+        return cls(failures, tuple(uses))
+
+    def write(self, path: Path) -> None:
+        """Write them into ``path``, whole or not at all; equal lessons give equal bytes."""
+        cases = list(self.failures.values())
+        arrays: dict[str, np.ndarray] = {"uses": np.array(self.uses, np.int64).reshape(-1, 3)}
+        if cases:
+            arrays |= {name: np.stack([getattr(case, name) for case in cases]) for name in _PER_CASE}
+            arrays["occurrences"] = np.array([case.occurrences for case in cases], np.int64)
+            arrays["num_keys"] = np.array([len(case.key_states) for case in cases], np.int64)
+            arrays["key_states"] = np.concatenate([case.key_states for case in cases])
+        texts = [[scenario, *case.cluster] for scenario, case in self.failures.items()]
+        write_bytes_atomic(path, save(arrays, {_TEXTS: json.dumps(texts)}))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The lessons in ``path``.
+
+        Raises:
+            ValueError: naming the file, where it holds none.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+                texts = json.loads(file.metadata()[_TEXTS])
+            failures = _cases(arrays, texts) if texts else {}
+            return cls(failures, tuple((case, tried, bool(helped)) for case, tried, helped in arrays["uses"].tolist()))
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: holds no lessons of a unit: {error}") from None
+
+
+def _cases(arrays: Mapping[str, np.ndarray], texts: list[list[str]]) -> dict[str, FailureCase]:
+    keys = np.split(arrays["key_states"], np.cumsum(arrays["num_keys"])[:-1])
+    columns = (keys, *(arrays[name] for name in _PER_CASE), arrays["occurrences"].tolist())
+    if arrays["failed_action"].shape[-1] != ACTION_DIM:
+        raise ValueError(f"actions of {arrays['failed_action'].shape[-1]} numbers, expected {ACTION_DIM}")
+    return {
+        scenario: FailureCase(
+            key_states=states,
+            failed_action=action,
+            failure_type=kind,
+            correction=correction,
+            phase=phase,
+            region=region,
+            prior=prior,
+            counts=counts,
+            occurrences=occurrences,
+        )
+        for (scenario, kind, phase, region), states, action, correction, prior, counts, occurrences in zip(
+            texts, *columns, strict=True
+        )
+    }
