@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
-from flow_rag_vla.benchmark.command.attached import attached
 from flow_rag_vla.benchmark.command.console import say, say_start
 from flow_rag_vla.benchmark.command.errors import IncompleteError
 from flow_rag_vla.benchmark.command.progress import Progress
@@ -25,46 +23,44 @@ from flow_rag_vla.benchmark.run.waiting_units import queue_of, run_waiting_units
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.results import notices
 from flow_rag_vla.benchmark.scoring.starts import StartClock
+from flow_rag_vla.benchmark.workers.crew import hired
 from flow_rag_vla.benchmark.workers.incidents import Incidents
-from flow_rag_vla.benchmark.workers.pool import Pool, worker_environment
+from flow_rag_vla.benchmark.workers.launch import Launch
+from flow_rag_vla.benchmark.workers.parcels import Parcels
+from flow_rag_vla.benchmark.workers.pool import Pool
 
 if TYPE_CHECKING:
     from typing import TextIO
 
     from flow_rag_vla.benchmark.run.conclusion import Reporter
     from flow_rag_vla.benchmark.run.run import Run
-    from flow_rag_vla.benchmark.workers.launch import Launch
+    from flow_rag_vla.benchmark.workers.crew import Crew
 
 
 def carry_out(run: Run, reporter: Reporter, launch: Launch | None = None) -> bool:
     """Run what is left of the plan, then score and report; False where something broke on the way.
 
-    The units run in this process, or in those that ``launch`` asks for.
-
-    Raises:
-        UsageError: a device that ``launch`` asks for is not there.
+    The units run in this process, or in those that ``launch`` asks for; errors as in ``hired``.
     """
-    devices: list[str] = []
-    if launch is not None and not launch.in_this_process:
-        devices = launch.devices_of_workers(run.settings.device, run.settings.threads)
-    path = run.directory.path
-    with work_on_run(path) as work:
+    path, settings = run.directory.path, run.settings
+    crew = hired(launch or Launch(), path, settings.device, settings.threads)
+    with crew as workers, work_on_run(path) as work:
         say(work.console, _headline(run))
         with StartClock(path) as clock, ends_in_time(clock.note_interrupted):
             withdraw_results(path)
-            if devices and (missing := _run_in_workers(run, work.console, clock.note, devices)):
+            if workers is not None and (missing := _run_in_workers(run, work.console, clock.note, workers)):
                 with suppress(IncompleteError):  # nothing at all has run
                     conclude(path, reporter, work.console)
                 raise IncompleteError(missing)
-            if not devices:
+            if workers is None:
                 run_waiting_units(run, work.console, clock.note)
             render_stills(path, work.console)
         conclude(path, reporter, work.console)
     return work.complete
 
 
-def _run_in_workers(run: Run, console: TextIO, on_unit_done: Callable[[], None], devices: list[str]) -> str:
-    """``run_waiting_units`` in worker processes, one a device; returns what is missing in one line, empty for nothing.
+def _run_in_workers(run: Run, console: TextIO, on_unit_done: Callable[[], None], crew: Crew) -> str:
+    """``run_waiting_units`` by ``crew``; returns what is missing in one line, empty for nothing.
 
     Raises:
         RuntimeError: workers do not start.
@@ -72,15 +68,11 @@ def _run_in_workers(run: Run, console: TextIO, on_unit_done: Callable[[], None],
     settings, directory = run.settings, run.directory
     barriers = run.barriers()
     queue = queue_of(run, barriers)
+    parcels = Parcels(directory.path, run.plan.units, queue, barriers)
     pool = Pool(
-        lambda device, num_envs: attached(
-            "flow_rag_vla.benchmark.run.worker",
-            *(str(directory.path), "--device", device, "--num_envs", str(num_envs)),
-        ),
-        devices,
+        lambda device, num_envs: crew.start(device, num_envs, parcels),
+        crew.devices,
         settings.num_envs or CPU_SCALE,
-        worker_environment(len(devices), len(os.sched_getaffinity(0)), settings.threads),
-        directory.path / run_files.LOG,
         Incidents(directory.path),
     )
 

@@ -58,12 +58,17 @@ def _parser() -> OverridesParser:
     flag("--resume", metavar="DIR", help="finish the run in DIR; its own settings apply")
     flag(
         "--workers",
-        default="1",
         metavar="N",
         help="processes that run the units, or auto: one for each `threads` cores "
-        "(default: 1, this process); results do not depend on it",
+        "(default: 1, this process; auto with --cluster); results do not depend on it",
     )
     flag("--devices", type=comma_list, default=(), metavar="A,B", help="one worker on each, such as cuda:0,cuda:1")
+    flag(
+        "--cluster",
+        metavar="WHERE",
+        help="run the units where Ray finds room: local, auto (the cluster of this machine, or RAY_ADDRESS) or "
+        "ray://HOST:PORT",
+    )
     parser.add_argument("--quick", action="store_true", help="the same path with small numbers")
     parser.add_argument("--headless", action="store_true", help="accepted for habit; there is no window")
     return parser
@@ -71,7 +76,7 @@ def _parser() -> OverridesParser:
 
 def _overrides(arguments: argparse.Namespace) -> list[str]:
     """Flags that were given, as overrides; quoted, so that Hydra takes commas and equals signs literally."""
-    skipped = {"resume", "quick", "headless", "scenarios", "overrides", "workers", "devices"}
+    skipped = {"resume", "quick", "headless", "scenarios", "overrides", "workers", "devices", "cluster"}
     given = {k: v for k, v in vars(arguments).items() if k not in skipped and v is not None}
     for value in arguments.scenarios or ():
         key = "scenarios" if value.removeprefix("-").isdecimal() else "scenario_file"
@@ -90,7 +95,8 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
 def _benchmark(arguments: argparse.Namespace, argv: Sequence[str], reporter: Reporter) -> ExitCode:
     from flow_rag_vla.benchmark.workers.launch import Launch
 
-    launch = Launch(arguments.workers, arguments.devices)
+    workers = arguments.workers or ("1" if arguments.cluster is None else "auto")
+    launch = Launch(workers, arguments.devices, arguments.cluster)
     overrides = [*_overrides(arguments), *arguments.overrides]
     if launch.devices and not any(override.startswith("device=") for override in overrides):
         overrides = [*overrides, f"device={launch.devices[0]}"] if arguments.resume is None else overrides

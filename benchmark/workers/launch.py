@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from flow_rag_vla.benchmark.command.errors import UsageError
 
+LOCAL = "local"
+"""A Ray cluster of this machine alone, for as long as the run goes on."""
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -16,6 +19,8 @@ class Launch:
     """A number or ``auto``."""
     devices: tuple[str, ...] = ()
     """One worker each; empty for ``workers`` on the run's device."""
+    cluster: str | None = None
+    """``local``, ``auto`` or ``ray://HOST:PORT``: workers run where Ray finds room."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -28,13 +33,18 @@ class Launch:
             raise UsageError(f"--workers got {self.workers!r}, expected a number from 1 to 9999 or auto")
         if self.devices and self.workers not in ("1", "auto", str(len(self.devices))):
             raise UsageError(f"--workers {self.workers} with {len(self.devices)} --devices: expected one worker each")
+        if self.cluster is not None and self.devices:
+            raise UsageError("--devices names devices of this machine; with --cluster, Ray gives each worker its own")
+        address = self.cluster in (None, LOCAL, "auto") or str(self.cluster).startswith("ray://")
+        if not address:
+            raise UsageError(f"--cluster got {self.cluster!r}, expected local, auto or ray://HOST:PORT")
         if len(set(self.devices)) < len(self.devices):
             raise UsageError(f"--devices {','.join(self.devices)}: expected each once")
 
     @property
     def in_this_process(self) -> bool:
         """Whether no other process is asked for."""
-        return self.workers == "1" and not self.devices
+        return self.workers == "1" and not self.devices and self.cluster is None
 
     def devices_of_workers(self, device: str, threads: int) -> list[str]:
         """The device of each worker of a run on ``device`` whose torch has ``threads``.

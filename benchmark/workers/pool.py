@@ -10,9 +10,8 @@ from __future__ import annotations
 import selectors
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from flow_rag_vla.benchmark.workers.incidents import Incidents
@@ -48,26 +47,22 @@ class Pool:
 
     def __init__(
         self,
-        command: Callable[[str, int], Sequence[str]],
+        start: Callable[[str, int], Worker],
         devices: Sequence[str],
         num_envs: int,
-        environment: Mapping[str, str],
-        log: Path,
         incidents: Incidents,
         limits: Limits | None = None,
     ) -> None:
         """Nothing is started yet.
 
         Args:
-            command: What starts a worker on a device with a number of environments.
+            start: Starts a worker on a device with a number of environments.
             devices: One a worker.
             num_envs: As planned; a worker whose GPU cannot hold them gets half of them, and so on.
-            environment: Variables of all workers, beside this process's own.
-            log: Where workers write what they print.
             incidents: Where what goes wrong is kept.
             limits: When workers are given up.
         """
-        self._command, self._environment, self._log = command, environment, log
+        self._start = start
         self._slots = [Slot(device, num_envs) for device in devices]
         self._incidents, self._limits = incidents, limits or Limits()
         self._selector = selectors.DefaultSelector()
@@ -101,7 +96,7 @@ class Pool:
                 self._hand_out(on_start)
                 busy = [slot.worker for slot in self._slots if slot.worker is not None and slot.worker.task]
                 starting = [slot.worker for slot in self._slots if slot.worker is not None and not slot.worker.ready]
-                if not busy and not starting:
+                if not busy and (not starting or not self._ready_tasks()):
                     return self._given_up
                 for key, _ in self._selector.select(_POLL_S):
                     finished += self._hear(key.data)
@@ -129,7 +124,7 @@ class Pool:
                 starting = sum(s.worker is not None and not s.worker.ready for s in self._slots)
                 idle = sum(s.worker is not None and s.worker.ready and not s.worker.task for s in self._slots)
                 if idle == 0 and (starting == 0 or starting < self._ready_tasks()):
-                    slot.worker = Worker(self._command(slot.device, slot.num_envs), self._environment, self._log)
+                    slot.worker = self._start(slot.device, slot.num_envs)
                     self._selector.register(slot.worker.output, selectors.EVENT_READ, slot)
                 continue
             on_start(task)

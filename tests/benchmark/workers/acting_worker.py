@@ -1,6 +1,6 @@
 """A worker without a simulator, which does to each unit what its name asks for; started by ``test_pool``.
 
-Arguments: folder, number of environments, process id of the parent.
+Arguments: folder, number of environments, process id of the parent if it is not ``attached`` to it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ def say(**message: object) -> None:
     print(json.dumps(message), flush=True)
 
 
-def main(folder: Path, num_envs: int, parent: int) -> None:
-    end_with(parent)
+def main(folder: Path, num_envs: int, parent: int | None = None) -> None:
+    if parent is not None:
+        end_with(parent)
     say(ready=True)
     for line in iter(sys.stdin.readline, ""):
         task = line.strip()
@@ -31,6 +32,8 @@ def main(folder: Path, num_envs: int, parent: int) -> None:
             os.kill(os.getpid(), 9)
         if "hang" in task:
             time.sleep(100.0)
+        if "slow" in task:
+            time.sleep(float(os.environ["ACTING_SLOW_S"]))
         if "large" in task and num_envs > 2:
             say(failed="OutOfMemoryError: CUDA out of memory", out_of_memory=True)
             return
@@ -39,4 +42,4 @@ def main(folder: Path, num_envs: int, parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -19,6 +19,7 @@ from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.workers.incidents import Incidents
 from flow_rag_vla.benchmark.workers.launch import Launch
 from flow_rag_vla.benchmark.workers.pool import Limits, Pool, failure_message, worker_environment
+from flow_rag_vla.benchmark.workers.processes import ChildProcess
 from flow_rag_vla.benchmark.workers.unit_queue import PROBE, UnitQueue
 
 ACTING = str(Path(__file__).parent / "acting_worker.py")
@@ -52,11 +53,11 @@ def ran(tmp_path: Path) -> Callable[..., tuple[dict[str, str], list[str], list[s
 
     def run(queue: UnitQueue, workers: int = 1) -> tuple[dict[str, str], list[str], list[str]]:
         pool = Pool(
-            lambda device, num_envs: [sys.executable, ACTING, str(tmp_path), str(num_envs), str(os.getpid())],
+            lambda device, num_envs: ChildProcess(
+                [sys.executable, ACTING, str(tmp_path), str(num_envs), str(os.getpid())], {}, tmp_path / "log.txt"
+            ),
             ["cpu"] * workers,
             8,
-            {},
-            tmp_path / "log.txt",
             Incidents(tmp_path),
             Limits(attempts=2, start_s=60.0, stall_s=2.0),
         )
