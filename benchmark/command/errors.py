@@ -16,6 +16,8 @@ class ExitCode(IntEnum):
     USAGE = 2
     INCOMPLETE = 3
     """Something broke on the way or is missing, which the user can mend; what is done is kept."""
+    DAMAGED = 4
+    """Files that were checked do not agree."""
     INTERRUPTED = 130
 
 
