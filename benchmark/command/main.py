@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import select
+import signal
+import sqlite3
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.arguments import refuse_below
-from flow_rag_vla.benchmark.command.errors import ExitCode, IncompleteError, UsageError
+from flow_rag_vla.benchmark.command.errors import ExitCode, IncompleteError, UsageError, in_one_line
 from flow_rag_vla.benchmark.command.output_path import refuse_unwritable, refuse_unwritable_folder
+from flow_rag_vla.benchmark.command.stop_signals import StoppedError, stop_signals
 
 if TYPE_CHECKING:
     import argparse
@@ -32,7 +35,7 @@ def run_command(
     files: Sequence[str] = (),
     folders: Sequence[str] = (),
 ) -> ExitCode:
-    """Run ``body`` with the arguments in ``argv``; returns its exit code, 3 where it broke off or 130.
+    """Run ``body`` with the arguments in ``argv``; returns its exit code, 3 where it broke off, 128 + N after signal N.
 
     Errors that none of this explains are ours and keep their traceback.  What takes long to import belongs into
     ``body``, so that help and typos are answered at once.
@@ -51,24 +54,27 @@ def run_command(
         SystemExit: with 2 after bad usage, with 0 after help, as argparse does.
     """
     try:
-        arguments = parser.parse(argv)
-        refuse_below(1, arguments, *at_least_one)
-        refuse_below(0, arguments, *at_least_zero)
-        if check is not None:
-            check(arguments)
-        refuse_unwritable(**{name: getattr(arguments, name) for name in files})
-        refuse_unwritable_folder(**{name: getattr(arguments, name) for name in folders})
-        code = body(arguments)
-        sys.stdout.flush()
+        with stop_signals():
+            arguments = parser.parse(argv)
+            refuse_below(1, arguments, *at_least_one)
+            refuse_below(0, arguments, *at_least_zero)
+            if check is not None:
+                check(arguments)
+            refuse_unwritable(**{name: getattr(arguments, name) for name in files})
+            refuse_unwritable_folder(**{name: getattr(arguments, name) for name in folders})
+            code = body(arguments)
+            sys.stdout.flush()
     except UsageError as error:
         _say(parser, "error: ", str(error))
         raise SystemExit(ExitCode.USAGE) from None
     except IncompleteError as error:
         _say(parser, "", str(error))
         return ExitCode.INCOMPLETE
+    except StoppedError as stop:
+        _say(parser, "", f"interrupted by {signal.Signals(stop.number).name}{_advice(stop)}")
+        return ExitCode(stop.exit_code)
     except KeyboardInterrupt as stop:
-        advice = f"; {stop}" if stop.args else ""
-        _say(parser, "", f"interrupted{advice}")
+        _say(parser, "", f"interrupted{_advice(stop)}")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         if not _nobody_reads():
@@ -76,7 +82,14 @@ def run_command(
         # Or Python complains when it flushes stdout at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
         return ExitCode.INCOMPLETE
+    except (OSError, MemoryError, sqlite3.Error) as error:
+        _say(parser, "", f"incomplete: {in_one_line(error)}")
+        return ExitCode.INCOMPLETE
     return code
+
+
+def _advice(stop: KeyboardInterrupt) -> str:
+    return f"; {stop}" if stop.args else ""
 
 
 def _say(parser: CommandParser, kind: str, text: str) -> None:

@@ -13,15 +13,14 @@ from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.command.errors import ExitCode
 from flow_rag_vla.benchmark.integrity.binding import bound
+from flow_rag_vla.benchmark.integrity.damaged_files import damaged
 from flow_rag_vla.benchmark.integrity.finding import Finding, told
 from flow_rag_vla.benchmark.integrity.pairing_check import check_pairs, check_plan
 from flow_rag_vla.benchmark.integrity.result_check import check_summary, check_table
 from flow_rag_vla.benchmark.integrity.row_check import check_unit
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.planned_units import PlannedUnit, read_planned_units
-from flow_rag_vla.benchmark.scoring.score import probed_timing, require_run
-from flow_rag_vla.benchmark.scoring.starts import Starts
-from flow_rag_vla.benchmark.scoring.timing import Timing
+from flow_rag_vla.benchmark.scoring.score import require_run
 
 
 @dataclass(frozen=True)
@@ -117,16 +116,8 @@ def _run_files(run_dir: Path, manifest: Mapping[str, Any]) -> list[Finding]:
             findings.append(Finding(kept, "is missing"))
         elif hashlib.sha256(kept.read_bytes()).hexdigest() != described.get("sha256"):
             findings.append(Finding(kept, f"its sha256 is not the one in {run_files.MANIFEST}"))
-    for name, read in (
-        (run_files.STARTS, lambda: Starts.read(run_dir)),
-        (run_files.LATENCY_PROBE, lambda: probed_timing(run_dir)),
-        (run_files.TIMING, lambda: Timing.read(run_dir)),
-    ):
-        if (run_dir / name).is_file():
-            try:
-                read()
-            except ValueError as error:
-                findings.append(Finding(run_dir / name, str(error).removeprefix(f"{run_dir / name}: ")))
+    # The summary is compared with the rows.
+    findings += [Finding(run_dir / name, why) for name, why in damaged(run_dir) if name != run_files.SUMMARY]
     return findings
 
 
