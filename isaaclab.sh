@@ -21,9 +21,22 @@ die() { local code=$1; shift; say "$*"; exit "$code"; }
 
 # ---- running -------------------------------------------------------------------------------------------------------
 
+# Compiled kernels, meshes and fonts are kept in the user's cache folder.  Where that cannot be written (a read-only home, a
+# user id that has none: containers) libraries end in tracebacks, so home and caches are then in a temporary folder.
+ensure_cache() {
+    local home=~ folder
+    folder="${XDG_CACHE_HOME:-$home/.cache}"
+    if [[ "$folder" == /* ]] && mkdir -p "$folder" 2>/dev/null && [[ -w "$folder" ]]; then return; fi
+    folder="${TMPDIR:-/tmp}/flow-rag-vla-$EUID"
+    mkdir -m 700 "$folder" 2>/dev/null || [[ -d "$folder" && -O "$folder" && ! -L "$folder" ]] || folder="$(mktemp -d)"
+    export XDG_CACHE_HOME="$folder"
+    if [[ "$home" != /* || ! -w "$home" ]]; then export HOME="$folder"; fi
+}
+
 # launch PYTHON ARGS...: become Isaac Lab's command line.  -p is run directly, as importing the command line takes seconds.
 launch() {
     local python=$1; shift
+    ensure_cache
     # Two OpenMP pools (torch, faiss) that spin on few cores cost more than they compute; must be set before either loads.
     export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-0}"
     case "${1-}" in

@@ -52,7 +52,10 @@ def code_sha256(root: Path | None = None) -> str:
 
 
 def code_state() -> dict[str, Any]:
-    """Commit and dirty flag of the project's checkout, None where it is no checkout, and ``code_sha256``."""
+    """Commit and dirty flag of the project's checkout, and ``code_sha256``.
+
+    Where it is no checkout, the commit is the one that an image was built from (``$FLOW_RAG_VLA_COMMIT``), or None.
+    """
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str | None:
@@ -60,7 +63,8 @@ def code_state() -> dict[str, Any]:
 
     status = git("status", "--porcelain")
     dirty = None if status is None else bool(status)
-    return {"commit": git("rev-parse", "HEAD"), "dirty": dirty, "sha256": code_sha256()}
+    commit = git("rev-parse", "HEAD") or os.environ.get("FLOW_RAG_VLA_COMMIT") or None
+    return {"commit": commit, "dirty": dirty, "sha256": code_sha256()}
 
 
 def hardware_state(device: str) -> dict[str, Any]:

@@ -40,6 +40,16 @@ class IncompleteRunError(IncompleteError):
     """A run that has not run everything that it planned."""
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What the episodes of a complete run give."""
+
+    records: list[EpisodeRecord]
+    """In the order of the units."""
+    summary: Summary
+    timing: Timing
+
+
 def score_run(run_dir: Path, on_notice: Callable[[str], None] | None = None) -> Summary:
     """Merge the episodes of a complete run, and write and return its summary; its timing is written, too.
 
@@ -54,10 +64,19 @@ def score_run(run_dir: Path, on_notice: Callable[[str], None] | None = None) -> 
         IncompleteRunError: units are missing.
         ValueError: a file is damaged, or records contradict each other; naming the file.
     """
+    scores = scores_of(run_dir, on_notice or _to_stderr)
+    write_episodes_parquet(run_dir / run_files.MERGED_EPISODES, scores.records)
+    scores.summary.write(run_dir)
+    scores.timing.write(run_dir)
+    return scores.summary
+
+
+def scores_of(run_dir: Path, on_notice: Callable[[str], None]) -> Scores:
+    """What ``score_run`` writes, raising as it does; nothing is written."""
     run = _ScoredRun.read(run_dir)
     finished, gaps = run.finished_units(run_dir)
     for notice in filter(None, (left.log.notice for _, left in finished)):
-        (on_notice or _to_stderr)(notice)
+        on_notice(notice)
     records, without_e1 = _with_e1(finished)
     blocks = _blocks(finished)
     last = {arm: pooled(of_round) for (arm, _), of_round in blocks.items()}
@@ -69,12 +88,8 @@ def score_run(run_dir: Path, on_notice: Callable[[str], None] | None = None) -> 
         memory_sizes=_memory_sizes(run_dir, blocks),
         seed=run.seed,
     )
-    timing = _timing(run_dir, last)
     summary = replace(summary, gaps=[*gaps, *without_e1])
-    write_episodes_parquet(run_dir / run_files.MERGED_EPISODES, records)
-    summary.write(run_dir)
-    timing.write(run_dir)
-    return summary
+    return Scores(records, summary, _timing(run_dir, last))
 
 
 def read_episodes_of(run_dir: Path) -> list[EpisodeRecord]:

@@ -10,7 +10,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from pointers import CHECKOUT, FLAG, PAGES, ROOM, SOURCES, House, page_mistakes, source_mistakes
+from pointers import (
+    AWAITED_FLAGS,
+    AWAITED_SCRIPTS,
+    CHECKOUT,
+    FLAG,
+    PAGES,
+    ROOM,
+    SOURCES,
+    House,
+    page_mistakes,
+    source_mistakes,
+)
 
 
 @functools.cache
@@ -75,3 +86,8 @@ def test_flags_come_from_the_scripts_own_parsers() -> None:
 def test_settings_come_from_their_dataclasses() -> None:
     assert {"split", "agent", "execute"} <= house().settings["scripts/benchmark.py"]
     assert {"validation", "every"} <= house().settings["scripts/train.py"]
+
+
+def test_what_is_there_is_not_awaited_any_more() -> None:
+    assert not [script for script in AWAITED_SCRIPTS if (CHECKOUT / script).exists()]
+    assert not AWAITED_FLAGS & flags_of_scripts()["scripts/benchmark.py"]

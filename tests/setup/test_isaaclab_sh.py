@@ -13,7 +13,7 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 TOOLS = (
-    *("bash", "cat", "cp", "cut", "dirname", "env", "find", "flock", "grep", "head", "mkdir", "mv"),
+    *("bash", "cat", "cp", "cut", "dirname", "env", "find", "flock", "grep", "head", "mkdir", "mktemp", "mv"),
     *("readlink", "rm", "rmdir", "sed", "sha256sum", "sleep", "tail", "touch", "tr", "wc"),
 )
 
@@ -38,7 +38,7 @@ case "$*" in
         for ((i = 0; i < ${FAKE_INSTALL_TICKS:-0}; i++)); do sleep 0.05; done
         if [[ -e "$FAKE_NOTES.fail" ]]; then echo "the mirror is down"; exit 1; fi
         mkdir -p "$site/torch" "$site/torch-2.dist-info" ;;
-    *) echo "ran: $*"; exit "${FAKE_EXIT:-0}" ;;
+    *) echo "ran: $*${FAKE_SHOW:+ HOME=$HOME cache=${XDG_CACHE_HOME-}}"; exit "${FAKE_EXIT:-0}" ;;
 esac
 """
 
@@ -299,6 +299,35 @@ def test_two_starts_at_once_set_up_once(with_python: Checkout, without: str | No
     assert [out for out, _ in results] == ["ran: x.py\n"] * 2
     assert sum("waiting for it" in err for _, err in results) == 1
     assert with_python.notes() == ["venv", "packages", "project"]
+
+
+def test_a_cache_that_can_be_written_stays_where_it_is(with_python: Checkout, tmp_path: Path) -> None:
+    home, mine = with_python.home, tmp_path / "my cache"
+    assert with_python.run("-p", "x", FAKE_SHOW="1").stdout == f"ran: x HOME={home} cache=\n"
+    assert (home / ".cache").is_dir()
+    assert with_python.run("-p", "x", FAKE_SHOW="1", XDG_CACHE_HOME=str(mine)).stdout.endswith(f" cache={mine}\n")
+
+
+def test_home_and_cache_that_cannot_be_written_are_replaced_by_a_temporary_folder(
+    with_python: Checkout, tmp_path: Path
+) -> None:
+    with_python.run("-p", "x")
+    own = tmp_path / f"flow-rag-vla-{os.geteuid()}"
+    for _ in range(2):  # made once, then used again
+        said = with_python.run("-p", "x", FAKE_SHOW="1", HOME="/proc/nobody", TMPDIR=str(tmp_path)).stdout
+        assert said == f"ran: x HOME={own} cache={own}\n"
+    assert own.stat().st_mode & 0o777 == 0o700
+    said = with_python.run("-p", "x", FAKE_SHOW="1", XDG_CACHE_HOME="/proc/nobody", TMPDIR=str(tmp_path)).stdout
+    assert said == f"ran: x HOME={with_python.home} cache={own}\n"
+
+
+def test_a_temporary_folder_of_somebody_elses_is_not_used(with_python: Checkout, tmp_path: Path) -> None:
+    (tmp_path / f"flow-rag-vla-{os.geteuid()}").write_text("a trap")
+    said = with_python.run("-p", "x", FAKE_SHOW="1", HOME="/proc/nobody", TMPDIR=str(tmp_path)).stdout
+    cache = Path(said.strip().partition("cache=")[2])
+    assert cache.is_dir()
+    assert cache.parent == tmp_path
+    assert cache.stat().st_mode & 0o777 == 0o700
 
 
 def test_an_active_environment_that_has_the_project_is_used(with_python: Checkout, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flow_rag_vla.benchmark.scoring import run_files
@@ -27,18 +27,23 @@ _MADE_ANEW: dict[str, tuple[Callable[[Path], object], str]] = {
 """File to who reads it, and what becomes of it.  No row of the run depends on any of them."""
 
 
+def damaged(run_dir: Path) -> Iterator[tuple[str, str]]:
+    """Of the files that a resume makes anew, those that are damaged, and why."""
+    for name, (read, _) in _MADE_ANEW.items():
+        path = run_dir / name
+        if path.is_file():
+            try:
+                read(run_dir)
+            except ValueError as error:
+                yield name, str(error).removeprefix(f"{path}: ")
+
+
 def set_aside_damaged(run_dir: Path) -> list[str]:
     """Rename what is damaged of the files that a resume makes anew to ``*.damaged``; a line on each."""
     notices = []
-    for name, (read, then) in _MADE_ANEW.items():
-        path = run_dir / name
-        if not path.is_file():
-            continue
-        try:
-            read(run_dir)
-        except ValueError as error:
-            why = str(error).removeprefix(f"{path}: ")
-            notices.append(f"{path} is damaged ({why}); it is kept as {_aside(path).name}, {then}")
+    for name, why in damaged(run_dir):
+        path, (_, then) = run_dir / name, _MADE_ANEW[name]
+        notices.append(f"{path} is damaged ({why}); it is kept as {_aside(path).name}, {then}")
     return notices
 
 

@@ -58,3 +58,11 @@ def test_this_codes_hash_sees_all_its_folders():
     folders = {provenance.Path(provenance.__file__).resolve().parents[2] / name for name in provenance.DECIDING}
     assert all(any(folder.rglob("*.py")) for folder in folders)
     assert provenance.code_state()["sha256"] == provenance.code_sha256()
+
+
+def test_in_an_image_the_commit_is_the_one_that_it_was_built_from(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(provenance, "_said", lambda *command: None)
+    monkeypatch.setenv("FLOW_RAG_VLA_COMMIT", "0123abcd")
+    assert provenance.code_state()["commit"] == "0123abcd"
+    monkeypatch.setenv("FLOW_RAG_VLA_COMMIT", "")
+    assert provenance.code_state()["commit"] is None

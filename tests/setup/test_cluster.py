@@ -1,0 +1,158 @@
+"""Shards and Slurm's jobs, with stand-ins for the benchmark and for Slurm."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+CLUSTER = Path(__file__).parents[2] / "docker/cluster"
+
+BENCHMARK = r"""#!/usr/bin/env bash
+printf '%s\n' "$*" >>"$LOG"
+[[ -z "${SLEEPS-}" ]] && exit "${CODE-0}"
+trap 'exit 138' USR1
+trap 'exit 143' TERM
+: >"$LOG.ready"
+while :; do sleep 0.05; done
+"""
+"""Says how it was called; with ``$SLEEPS``, runs until it is told to stop."""
+
+SLURM = r"""#!/usr/bin/env bash
+printf '%s\n' "$(basename "$0") $*" >>"$LOG"
+echo $((100 + $(wc -l <"$LOG")))
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with the cluster's scripts and a stand-in for everything that they start."""
+    root = tmp_path / "a checkout"
+    shutil.copytree(CLUSTER, root / "docker/cluster")
+    programs = {root / "isaaclab.sh": BENCHMARK, tmp_path / "bin/sbatch": SLURM, tmp_path / "bin/scontrol": SLURM}
+    for path, text in programs.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    return root
+
+
+def environment(checkout: Path, **more: str) -> dict[str, str]:
+    bin_ = checkout.parent / "bin"
+    return {"PATH": f"{bin_}:{os.environ['PATH']}", "LOG": str(checkout.parent / "log"), **more}
+
+
+def called(checkout: Path) -> list[str]:
+    return (checkout.parent / "log").read_text().splitlines()
+
+
+def run(checkout: Path, script: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    command = ["bash", str(checkout / "docker/cluster" / script), *arguments]
+    return subprocess.run(command, env=environment(checkout, **more), capture_output=True, text=True, check=False)
+
+
+def test_a_shard_counts_from_one_for_the_benchmark_and_has_a_folder_of_its_own(checkout: Path, tmp_path: Path):
+    runs = tmp_path / "my runs"
+    run(checkout, "shard.sh", "0", "3", str(runs), "--ablation", "all")
+    run(checkout, "shard.sh", "2", "3", str(runs), "--ablation", "all")
+    assert called(checkout) == [
+        f"-p scripts/benchmark.py --shard 1/3 --out {runs}/shard-0-of-3 --ablation all",
+        f"-p scripts/benchmark.py --shard 3/3 --out {runs}/shard-2-of-3 --ablation all",
+    ]
+
+
+def test_a_shard_that_has_begun_is_resumed(checkout: Path, tmp_path: Path):
+    begun = tmp_path / "runs/shard-1-of-2/20260101T000000Z_all_0123abcd"
+    begun.mkdir(parents=True)
+    (begun / "manifest.json").write_text("{}")
+    run(checkout, "shard.sh", "1", "2", str(tmp_path / "runs"), "--ablation", "all")
+    assert called(checkout) == [f"-p scripts/benchmark.py --shard 2/2 --resume {begun}"]
+
+
+def test_a_shards_exit_code_is_the_benchmarks(checkout: Path, tmp_path: Path):
+    assert run(checkout, "shard.sh", "0", "2", str(tmp_path), CODE="3").returncode == 3
+
+
+def test_shards_are_submitted_as_an_array_and_merged_after_it(checkout: Path, tmp_path: Path):
+    runs = tmp_path / "runs"
+    result = run(checkout, "slurm_submit.sh", "8", str(runs), "--ablation", "all", GPU="1")
+    array, merge = called(checkout)
+    scripts = checkout / "docker/cluster"
+    assert array.startswith(
+        f"sbatch --parsable --array=0-7 --output={runs}/log/%A_%a.log --gpus=1 {scripts}/slurm_array.sh"
+    )
+    assert array.endswith(f"{runs} --ablation all")
+    assert merge.startswith("sbatch --parsable --dependency=afterany:101 ")
+    assert merge.endswith(f"{scripts}/slurm_merge.sh {runs}")
+    assert result.stdout == f"shards: job 101; merged by job 102; logs in {runs}/log\n"
+
+
+SLURMS = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_JOB_ID": "77"}
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "queued"), [(signal.SIGUSR1, 0, ["scontrol requeue 77_1"]), (signal.SIGTERM, 143, [])]
+)
+def test_a_shard_that_is_told_to_stop_is_queued_again_if_its_time_was_over(checkout, tmp_path, told, code, queued):
+    scripts = checkout / "docker/cluster"
+    process = subprocess.Popen(
+        ["bash", str(scripts / "slurm_array.sh"), str(tmp_path / "runs"), "--quick"],
+        env=environment(checkout, FLOW_RAG_VLA_HERE=str(scripts), SLEEPS="1", **SLURMS),
+    )
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "log.ready").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(told)
+    assert process.wait(20) == code
+    assert called(checkout)[1:] == queued
+
+
+def test_a_shard_that_fails_is_not_queued_again(checkout: Path, tmp_path: Path):
+    here = str(checkout / "docker/cluster")
+    result = run(checkout, "slurm_array.sh", str(tmp_path / "runs"), FLOW_RAG_VLA_HERE=here, CODE="2", **SLURMS)
+    assert result.returncode == 2
+    assert len(called(checkout)) == 1
+
+
+def test_a_merge_checks_what_it_merged(checkout: Path, tmp_path: Path):
+    merged = tmp_path / "runs/20260101T000000Z_all_0123abcd"
+    merged.mkdir(parents=True)
+    (merged / "manifest.json").write_text("{}")
+    assert run(checkout, "merge.sh", str(tmp_path / "runs")).returncode == 0
+    assert called(checkout) == [f"-p scripts/merge.py {tmp_path}/runs", f"-p scripts/verify_run.py {merged}"]
+
+
+def test_in_an_image_the_script_there_runs_and_may_write_to_the_runs_folder_alone(checkout: Path, tmp_path: Path):
+    script = 'folder=$1 here=/here; source "$0"; printf "%s\\n" "${IN_IMAGE[@]}" "$SHARD"'
+    command = ["bash", "-c", script, str(CLUSTER / "in_image.sh"), str(tmp_path)]
+    said = subprocess.run(
+        command, env=environment(checkout, IMAGE="/a/b.sif", GPU="1"), capture_output=True, text=True, check=True
+    ).stdout
+    words = said.split()
+    assert words[:2] == ["apptainer", "exec"]
+    assert {"--containall", "--nv"} <= set(words)
+    assert re.findall(r"--bind\n(\S+)", said) == [f"{tmp_path}:{tmp_path}", f"{tmp_path}/cache:/cache"]
+    assert words[-2:] == ["/a/b.sif", "/opt/flow-rag-vla/docker/cluster/shard.sh"]
+
+
+def test_rays_token_is_its_users_alone_and_its_dashboard_stays_off():
+    text = (CLUSTER / "slurm_ray.sh").read_text()
+    assert "umask 077" in text
+    assert "RAY_AUTH_MODE=token" in text
+    assert "--include-dashboard=false" in text
+
+
+@pytest.mark.parametrize("name", ["slurm_array.sh", "slurm_merge.sh", "slurm_ray.sh"])
+def test_slurms_options_stand_before_the_first_command(name: str):
+    """Slurm reads no further than that."""
+    lines = [line for line in (CLUSTER / name).read_text().splitlines() if line]
+    options = [i for i, line in enumerate(lines) if line.startswith("#SBATCH")]
+    first = next(i for i, line in enumerate(lines) if not line.startswith("#"))
+    assert options
+    assert max(options) < first
