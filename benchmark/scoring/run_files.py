@@ -39,6 +39,8 @@ EPISODES = "episodes.jsonl"
 """Of a unit, one record a line."""
 LESSONS = "lessons.safetensors"
 """Of a unit: what it teaches its arm's memory, where it has one."""
+MEMORIES = "memories"
+"""A folder for each arm's round that taught something."""
 MEMORY = "failures.sqlite"
 """Of an arm's round: its memory after it."""
 MERGED = "MERGED.json"
@@ -52,4 +54,4 @@ def unit_folder(run_dir: Path, unit_id: str) -> Path:
 
 def memory_folder(run_dir: Path, arm: str, round_: int) -> Path:
     """Folder of the memory that ``arm`` has after ``round_``."""
-    return run_dir / "memories" / f"r{round_}-{arm}"
+    return run_dir / MEMORIES / f"r{round_}-{arm}"

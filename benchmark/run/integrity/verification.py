@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from flow_rag_vla.benchmark.run.integrity.pairing_check import check_pairs, chec
 from flow_rag_vla.benchmark.run.integrity.result_check import check_summary, check_table
 from flow_rag_vla.benchmark.run.integrity.row_check import check_unit
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.planned_units import PlannedUnit, read_planned_units
+from flow_rag_vla.benchmark.scoring.planned_units import PlannedUnit, read_planned_units, unmerged
 from flow_rag_vla.benchmark.scoring.score import require_run
 
 
@@ -68,6 +68,8 @@ def verify_run(run_dir: Path) -> Verification:
     of_units = [finding for unit in checked for finding in unit.findings]
     rows = [row for unit in checked for row in unit.rows]
     findings += of_units + check_pairs(rows)
+    if not of_units:
+        findings += _memories(run_dir, units)
     if not all(finding.unfinished for finding in findings):
         # Which row a flipped bit has changed, the merged table may tell.
         findings += check_table(run_dir, rows) if (run_dir / run_files.MERGED_EPISODES).is_file() else []
@@ -119,6 +121,12 @@ def _run_files(run_dir: Path, manifest: Mapping[str, Any]) -> list[Finding]:
     # The summary is compared with the rows.
     findings += [Finding(run_dir / name, why) for name, why in damaged(run_dir) if name != run_files.SUMMARY]
     return findings
+
+
+def _memories(run_dir: Path, units: Sequence[PlannedUnit]) -> list[Finding]:
+    """Of what is merged from what ``units``, all of them sound, have learned."""
+    folders = (run_dir / run_files.MEMORIES / name for name in unmerged(run_dir, units))
+    return [Finding(folder / run_files.MEMORY, "is not what its units' lessons were merged into") for folder in folders]
 
 
 def _bound(manifest: Mapping[str, Any]) -> dict[str, Any]:

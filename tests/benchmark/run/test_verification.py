@@ -27,8 +27,8 @@ def run(start_fake: Callable[..., Path]) -> Path:
 
 
 def rows_of(run: Path, start: str) -> Path:
-    (path,) = run.glob(f"units/{start}*/episodes.jsonl")
-    return path
+    """Of the first block."""
+    return min(run.glob(f"units/{start}*/episodes.jsonl"))
 
 
 def rewritten(path: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
@@ -84,18 +84,21 @@ def table_of(run: Path, rows: slice) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a flipped bit in a row": (flip_in_number, r"r1-flow_only-\w+/episodes\.jsonl:2: steps is \d+, .*parquet has \d+"),
+    "a flipped bit in a row": (
+        flip_in_number,
+        r"r1-flow_only-[\w-]+/episodes\.jsonl:2: steps is \d+, .*parquet has \d+",
+    ),
     "a flipped bit in a key": (
         lambda run: flip(rows_of(run, "r0"), rows_of(run, "r0").read_bytes().index(b'"arm"') + 1),
-        r"r0-flow_only-\w+/episodes\.jsonl:1: episode record does not match schema 1",
+        r"r0-flow_only-[\w-]+/episodes\.jsonl:1: episode record does not match schema 1",
     ),
     "a missing row": (
         lambda run: rewritten(rows_of(run, "r1-parallel"), lambda rows: rows[:-1]),
-        r"r1-parallel-\w+/episodes\.jsonl: the planned \w+ episode \S+.*, attempt 1, is missing",
+        r"r1-parallel-[\w-]+/episodes\.jsonl: the planned \w+ episode \S+.*, attempt 1, is missing",
     ),
     "a doubled row": (
         lambda run: rewritten(rows_of(run, "r0"), lambda rows: [*rows, rows[2]]),
-        r"r0-flow_only-\w+/episodes\.jsonl:17: e1 episode \S+, attempt 0, is here twice, first on line 3",
+        r"r0-flow_only-[\w-]+/episodes\.jsonl:17: e1 episode \S+, attempt 0, is here twice, first on line 3",
     ),
     "a row of another unit": (
         lambda run: rewritten(
@@ -112,7 +115,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a torn row": (lambda run: halve(rows_of(run, "r1-parallel")), r"r1-parallel.*jsonl:\d+: the last line has no end"),
     "another initial state": (
         lambda run: rewritten(rows_of(run, "r1-parallel"), other_state),
-        r"r1-parallel-\w+/episodes\.jsonl:2: initial_state_sha is 'f.*', flow_only has '0.*r1-flow_only.*jsonl:2\)",
+        r"r1-parallel-[\w-]+/episodes\.jsonl:2: initial_state_sha is 'f.*', flow_only has '0.*r1-flow_only.*jsonl:2\)",
     ),
     "an edited summary": (
         lambda run: (run / "summary.json").write_text(
@@ -132,20 +135,24 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "arms without pairs": (
         lambda run: replanned(run, lambda row: row["episodes"].pop()),
-        r"plan\.jsonl:\d+: r1-flow_only-\w+: flow_only meets \w+ \S+ in round 1, parallel does not",
+        r"plan\.jsonl:\d+: r1-flow_only-[\w-]+: flow_only meets \w+ \S+ in round 1, parallel does not",
     ),
     "an episode planned twice": (
         lambda run: replanned(run, lambda row: row["episodes"].append(row["episodes"][0]), "r0"),
-        r"plan\.jsonl:\d+: r0-flow_only-\w+ has e1 \S+, already in r0-flow_only-\w+",
+        r"plan\.jsonl:\d+: r0-flow_only-[\w-]+ has e1 \S+, already in r0-flow_only-[\w-]+",
     ),
     "another memory": (
-        lambda run: next(run.glob("units/r0*/memory/*")).write_bytes(b"others"),
-        r"r0-flow_only-\w+: .*failures\.sqlite is not what DONE\.json has the sha256 of",
+        lambda run: (run / "memories/r0-flow_only/failures.sqlite").write_bytes(b"others"),
+        r"memories/r0-flow_only/failures\.sqlite: is not what its units' lessons were merged into",
     ),
-    "no rows": (lambda run: rows_of(run, "r0").unlink(), r"r0-flow_only-\w+/episodes\.jsonl: is missing"),
+    "other lessons": (
+        lambda run: min(run.glob("units/r0*/lessons.safetensors")).write_bytes(b"others"),
+        r"r0-flow_only-[\w-]+: .*lessons\.safetensors is not what DONE\.json has the sha256 of",
+    ),
+    "no rows": (lambda run: rows_of(run, "r0").unlink(), r"r0-flow_only-[\w-]+/episodes\.jsonl: is missing"),
     "a damaged DONE": (
         lambda run: rows_of(run, "r0").with_name("DONE.json").write_text(""),
-        r"r0-flow_only-\w+/DONE\.json: not valid JSON",
+        r"r0-flow_only-[\w-]+/DONE\.json: not valid JSON",
     ),
     "a unit of another run": (
         lambda run: edited(
@@ -184,7 +191,7 @@ def test_what_is_merely_not_there_yet_is_incomplete_and_not_damaged(run: Path, c
     rows_of(run, "r1-parallel").with_name("DONE.json").unlink()
     assert verified(run) == 3
     (line,) = capsys.readouterr().out.splitlines()
-    assert re.search(r"units/r1-parallel-\w+: has not run to its end, there is no DONE\.json", line)
+    assert re.search(r"units/r1-parallel-[\w-]+: has not run to its end, there is no DONE\.json", line)
 
 
 def test_of_a_file_with_very_many_findings_the_first_are_told_and_the_others_counted(tmp_path: Path):
