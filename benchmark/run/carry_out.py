@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -34,12 +34,17 @@ if TYPE_CHECKING:
     from flow_rag_vla.benchmark.run.conclusion import Reporter
     from flow_rag_vla.benchmark.run.run import Run
     from flow_rag_vla.benchmark.workers.launch import Launch
+    from flow_rag_vla.benchmark.workers.shard import Shard
+
+MERGE = "scripts/merge.py"
+"""Puts the units of shards together."""
 
 
 def carry_out(run: Run, reporter: Reporter, launch: Launch | None = None) -> bool:
     """Run what is left of the plan, then score and report; False where something broke on the way.
 
-    The units run in this process, or in those that ``launch`` asks for.
+    The units run in this process, or in those that ``launch`` asks for.  Of a shard that waits for others nothing is
+    scored; it is True, as all of its own has run.
 
     Raises:
         UsageError: a device that ``launch`` asks for is not there.
@@ -47,31 +52,43 @@ def carry_out(run: Run, reporter: Reporter, launch: Launch | None = None) -> boo
     devices: list[str] = []
     if launch is not None and not launch.in_this_process:
         devices = launch.devices_of_workers(run.settings.device, run.settings.threads)
+    shard = None if launch is None else launch.shard
     path = run.directory.path
     with work_on_run(path) as work:
         say(work.console, _headline(run))
         with StartClock(path) as clock, ends_in_time(clock.note_interrupted):
             withdraw_results(path)
-            if devices and (missing := _run_in_workers(run, work.console, clock.note, devices)):
-                with suppress(IncompleteError):  # nothing at all has run
-                    conclude(path, reporter, work.console)
-                raise IncompleteError(missing)
-            if not devices:
-                run_waiting_units(run, work.console, clock.note)
+            if devices:
+                done, given_up = _run_in_workers(run, work.console, clock.note, devices, shard)
+            else:
+                done, given_up = run_waiting_units(run, work.console, clock.note, shard), {}
+            if given_up:
+                if shard is None:
+                    _keep_gaps(run, done, given_up)
+                    with suppress(IncompleteError):  # nothing at all has run
+                        conclude(path, reporter, work.console)
+                raise IncompleteError(_missing(run, done, given_up))
+            if shard is not None and (elsewhere := shard.missing(run.plan.units, done)):
+                waits = f"units left: {elsewhere} ({MERGE} puts shards together)"
+                say(work.console, f"shard {shard}: all that it can run now is done; {waits}")
+                work.complete = True
+                return True
             render_stills(path, work.console)
         conclude(path, reporter, work.console)
     return work.complete
 
 
-def _run_in_workers(run: Run, console: TextIO, on_unit_done: Callable[[], None], devices: list[str]) -> str:
-    """``run_waiting_units`` in worker processes, one a device; returns what is missing in one line, empty for nothing.
+def _run_in_workers(
+    run: Run, console: TextIO, on_unit_done: Callable[[], None], devices: list[str], shard: Shard | None
+) -> tuple[set[str], dict[str, str]]:
+    """``run_waiting_units`` in worker processes, one a device; returns what is done, and what was given up and why.
 
     Raises:
         RuntimeError: workers do not start.
     """
     settings, directory = run.settings, run.directory
     barriers = run.barriers()
-    queue = queue_of(run, barriers)
+    queue = queue_of(run, barriers, shard)
     pool = Pool(
         lambda device, num_envs: attached(
             "flow_rag_vla.benchmark.run.worker",
@@ -98,11 +115,17 @@ def _run_in_workers(run: Run, console: TextIO, on_unit_done: Callable[[], None],
             lambda notice: say_and_log(directory.path, console, notice),
         )
     barriers.merge_done(lambda unit: unit.id in queue.done)
-    if not given_up:
-        return ""
-    missing = [unit for unit in run.plan.units if unit.id not in queue.done]
+    return queue.done, given_up
+
+
+def _keep_gaps(run: Run, done: set[str], given_up: Mapping[str, str]) -> None:
     waited = "waits for units that were given up"
-    write_json_atomic(directory.path / run_files.GAPS, {unit.id: given_up.get(unit.id, waited) for unit in missing})
+    gaps = {unit.id: given_up.get(unit.id, waited) for unit in run.plan.units if unit.id not in done}
+    write_json_atomic(run.directory.path / run_files.GAPS, gaps)
+
+
+def _missing(run: Run, done: set[str], given_up: Iterable[str]) -> str:
+    missing = [unit for unit in run.plan.units if unit.id not in done]
     return (
         f"given up: {', '.join(given_up)}; {sum(len(unit.episodes) for unit in missing)} of "
         f"{sum(len(unit.episodes) for unit in run.plan.units)} episodes are missing, in {len(missing)} units"

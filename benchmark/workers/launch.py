@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.workers.shard import Shard
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class Launch:
     """A number or ``auto``."""
     devices: tuple[str, ...] = ()
     """One worker each; empty for ``workers`` on the run's device."""
+    shard: Shard | None = None
+    """The only units to run; None for all."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -35,6 +38,18 @@ class Launch:
     def in_this_process(self) -> bool:
         """Whether no other process is asked for."""
         return self.workers == "1" and not self.devices
+
+    def require_shardable(self, latency: str, *, measured: bool) -> None:
+        """Refuse shards that would each simulate a latency of their own, of a run with that ``latency``.
+
+        Raises:
+            UsageError: it is to be measured, and nobody has ``measured`` it yet.
+        """
+        if self.shard is not None and latency == "measured" and not measured:
+            raise UsageError(
+                f"--shard {self.shard} with latency=measured: every shard would measure and simulate its own; "
+                "give milliseconds, seed or off"
+            )
 
     def devices_of_workers(self, device: str, threads: int) -> list[str]:
         """The device of each worker of a run on ``device`` whose torch has ``threads``.
