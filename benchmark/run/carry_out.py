@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -35,39 +35,56 @@ if TYPE_CHECKING:
     from flow_rag_vla.benchmark.run.conclusion import Reporter
     from flow_rag_vla.benchmark.run.run import Run
     from flow_rag_vla.benchmark.workers.crew import Crew
+    from flow_rag_vla.benchmark.workers.shard import Shard
+
+MERGE = "scripts/merge.py"
+"""Puts the units of shards together."""
 
 
 def carry_out(run: Run, reporter: Reporter, launch: Launch | None = None) -> bool:
     """Run what is left of the plan, then score and report; False where something broke on the way.
 
-    The units run in this process, or in those that ``launch`` asks for; errors as in ``hired``.
+    The units run in this process, or in those that ``launch`` asks for; errors as in ``hired``.  Of a shard that waits
+    for others nothing is scored; it is True, as all of its own has run.
     """
     path, settings = run.directory.path, run.settings
-    crew = hired(launch or Launch(), path, settings.device, settings.threads)
-    with crew as workers, work_on_run(path) as work:
+    launch = launch or Launch()
+    shard = launch.shard
+    with hired(launch, path, settings.device, settings.threads) as crew, work_on_run(path) as work:
         say(work.console, _headline(run))
         with StartClock(path) as clock, ends_in_time(clock.note_interrupted):
             withdraw_results(path)
-            if workers is not None and (missing := _run_in_workers(run, work.console, clock.note, workers)):
-                with suppress(IncompleteError):  # nothing at all has run
-                    conclude(path, reporter, work.console)
-                raise IncompleteError(missing)
-            if workers is None:
-                run_waiting_units(run, work.console, clock.note)
+            if crew is not None:
+                done, given_up = _run_in_workers(run, work.console, clock.note, crew, shard)
+            else:
+                done, given_up = run_waiting_units(run, work.console, clock.note, shard), {}
+            if given_up:
+                if shard is None:
+                    _keep_gaps(run, done, given_up)
+                    with suppress(IncompleteError):  # nothing at all has run
+                        conclude(path, reporter, work.console)
+                raise IncompleteError(_missing(run, done, given_up))
+            if shard is not None and (elsewhere := shard.missing(run.plan.units, done)):
+                waits = f"units left: {elsewhere} ({MERGE} puts shards together)"
+                say(work.console, f"shard {shard}: all that it can run now is done; {waits}")
+                work.complete = True
+                return True
             render_stills(path, work.console)
         conclude(path, reporter, work.console)
     return work.complete
 
 
-def _run_in_workers(run: Run, console: TextIO, on_unit_done: Callable[[], None], crew: Crew) -> str:
-    """``run_waiting_units`` by ``crew``; returns what is missing in one line, empty for nothing.
+def _run_in_workers(
+    run: Run, console: TextIO, on_unit_done: Callable[[], None], crew: Crew, shard: Shard | None
+) -> tuple[set[str], dict[str, str]]:
+    """``run_waiting_units`` by ``crew``; returns what is done, and what was given up and why.
 
     Raises:
         RuntimeError: workers do not start.
     """
     settings, directory = run.settings, run.directory
     barriers = run.barriers()
-    queue = queue_of(run, barriers)
+    queue = queue_of(run, barriers, shard)
     parcels = Parcels(directory.path, run.plan.units, queue, barriers)
     pool = Pool(
         lambda device, num_envs: crew.start(device, num_envs, parcels),
@@ -90,11 +107,17 @@ def _run_in_workers(run: Run, console: TextIO, on_unit_done: Callable[[], None],
             lambda notice: say_and_log(directory.path, console, notice),
         )
     barriers.merge_done(lambda unit: unit.id in queue.done)
-    if not given_up:
-        return ""
-    missing = [unit for unit in run.plan.units if unit.id not in queue.done]
+    return queue.done, given_up
+
+
+def _keep_gaps(run: Run, done: set[str], given_up: Mapping[str, str]) -> None:
     waited = "waits for units that were given up"
-    write_json_atomic(directory.path / run_files.GAPS, {unit.id: given_up.get(unit.id, waited) for unit in missing})
+    gaps = {unit.id: given_up.get(unit.id, waited) for unit in run.plan.units if unit.id not in done}
+    write_json_atomic(run.directory.path / run_files.GAPS, gaps)
+
+
+def _missing(run: Run, done: set[str], given_up: Iterable[str]) -> str:
+    missing = [unit for unit in run.plan.units if unit.id not in done]
     return (
         f"given up: {', '.join(given_up)}; {sum(len(unit.episodes) for unit in missing)} of "
         f"{sum(len(unit.episodes) for unit in run.plan.units)} episodes are missing, in {len(missing)} units"

@@ -69,6 +69,11 @@ def _parser() -> OverridesParser:
         help="run the units where Ray finds room: local, auto (the cluster of this machine, or RAY_ADDRESS) or "
         "ray://HOST:PORT",
     )
+    flag(
+        "--shard",
+        metavar="i/N",
+        help="run only the i-th of N shares of the units that can run; scripts/merge.py puts the shares together",
+    )
     parser.add_argument("--quick", action="store_true", help="the same path with small numbers")
     parser.add_argument("--headless", action="store_true", help="accepted for habit; there is no window")
     return parser
@@ -76,7 +81,7 @@ def _parser() -> OverridesParser:
 
 def _overrides(arguments: argparse.Namespace) -> list[str]:
     """Flags that were given, as overrides; quoted, so that Hydra takes commas and equals signs literally."""
-    skipped = {"resume", "quick", "headless", "scenarios", "overrides", "workers", "devices", "cluster"}
+    skipped = {"resume", "quick", "headless", "scenarios", "overrides", "workers", "devices", "cluster", "shard"}
     given = {k: v for k, v in vars(arguments).items() if k not in skipped and v is not None}
     for value in arguments.scenarios or ():
         key = "scenarios" if value.removeprefix("-").isdecimal() else "scenario_file"
@@ -94,9 +99,11 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
 
 def _benchmark(arguments: argparse.Namespace, argv: Sequence[str], reporter: Reporter) -> ExitCode:
     from flow_rag_vla.benchmark.workers.launch import Launch
+    from flow_rag_vla.benchmark.workers.shard import Shard
 
+    shard = None if arguments.shard is None else Shard.of(arguments.shard)
     workers = arguments.workers or ("1" if arguments.cluster is None else "auto")
-    launch = Launch(workers, arguments.devices, arguments.cluster)
+    launch = Launch(workers, arguments.devices, arguments.cluster, shard)
     overrides = [*_overrides(arguments), *arguments.overrides]
     if launch.devices and not any(override.startswith("device=") for override in overrides):
         overrides = [*overrides, f"device={launch.devices[0]}"] if arguments.resume is None else overrides

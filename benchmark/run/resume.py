@@ -48,7 +48,10 @@ def resume_benchmark(path: str, reporter: Reporter, launch: Launch | None = None
             return True
         from flow_rag_vla.benchmark.run.carry_out import carry_out
 
-        return carry_out(reopened(path), reporter, launch)
+        run = reopened(path)
+        if launch is not None:
+            launch.require_shardable(run.settings.latency, measured=(run_dir / run_files.LATENCY).is_file())
+        return carry_out(run, reporter, launch)
 
 
 def reopened(path: str, device: str | None = None) -> Run:

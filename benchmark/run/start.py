@@ -53,6 +53,7 @@ def start_benchmark(
     plan = plan_run(settings, scenario_file)
     parse_latency(settings.latency, settings.arms, {})
     if launch is not None:
+        launch.require_shardable(settings.latency, measured=False)
         launch.devices_of_workers(settings.device, settings.threads)
     directory = RunDirectory.create(settings.out, settings.ablation.replace(",", "+"))
     with run_lock(directory.path):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.benchmark.episodes.plan import Unit
     from flow_rag_vla.benchmark.run.run import Run
     from flow_rag_vla.benchmark.workers.barriers import Barriers
+    from flow_rag_vla.benchmark.workers.shard import Shard
     from flow_rag_vla.tasks.env.fleet import Fleet
 
 
@@ -76,21 +77,27 @@ def opened_bench(run: Run, barriers: Barriers, console: TextIO, num_envs: int | 
         yield Bench(run, env, vision, barriers, console)
 
 
-def queue_of(run: Run, barriers: Barriers) -> UnitQueue:
-    """What of ``run`` is left to do."""
+def queue_of(run: Run, barriers: Barriers, shard: Shard | None = None) -> UnitQueue:
+    """What of ``run`` is left to do, in ``shard`` alone where there is one; the first has the latency probe."""
     return UnitQueue(
         run.plan.units,
         barriers,
         lambda unit: not run.directory.why_not_done(unit),
-        probe=probed_timing(run.directory.path) is None,
+        probe=probed_timing(run.directory.path) is None and (shard is None or shard.number == 1),
         probe_before_e2=run.settings.latency == "measured",
+        only=None if shard is None else shard.ids(run.plan.units),
     )
 
 
-def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None]) -> None:
-    """Run what waits, and time single decisions where nobody has; ``on_unit_done`` is called after each unit."""
+def run_waiting_units(
+    run: Run, console: TextIO, on_unit_done: Callable[[], None], shard: Shard | None = None
+) -> set[str]:
+    """Run what waits, and time single decisions where nobody has; ``on_unit_done`` is called after each unit.
+
+    Returns the ids of the units that are done.
+    """
     barriers = run.barriers()
-    queue = queue_of(run, barriers)
+    queue = queue_of(run, barriers, shard)
     for unit in queue.waiting:
         set_aside(run, unit, console)
     total, finished = sum(len(unit.episodes) for unit in queue.waiting), 0
@@ -108,6 +115,7 @@ def run_waiting_units(run: Run, console: TextIO, on_unit_done: Callable[[], None
                 on_unit_done()
             queue.finished(task)
     barriers.merge_done(lambda unit: unit.id in queue.done)
+    return queue.done
 
 
 def set_aside(run: Run, unit: Unit, console: TextIO) -> None:

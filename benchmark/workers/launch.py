@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.workers.shard import Shard
 
 LOCAL = "local"
 """A Ray cluster of this machine alone, for as long as the run goes on."""
@@ -21,6 +22,8 @@ class Launch:
     """One worker each; empty for ``workers`` on the run's device."""
     cluster: str | None = None
     """``local``, ``auto`` or ``ray://HOST:PORT``: workers run where Ray finds room."""
+    shard: Shard | None = None
+    """The only units to run; None for all."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -45,6 +48,18 @@ class Launch:
     def in_this_process(self) -> bool:
         """Whether no other process is asked for."""
         return self.workers == "1" and not self.devices and self.cluster is None
+
+    def require_shardable(self, latency: str, *, measured: bool) -> None:
+        """Refuse shards that would each simulate a latency of their own, of a run with that ``latency``.
+
+        Raises:
+            UsageError: it is to be measured, and nobody has ``measured`` it yet.
+        """
+        if self.shard is not None and latency == "measured" and not measured:
+            raise UsageError(
+                f"--shard {self.shard} with latency=measured: every shard would measure and simulate its own; "
+                "give milliseconds, seed or off"
+            )
 
     def devices_of_workers(self, device: str, threads: int) -> list[str]:
         """The device of each worker of a run on ``device`` whose torch has ``threads``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class UnitQueue:
         *,
         probe: bool,
         probe_before_e2: bool = False,
+        only: Collection[str] | None = None,
     ) -> None:
         """Ask ``is_done`` of every unit, after what it needs, whose memory is merged before where that is done.
 
@@ -33,6 +34,7 @@ class UnitQueue:
             is_done: Whether a unit has run before, from the memory that is there now.
             probe: Decisions are to be timed, too: after E1 if ``probe_before_e2``, else in the end.
             probe_before_e2: E2 simulates the latency that is measured.
+            only: Ids of the units to hand out; None for all.  The others are only waited for.
         """
         self.done: set[str] = set()
         self._units = {unit.id: unit for unit in units}
@@ -45,7 +47,8 @@ class UnitQueue:
         for unit in units:
             known = self._can_begin(unit)
             if not is_done(unit):
-                self._left.append(unit)
+                if only is None or unit.id in only:
+                    self._left.append(unit)
             elif known:
                 self.done.add(unit.id)
             else:

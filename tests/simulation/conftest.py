@@ -56,7 +56,8 @@ class NoReports:
 @pytest.fixture
 def no_reports(monkeypatch: pytest.MonkeyPatch) -> NoReports:
     """A reporter for a whole run without what nobody looks at: no stills, and single decisions timed but twice."""
-    from flow_rag_vla.benchmark.run import carry_out, decision_times, probe
+    from flow_rag_vla.benchmark.policies import probe
+    from flow_rag_vla.benchmark.run import carry_out, decision_times
 
     monkeypatch.setattr(carry_out, "render_stills", lambda run_dir, console: None)
     for module in (probe, decision_times):

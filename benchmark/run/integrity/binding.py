@@ -97,6 +97,19 @@ def require_same(run_dir: Path, now: Mapping[str, Any], unit_ids: Sequence[str])
             )
 
 
+def require_one_run(run_dirs: Sequence[Path]) -> None:
+    """Refuse run directories that were not started with the same code, settings, plan and weights.
+
+    Raises:
+        UsageError: names the first two that differ, and in what.
+        ValueError: a manifest is damaged.
+    """
+    first, *others = [(run_dir, bound(read_json_object(run_dir / run_files.MANIFEST))) for run_dir in run_dirs]
+    for run_dir, started in others:
+        if differences := _differences(started, first[1]):
+            raise UsageError(f"{run_dir}: was started with {differences.replace('(now ', f'({first[0]}: ')}")
+
+
 def _readable(done: Path) -> dict[str, Any]:
     """Empty for a unit that is not done, or whose end is damaged: it runs again."""
     try:

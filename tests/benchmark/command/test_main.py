@@ -227,6 +227,7 @@ def test_every_script_answers_an_unknown_flag_in_one_line(script, capsys, monkey
     # With what some of them require, so that nothing else is wrong.
     required = {
         "export_dataset.py": ["--out", "o"],
+        "merge.py": ["run", "--out", "o"],
         "report.py": ["run"],
         "policy_table.py": ["--networks", "a=b"],
         "training_curve.py": ["r"],

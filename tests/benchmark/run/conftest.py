@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from flow_rag_vla.benchmark.workers.launch import Launch
+
 PLAIN = ("scenarios=16", "num_envs=16", "max_steps=12", "split=development", "device=cpu", "physics=newton_mujoco")
 
 
@@ -40,11 +42,13 @@ def start_fake(fake_fleet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> C
         SimpleNamespace(require_physics=lambda physics, device: None),
     )
 
-    def start(*overrides: str, out: Path | None = None) -> Path:
+    def start(*overrides: str, out: Path | None = None, launch: Launch | None = None) -> Path:
         out = tmp_path / "runs" if out is None else out
         before = set(out.glob("*"))
         reporter: Any = SimpleNamespace(build=lambda run_dir: run_dir / "report", table=lambda run_dir: "")
-        start_benchmark(compose_settings([*PLAIN, f"out='{out}'", *overrides]), ["--made", "by a test"], reporter)
+        start_benchmark(
+            compose_settings([*PLAIN, f"out='{out}'", *overrides]), ["--made", "by a test"], reporter, launch
+        )
         (path,) = set(out.glob("*")) - before
         return path
 

@@ -168,7 +168,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_whole_run_is_sound_and_nothing_is_written_in_it(run: Path, capsys: pytest.CaptureFixture[str]):
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     assert verified(run) == 0
-    assert capsys.readouterr().out == f"{run}: sound, 72 episodes in 3 units\n"
+    assert capsys.readouterr().out == f"{run}: sound, 72 episodes in 5 units\n"
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 

@@ -1,0 +1,72 @@
+"""Puts what shards of one run have done into one run directory."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object
+from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.run.integrity.binding import require_one_run
+from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
+from flow_rag_vla.benchmark.scoring import run_files
+from flow_rag_vla.benchmark.scoring.planned_units import PlannedUnit, is_done, read_planned_units
+from flow_rag_vla.benchmark.scoring.score import require_run
+from flow_rag_vla.benchmark.scoring.starts import Starts
+
+_ONCE = (run_files.PLAN, run_files.SCENARIOS, run_files.LATENCY, run_files.LATENCY_PROBE, run_files.MANIFEST)
+"""Taken from the first shard that has it."""
+
+
+def merge_shards(shards: Sequence[Path], target: Path) -> list[str]:
+    """Copy the units that any of ``shards`` has done into the new directory ``target``; returns ids of the others.
+
+    Memories are not copied: they are merged from what the units have learned.
+
+    Raises:
+        UsageError: they are no shards of one run, one is at work, ``target`` exists, or a unit ran twice with other
+            rows.
+        ValueError: a file is damaged.
+    """
+    for shard in shards:
+        require_run(shard)
+    if target.exists():
+        raise UsageError(f"--out {str(target)!r}: exists; expected a folder that is made")
+    require_one_run(shards)
+    plan_sha256 = read_json_object(shards[0] / run_files.MANIFEST)["plan_sha256"]
+    with ExitStack() as locks:
+        for shard in shards:
+            locks.enter_context(run_lock(shard))
+        units = read_planned_units(shards[0], plan_sha256)
+        owners = {unit.id: _owner(shards, unit) for unit in units}
+        _copy(shards, {unit: owner for unit, owner in owners.items() if owner is not None}, target)
+    return [unit for unit, owner in owners.items() if owner is None]
+
+
+def _owner(shards: Sequence[Path], unit: PlannedUnit) -> Path | None:
+    having = [shard for shard in shards if is_done(shard, unit)]
+    hashes = {shard: _hashes(shard, unit) for shard in having}
+    for shard in having[1:]:
+        if hashes[shard] != hashes[having[0]]:
+            raise UsageError(f"{unit.id} ran in {having[0]} and in {shard}, with other rows; leave one of them out")
+    return having[0] if having else None
+
+
+def _hashes(shard: Path, unit: PlannedUnit) -> tuple[object, object]:
+    done = read_json_object(run_files.unit_folder(shard, unit.id) / run_files.DONE)
+    return done.get("sha256"), done.get("lessons_sha256")
+
+
+def _copy(shards: Sequence[Path], owners: dict[str, Path], target: Path) -> None:
+    """The manifest last: without it a folder is no run directory."""
+    target.mkdir(parents=True)
+    for unit, owner in owners.items():
+        shutil.copytree(run_files.unit_folder(owner, unit), run_files.unit_folder(target, unit))
+    starts = [start for shard in shards if (known := Starts.read(shard)) is not None for start in known.starts]
+    Starts(sorted(starts, key=lambda start: start.started)).write(target)
+    for name in _ONCE:
+        found = next((shard / name for shard in shards if (shard / name).is_file()), None)
+        if found is not None:
+            shutil.copy2(found, target / name)

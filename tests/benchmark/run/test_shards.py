@@ -1,0 +1,87 @@
+"""Shards of a run, merged after each round, give the bytes of the run in one piece."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.run.integrity.merge_shards import merge_shards
+from flow_rag_vla.benchmark.run.resume import resume_benchmark
+from flow_rag_vla.benchmark.workers.launch import Launch
+from flow_rag_vla.benchmark.workers.shard import Shard
+
+REPORTER: Any = SimpleNamespace(build=lambda run_dir: run_dir / "report", table=lambda run_dir: "")
+MERGE = str(Path(__file__).parents[3] / "scripts/merge.py")
+
+
+@pytest.fixture
+def start_shards(start_fake: Callable[..., Path], tmp_path: Path) -> Callable[[], list[Path]]:
+    """Starts two shares of a run whose E1 has two blocks, as far as either gets."""
+    return lambda: [
+        start_fake("scenarios=32", out=tmp_path / f"shard {i}", launch=Launch(shard=Shard(i, 2))) for i in (1, 2)
+    ]
+
+
+def units(run: Path) -> list[str]:
+    return sorted(done.parent.name.rpartition("-")[0] for done in run.glob("units/*/DONE.json"))
+
+
+def test_shards_stop_where_they_need_one_another_and_merged_give_the_whole_runs_bytes(
+    start_fake: Callable[..., Path], start_shards: Callable[[], list[Path]], tmp_path: Path, capfd
+):
+    shards = start_shards()
+    said = capfd.readouterr().out
+    assert "shard 1/2: all that it can run now is done; units left: 1 of round 0 in shard 2/2, " in said
+    assert [name for name in units(shards[0]) if name.startswith("r0")] == ["r0-flow_only-b0"]
+    assert [name for name in units(shards[1]) if name.startswith("r0")] == ["r0-flow_only-b1"]
+    assert not [name for run in shards for name in units(run) if "parallel" in name]
+    assert not (shards[0] / "summary.json").exists()
+
+    between = tmp_path / "between"
+    merge = runpy.run_path(MERGE)["main"]
+    assert merge([*map(str, shards), "--out", str(between)]) == 0
+    assert "units are left (the first is r1-parallel-b0-" in capfd.readouterr().out
+    copies = [shutil.copytree(between, tmp_path / f"copy {i}") for i in (1, 2)]
+    for i, copy in enumerate(copies, start=1):
+        assert resume_benchmark(str(copy), REPORTER, Launch(shard=Shard(i, 2)))
+    assert not set(units(copies[0])) >= set(units(copies[1]))
+
+    merged, whole = tmp_path / "merged", start_fake("scenarios=32", out=tmp_path / "whole")
+    assert merge([*map(str, copies), "--out", str(merged)]) == 0
+    for name in ("plan.jsonl", "summary.json", "merged/episodes.parquet", "memories/r1-parallel/failures.sqlite"):
+        assert (merged / name).read_bytes() == (whole / name).read_bytes(), name
+    assert (merged / "report/index.html").is_file()
+
+
+def test_what_is_no_shard_of_the_same_run_is_refused_and_named(start_shards: Callable[[], list[Path]], tmp_path: Path):
+    shards = start_shards()
+    out = tmp_path / "out"
+    manifest = shards[1] / "manifest.json"
+    row = json.loads(manifest.read_text())
+    row["settings"]["seed"] = 7
+    manifest.write_text(json.dumps(row))
+    with pytest.raises(UsageError, match=r"shard 2/.* was started with settings\.seed 7 \(.*shard 1.*: 0\)"):
+        merge_shards(shards, out)
+    with pytest.raises(UsageError, match="exists; expected a folder that is made"):
+        merge_shards(shards[:1], tmp_path)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/", "a/b", "-1/3", "٣/٣"])
+def test_what_is_no_shard_is_refused(text: str):
+    with pytest.raises(UsageError, match=r"expected i/N with i from 1 to N, such as 1/3"):
+        Shard.of(text)
+
+
+def test_latency_that_every_shard_would_measure_for_itself_is_refused():
+    with pytest.raises(UsageError, match="--shard 1/2 with latency=measured"):
+        Launch(shard=Shard(1, 2)).require_shardable("measured", measured=False)
+    Launch(shard=Shard(1, 2)).require_shardable("measured", measured=True)
