@@ -153,5 +153,5 @@ def test_a_file_full_of_mistakes_gets_a_page_of_lines(capsys, tmp_path, monkeypa
         benchmark(["--scenarios", "mine.yaml"], None)
     lines = capsys.readouterr().err.splitlines()
     assert (stop.value.code, len(lines)) == (2, 21)
-    assert lines[-1].startswith("benchmark.py: error: and ")
+    assert lines[-1].startswith("benchmark.py: error: mine.yaml: and ")
     assert lines[-1].endswith(" more mistakes")
