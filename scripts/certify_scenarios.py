@@ -7,6 +7,9 @@ out severities and constant strategies, and ``--time_step_n 0`` the study of tim
 
 After a change to some faults, ``--fault NAME ...`` certifies these anew and keeps the rest of the certificate.
 
+A certification that was cut goes on where it stopped: episodes that have ended lie in ``TASK.trials.jsonl`` beside the
+certificate until that is written.
+
 The exit code is 0 for certified, 1 where a complaint is printed.
 """
 
@@ -16,7 +19,7 @@ import json
 import math
 import sys
 import time
-from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,12 +51,19 @@ def _parser() -> CommandParser:
 
 
 def _certify(arguments: Namespace) -> ExitCode:
-    from flow_rag_vla.benchmark.certification.certificate import CERTIFICATES, SIZES, STUDIED, write_certificate
+    from flow_rag_vla.benchmark.certification.certificate import (
+        CERTIFICATES,
+        SIZES,
+        STUDIED,
+        certificate_path,
+        write_certificate,
+    )
 
     out = arguments.out or CERTIFICATES
     refuse_unwritable_folder(out=out)
     from flow_rag_vla.benchmark.certification.certificate_docs import table, verdict, write_docs
-    from flow_rag_vla.benchmark.certification.certify import certify, plan_trials, run_trials
+    from flow_rag_vla.benchmark.certification.certify import certify, conditions, plan_trials
+    from flow_rag_vla.benchmark.certification.finished_trials import FinishedTrials
     from flow_rag_vla.benchmark.certification.renewal import certificate_to_renew, renewed
     from flow_rag_vla.benchmark.certification.time_steps import agreement, plan_study
     from flow_rag_vla.benchmark.command.progress import Progress
@@ -92,10 +102,15 @@ def _certify(arguments: Namespace) -> ExitCode:
                         max_penetration_m=None if num_substeps is None else math.inf,
                     )
 
+            path = certificate_path(task.slug, physics, out).with_suffix(".trials.jsonl")
+            with usage_errors():
+                finished = FinishedTrials(path, conditions())
+            if len(finished):
+                console.write(f"{task.name}: going on after {len(finished)} episodes in {path}\n")
             trials = plan_trials(task.slug, *(sizes[name] for name in ("n", "dose_n", "grid_n")))
             trials = [trial for trial in trials if trial.key[1] in names]
-            with closing(fleet(len(trials))) as env, Progress(len(trials), "episodes", console) as progress:
-                certificate = certify(env, physics, trials, sizes, progress.update)
+            with Progress(len(trials), "episodes", console) as progress:
+                certificate = certify(task, physics, finished.run(trials, fleet, progress.update), sizes)
             if task.slug in kept:
                 certificate = renewed(kept[task.slug], certificate, names)
                 write_certificate(certificate, out)
@@ -105,11 +120,13 @@ def _certify(arguments: Namespace) -> ExitCode:
             study, ended = [trial for trial in plan_study(task.slug, sizes["time_step_n"]) if trial.key[1] in names], {}
             for num_substeps in STUDIED if study else ():
                 name = f"episodes, {num_substeps} substeps"
-                with closing(fleet(len(study), num_substeps)) as env, Progress(len(study), name, console) as progress:
-                    ended[num_substeps] = list(run_trials(env, study, progress.update))
+                stepped = partial(fleet, num_substeps=num_substeps)
+                with Progress(len(study), name, console) as progress:
+                    ended[num_substeps] = finished.run(study, stepped, progress.update, num_substeps)
             for fault, alike in agreement(ended).items():
                 certificate["faults"][fault]["time_steps"] = alike
             write_certificate(certificate, out)
+            finished.forget()
             certificates.append(certificate)
             console.write(f"{task.name}, {time.monotonic() - start:.0f} s\n{table(certificate)}\n")
             console.flush()

@@ -194,17 +194,10 @@ def _run_batch(env: Fleet, trials: Sequence[Trial], on_step: Callable[[int], Non
     return run_expert(env, [t.scenario for t in trials], plan, on_step)
 
 
-def certify(
-    env: Fleet,
-    physics: str,
-    trials: Sequence[Trial],
-    sizes: Mapping[str, int],
-    on_trials: Callable[[int], None],
-) -> dict[str, Any]:
-    """The certificate of ``env``'s task, JSON-able, from what ``plan_trials`` planned with ``sizes`` as keywords."""
-    task = env.task
+def certify(task: Task, physics: str, ends: Iterable[Ended], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """The certificate of ``task``, JSON-able, from how the trials ended that ``plan_trials`` planned with ``sizes``."""
     ended: dict[tuple, list[Ended]] = defaultdict(list)
-    for end in run_trials(env, trials, on_trials):
+    for end in ends:
         ended[end.trial.key].append(end)
     totals = Counter({key: len(ends) for key, ends in ended.items()})
     successes = Counter({key: sum(end.succeeded for end in ends) for key, ends in ended.items()})
@@ -239,8 +232,7 @@ def certify(
         "schema_version": SCHEMA_VERSION,
         "task": task.name,
         "physics": physics,
-        "versions": engine_versions(),
-        "contacts": contact_description(),
+        **conditions(),
         **sizes,
         "faults": faults,
         "constant_strategies": {str(s): sorted(solved[s]) for s in STRATEGIES},
@@ -266,6 +258,11 @@ def deepest(depths_mm: Iterable[float]) -> float | None:
 def engine_versions() -> dict[str, str]:
     """Of the packages that the physics is computed by."""
     return {name: metadata.version(name) for name in ("isaaclab", "newton", "mujoco", "mujoco-warp", "warp-lang")}
+
+
+def conditions() -> dict[str, Any]:
+    """What outcomes hang on beside scenario, actor and engine: versions and the description of contacts."""
+    return {"versions": engine_versions(), "contacts": contact_description()}
 
 
 def solved_cells(successes: Counter, totals: Counter) -> dict[Strategy, set[str]]:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from flow_rag_vla.benchmark.certification.certificate import certificate_path, load_certificate
-from flow_rag_vla.benchmark.certification.certify import STRATEGIES, engine_versions, worst_site
+from flow_rag_vla.benchmark.certification.certify import STRATEGIES, conditions, worst_site
 from flow_rag_vla.benchmark.command.atomic_files import to_json_bytes
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.facts.contact_parameters import contact_description
 from flow_rag_vla.tasks.faults.registry import all_faults, get_fault
 
 
@@ -33,7 +32,7 @@ def certificate_to_renew(
     path, certificate = certificate_path(task, physics, folder), load_certificate(task, physics, folder)
     if certificate is None:
         raise ValueError(f"{path} is not there; certify all faults first")
-    now = json.loads(to_json_bytes({"versions": engine_versions(), "contacts": contact_description(), **sizes}))
+    now = json.loads(to_json_bytes({**conditions(), **sizes}))
     for name, value in now.items():
         if certificate[name] != value:
             raise ValueError(f"{path} was made with {name} {certificate[name]}, got {value}; certify all faults")

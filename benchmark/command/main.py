@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import select
+import signal
+import sqlite3
 import sys
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.command.errors import ExitCode, IncompleteError, UsageError
+from flow_rag_vla.benchmark.command.errors import ExitCode, IncompleteError, UsageError, in_one_line
 from flow_rag_vla.benchmark.command.output_path import refuse_unwritable, refuse_unwritable_folder
 from flow_rag_vla.benchmark.command.ranges import refuse_arguments
+from flow_rag_vla.benchmark.command.stop_signals import StoppedError, stop_signals
 from flow_rag_vla.tasks.facts.plain_text import shown
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ def run_command(
     files: Sequence[str] = (),
     folders: Sequence[str] = (),
 ) -> ExitCode:
-    """Run ``body`` with the arguments in ``argv``; returns its exit code, 3 where it broke off or 130.
+    """Run ``body`` with the arguments in ``argv``; returns its exit code, 3 where it broke off, 128 + N after signal N.
 
     Errors that none of this explains are ours and keep their traceback.  What takes long to import belongs into
     ``body``, so that help and typos are answered at once.
@@ -56,24 +59,27 @@ def run_command(
         SystemExit: with 2 after bad usage, with 0 after help, as argparse does.
     """
     try:
-        arguments = parser.parse(argv)
-        refuse_arguments(arguments, ranges)
-        if check is not None:
-            check(arguments)
-            refuse_arguments(arguments, ranges)  # what was a text is a list of numbers now
-        refuse_unwritable(**{name: getattr(arguments, name) for name in files})
-        refuse_unwritable_folder(**{name: getattr(arguments, name) for name in folders})
-        code = body(arguments)
-        sys.stdout.flush()
+        with stop_signals():
+            arguments = parser.parse(argv)
+            refuse_arguments(arguments, ranges)
+            if check is not None:
+                check(arguments)
+                refuse_arguments(arguments, ranges)  # what was a text is a list of numbers now
+            refuse_unwritable(**{name: getattr(arguments, name) for name in files})
+            refuse_unwritable_folder(**{name: getattr(arguments, name) for name in folders})
+            code = body(arguments)
+            sys.stdout.flush()
     except UsageError as error:
         _say(parser, "error: ", str(error))
         raise SystemExit(ExitCode.USAGE) from None
     except IncompleteError as error:
         _say(parser, "", str(error))
         return ExitCode.INCOMPLETE
+    except StoppedError as stop:
+        _say(parser, "", f"interrupted by {signal.Signals(stop.number).name}{_advice(stop)}")
+        return ExitCode(stop.exit_code)
     except KeyboardInterrupt as stop:
-        advice = f"; {stop}" if stop.args else ""
-        _say(parser, "", f"interrupted{advice}")
+        _say(parser, "", f"interrupted{_advice(stop)}")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         if not _nobody_reads():
@@ -81,12 +87,17 @@ def run_command(
         # Or Python complains when it flushes stdout at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
         return ExitCode.INCOMPLETE
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        _say(parser, "error: ", f"{error.filename!r} cannot be a path: {error.strerror}")
-        raise SystemExit(ExitCode.USAGE) from None
+    except (OSError, MemoryError, sqlite3.Error) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            _say(parser, "error: ", f"{error.filename!r} cannot be a path: {error.strerror}")
+            raise SystemExit(ExitCode.USAGE) from None
+        _say(parser, "", f"incomplete: {in_one_line(error)}")
+        return ExitCode.INCOMPLETE
     return code
+
+
+def _advice(stop: KeyboardInterrupt) -> str:
+    return f"; {stop}" if stop.args else ""
 
 
 def _say(parser: CommandParser, kind: str, text: str) -> None:

@@ -64,6 +64,7 @@ def take_stills(run_dir: Path) -> Stills:
     arm = next((name for name in (*verdict_arms(), *others) if name in records.rounds), REFERENCE_ARM)
     again = exemplars(records.e1, records.last(REFERENCE_ARM, HEADLINE_EXPOSURE), records.last(arm, HEADLINE_EXPOSURE))
     taken = Stills(_play_again(run_dir, again[:MAX_TRIES]) if again else [])
+    _figures(run_dir)
     taken.write(run_dir)
     return taken
 
@@ -161,10 +162,16 @@ def _words(name: str | None) -> str:
 
 
 def _save(run_dir: Path, name: str, frame: np.ndarray, caption: str) -> Still:
-    path = run_dir / run_files.FIGURES / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    iio.imwrite(path, frame)
+    iio.imwrite(_figures(run_dir) / name, frame)
     return Still(name, caption)
+
+
+def _figures(run_dir: Path) -> Path:
+    """Folder of the stills, made where it is missing; a run directory that is gone is an error, and not made again."""
+    figures = run_dir / run_files.FIGURES
+    figures.parent.mkdir(exist_ok=True)
+    figures.mkdir(exist_ok=True)
+    return figures
 
 
 if __name__ == "__main__":

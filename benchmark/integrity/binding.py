@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, to_json_bytes
-from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.command.errors import UsageError, resume_flag
 from flow_rag_vla.benchmark.command.provenance import code_state, package_versions
 from flow_rag_vla.benchmark.scoring import run_files
 
@@ -77,7 +76,7 @@ def require_same(run_dir: Path, now: Mapping[str, Any], unit_ids: Sequence[str])
         UsageError: names what differs, and how; or a memory that its unit did not leave.
         ValueError: the manifest is damaged.
     """
-    again, manifest = shlex.join(["--resume", str(run_dir)]), run_dir / run_files.MANIFEST
+    again, manifest = resume_flag(run_dir), run_dir / run_files.MANIFEST
     try:
         wanted, started = bound(now), bound(read_json_object(manifest))
     except ValueError as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.console import say
-from flow_rag_vla.benchmark.run.conclusion import conclude, render_stills, work_on_run
+from flow_rag_vla.benchmark.command.stop_signals import ends_in_time
+from flow_rag_vla.benchmark.run.conclusion import conclude, render_stills, withdraw_results, work_on_run
 from flow_rag_vla.benchmark.run.waiting_units import run_waiting_units
 from flow_rag_vla.benchmark.scoring.results import notices
 from flow_rag_vla.benchmark.scoring.starts import StartClock
@@ -20,7 +21,8 @@ def carry_out(run: Run, reporter: Reporter) -> bool:
     path = run.directory.path
     with work_on_run(path) as work:
         say(work.console, _headline(run))
-        with StartClock(path) as clock:
+        with StartClock(path) as clock, ends_in_time(clock.note_interrupted):
+            withdraw_results(path)
             run_waiting_units(run, work.console, clock.note)
             render_stills(path, work.console)
         conclude(path, reporter, work.console)

@@ -86,25 +86,22 @@ def _benchmark(arguments: argparse.Namespace, argv: Sequence[str], reporter: Rep
     overrides = [*_overrides(arguments), *arguments.overrides]
     if arguments.resume is not None and overrides:
         raise UsageError("--resume takes the run's own settings; give no others")
-    try:
-        with usage_errors():
-            if arguments.resume is not None:
-                from flow_rag_vla.benchmark.run.resume import resume_benchmark
+    with usage_errors():
+        if arguments.resume is not None:
+            from flow_rag_vla.benchmark.run.resume import resume_benchmark
 
-                finished = resume_benchmark(arguments.resume, reporter)
-            else:
-                from flow_rag_vla.benchmark.run.config import compose_settings
+            finished = resume_benchmark(arguments.resume, reporter)
+        else:
+            from flow_rag_vla.benchmark.run.config import compose_settings
 
-                settings = compose_settings(overrides)
-                # After the settings, whose mistakes need no torch to be seen.
-                from flow_rag_vla.benchmark.run.start import start_benchmark
+            settings = compose_settings(overrides)
+            # After the settings, whose mistakes need no torch to be seen.
+            from flow_rag_vla.benchmark.run.start import start_benchmark
 
-                finished = start_benchmark(settings, list(argv), reporter)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("finish it with --resume DIR") from None
+            finished = start_benchmark(settings, list(argv), reporter)
     return ExitCode.DONE if finished else ExitCode.INCOMPLETE
 
 
 def main(argv: Sequence[str], reporter: Reporter) -> int:
-    """Run the benchmark; returns the exit code: 0 done, 3 incomplete, 130 interrupted; bad usage exits with 2."""
+    """Run the benchmark; returns the exit code: 0 done, 3 incomplete, 128 + N by signal N; bad usage exits with 2."""
     return run_command(_parser(), lambda arguments: _benchmark(arguments, argv, reporter), argv)

@@ -6,7 +6,6 @@ And how a run ends that breaks off: one line says why and what finishes it.
 from __future__ import annotations
 
 import subprocess
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from flow_rag_vla.benchmark.command.attached import attached
 from flow_rag_vla.benchmark.command.console import say
-from flow_rag_vla.benchmark.command.errors import IncompleteError
+from flow_rag_vla.benchmark.command.errors import IncompleteError, in_one_line, resume_flag
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.score import score_run
 from flow_rag_vla.tasks.physics.quiet import quiet_console
 
 STILLS_TIMEOUT_S = 240.0
 """Of rendering; what hangs is given up."""
+_RESULTS = (run_files.REPORT_HTML, run_files.REPORT_MARKDOWN, run_files.SUMMARY, run_files.MERGED_EPISODES)
 
 
 def has_stills(run_dir: Path) -> bool:
@@ -29,10 +30,21 @@ def has_stills(run_dir: Path) -> bool:
     return (run_dir / run_files.STILLS).is_file()
 
 
+def is_concluded(run_dir: Path) -> bool:
+    """Whether the run's results stand there; the report's page is the last file that is written."""
+    return all((run_dir / name).is_file() for name in (*_RESULTS, run_files.TIMING))
+
+
+def withdraw_results(run_dir: Path) -> None:
+    """Remove results of rows that are about to change; nobody shall take them for the run's."""
+    for name in _RESULTS:
+        (run_dir / name).unlink(missing_ok=True)
+
+
 def render_stills(run_dir: Path, console: TextIO) -> None:
     """Render them in a process of their own; a run without them is still a run."""
     say(console, "playing the commonest repeated failure again for its stills")
-    command = [sys.executable, "-m", "flow_rag_vla.benchmark.films.stills", str(run_dir)]
+    command = attached("flow_rag_vla.benchmark.films.stills", str(run_dir))
     with (run_dir / run_files.LOG).open("a") as log:
         try:
             subprocess.run(command, stdout=log, stderr=log, check=True, timeout=STILLS_TIMEOUT_S)
@@ -86,10 +98,10 @@ def work_on_run(run_dir: Path) -> Iterator[Work]:
     """Errors in the block are said with the command that finishes the run in ``run_dir``; the block then just ends.
 
     Raises:
-        IncompleteError: there can be no log.
+        IncompleteError: there can be no log, or nobody reads the console any more.
         KeyboardInterrupt: the user's, said on the console.
     """
-    log, again = run_dir / run_files.LOG, f"finish it with --resume {run_dir}"
+    log, again = run_dir / run_files.LOG, f"finish it with {resume_flag(run_dir)}"
     try:
         with quiet_console(log) as console:
             work = Work(console)
@@ -97,13 +109,19 @@ def work_on_run(run_dir: Path) -> Iterator[Work]:
                 yield work
                 work.complete = True
             except KeyboardInterrupt:
-                say(console, f"interrupted; {again}")
+                with suppress(OSError):  # a terminal that has closed
+                    say(console, f"interrupted; {again}")
                 raise
-            except (IncompleteError, ValueError, RuntimeError, OSError, LookupError, ArithmeticError) as error:
+            except Exception as error:  # the boundary: a run of hours owes its user the way to go on, whatever broke
                 with suppress(OSError):  # the log's disk may be what is full
                     traceback.print_exc()
-                say(console, f"incomplete: {error} (details: {log}); {again}")
-    except BrokenPipeError:
-        raise
+                _say_broken(console, f"incomplete: {in_one_line(error)} (details: {log}); {again}")
     except OSError as error:
-        raise IncompleteError(f"incomplete: {error}; {again}") from error
+        raise IncompleteError(f"incomplete: {in_one_line(error)}; {again}") from error
+
+
+def _say_broken(console: TextIO, line: str) -> None:
+    try:
+        say(console, line)
+    except OSError as error:  # then it goes to stderr
+        raise IncompleteError(line) from error

@@ -1,12 +1,23 @@
-"""A benchmark run that was started before: what is missing of it is run, and a finished one is only scored again."""
+"""A benchmark run that was started before: what is missing of it is run, a finished one is left as it is."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_rag_vla.benchmark.command.console import say
+from flow_rag_vla.benchmark.integrity.damaged_files import set_aside_damaged
 from flow_rag_vla.benchmark.integrity.run_lock import run_lock
-from flow_rag_vla.benchmark.run.conclusion import conclude, has_stills, render_stills, work_on_run
+from flow_rag_vla.benchmark.run.conclusion import (
+    conclude,
+    has_stills,
+    is_concluded,
+    render_stills,
+    say_and_log,
+    work_on_run,
+)
+from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.score import is_finished, require_run
 
 if TYPE_CHECKING:
@@ -22,10 +33,17 @@ def resume_benchmark(path: str, reporter: Reporter) -> bool:
         UsageError: there is no such run, another process is at work on it, or this code would plan it differently.
         ValueError: a file of it is damaged.
     """
-    require_run(Path(path), "--resume")
-    with run_lock(Path(path)):
-        if is_finished(Path(path)):
-            return _conclude_again(Path(path), reporter)
+    run_dir = Path(path)
+    require_run(run_dir, "--resume")
+    with run_lock(run_dir):
+        damaged = set_aside_damaged(run_dir)
+        for notice in damaged:
+            say_and_log(run_dir, sys.stdout, notice)
+        if is_finished(run_dir):
+            if damaged or not is_concluded(run_dir):
+                return _conclude_again(run_dir, reporter)
+            say(sys.stdout, f"nothing is left to run; the report is {run_dir / run_files.REPORT_HTML}")
+            return True
         from flow_rag_vla.benchmark.run.carry_out import carry_out
 
         return carry_out(reopened(path), reporter)

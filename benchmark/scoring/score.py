@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
-from flow_rag_vla.benchmark.command.errors import IncompleteError, UsageError
+from flow_rag_vla.benchmark.command.errors import IncompleteError, UsageError, resume_flag
 from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.scoring import run_files
@@ -155,7 +155,7 @@ class _ScoredRun:
         if missing:
             raise IncompleteRunError(
                 f"{run_dir}: {len(missing)} of {len(self.units)} units are missing (the first is {missing[0]}); "
-                f"finish the run with scripts/benchmark.py --resume {run_dir}"
+                f"finish the run with scripts/benchmark.py {resume_flag(run_dir)}"
             )
         return finished
 

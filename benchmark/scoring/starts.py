@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,6 +90,12 @@ class StartClock:
             raise FileNotFoundError(errno.ENOENT, "the run directory is gone", str(self._run_dir))
         self._start = replace(self._start, wall_s=time.monotonic() - self._since)
         Starts([*self._earlier, self._start]).write(self._run_dir)
+
+    def note_interrupted(self) -> None:
+        """For whoever must end the process; what cannot be written is not."""
+        self._start = replace(self._start, end="interrupted")
+        with suppress(OSError):
+            self.note()
 
     def __enter__(self) -> Self:
         """Start."""

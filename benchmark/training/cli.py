@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flow_rag_vla.benchmark.command.arguments import OverridesParser, comma_list
 from flow_rag_vla.benchmark.command.composition import quoted
-from flow_rag_vla.benchmark.command.errors import ExitCode, IncompleteError, UsageError, usage_errors
+from flow_rag_vla.benchmark.command.errors import ExitCode, IncompleteError, UsageError, resume_flag, usage_errors
 from flow_rag_vla.benchmark.command.main import run_command
 from flow_rag_vla.benchmark.command.ranges import leaves
 from flow_rag_vla.benchmark.training.settings import PRESETS, TrainSettings, compose_training
@@ -75,14 +75,15 @@ def _train(arguments: argparse.Namespace, keys: Mapping[str, str], scripts: Path
         except TrainingDivergedError as error:
             raise IncompleteError(str(error)) from error
         except SubprocessError as error:
-            raise IncompleteError(f"{error}; go on with --resume {run.folder}") from error
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"finish it with --resume {run.folder}") from None
+            raise IncompleteError(f"{error}; go on with {resume_flag(run.folder)}") from error
+        except KeyboardInterrupt as stop:
+            stop.args = (f"finish it with {resume_flag(run.folder)}",)
+            raise
     return ExitCode.DONE if complete else ExitCode.INCOMPLETE
 
 
 def main(argv: Sequence[str], scripts: Path) -> int:
-    """Train; returns the exit code: 0 done, 3 a validation or the training failed, 130 interrupted.
+    """Train; returns the exit code: 0 done, 3 a validation or the training failed, 128 + N by signal N.
 
     Args:
         argv: Arguments.

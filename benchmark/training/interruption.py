@@ -7,6 +7,8 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from flow_rag_vla.benchmark.command.stop_signals import StoppedError
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -16,6 +18,7 @@ class Interruption:
     def __init__(self) -> None:
         """Nothing was asked for yet."""
         self.requested = False
+        self._number = int(signal.SIGINT)
         self._before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
@@ -26,16 +29,16 @@ class Interruption:
         """Stop here if asked to.
 
         Raises:
-            KeyboardInterrupt: it was asked to.
+            StoppedError: it was asked to.
         """
         if self.requested:
-            raise KeyboardInterrupt
+            raise StoppedError(self._number)
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
+        del frame
         if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
+            raise StoppedError(number)
+        self.requested, self._number = True, number
         # Not print: the signal may have come in the middle of one.
         os.write(2, b"\nstopping where the run can be resumed; once more stops it at once\n")
 

@@ -126,6 +126,7 @@ class TrainingRun:
             with self._times.part("train"):
                 done = self._train(trainer, interruption)
             if not done:
+                interruption.check()
                 raise KeyboardInterrupt
         self._save(trainer, data)
         return all(result["success"] is not None for result in trainer.results)

@@ -3,6 +3,7 @@
 A pretrained policy cannot know a site; a memory of its own failures can learn it.  Hazards come in opposing pairs, so
 that no constant habit solves a site.  A habit solves at most one of each pair and every unopposed hazard that wants the
 same of it, so a site holds at most one unopposed hazard for every two pairs: ``(S + P) / (S + 2 P) <= 0.6``.
+A pair that one habit solves whole (``Fault.unopposed_in``) comes in addition to two others.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ MAX_OBJECT_HAZARDS = 4
 
 MAX_REGION_HAZARDS = len(LANE_CENTRES_X_M) - 1
 """So that a lane stays plain."""
+
+MIN_OPPOSED_PAIRS = 2
+"""Pairs of a site of which no constant habit solves both."""
 
 
 @dataclass(frozen=True)
@@ -167,11 +171,12 @@ def _draw(rng: np.random.Generator, task: Task) -> tuple[list[str], list[str]]:
     order = [groups[i] for i in rng.permutation(len(groups))]
     order.sort(key=lambda entry: "slippery_object" not in entry[1])
     wanted = int(rng.integers(2, 5))
-    num_pairs = num_single = 0
+    num_pairs = num_opposed = num_single = 0
     for cue, group in (entry for entry in order if len(entry[1]) == 2):
-        if num_pairs < wanted and len(drawn[cue]) + 2 <= most[cue]:
+        if (num_pairs < wanted or num_opposed < MIN_OPPOSED_PAIRS) and len(drawn[cue]) + 2 <= most[cue]:
             drawn[cue] += group
             num_pairs += 1
+            num_opposed += task.slug not in get_fault(group[0]).unopposed_in
     for cue, group in (entry for entry in order if len(entry[1]) == 1):
         if num_single < num_pairs // 2 and len(drawn[cue]) < most[cue]:
             drawn[cue] += group

@@ -74,6 +74,8 @@ class Fault:
     trigger: Trigger = field(default_factory=Trigger)
     opposite: str | None = None
     """The fault whose remedy is the opposite."""
+    unopposed_in: tuple[str, ...] = ()
+    """Short names of the tasks in which one constant habit nevertheless avoids both."""
     tasks: tuple[str, ...] = ()
     """Short names of the tasks that it makes sense in; empty for all."""
     objects: tuple[str, ...] = ()

@@ -40,6 +40,8 @@ def _fault(name: str, offset: Effect, side: str, opposite: str) -> Fault:
         description=f"a bar that is heavy at its {side} end: grasped in the middle it swings down and out",
         remedy="grasp it where it balances",
         opposite=opposite,
+        # Carried low, the bar rests on the table by its heavy end, whichever that is, and gets there.
+        unopposed_in=("pick_place",),
         tasks=("pick_place", "lift"),
         objects=("bar",),
     )

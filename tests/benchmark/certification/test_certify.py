@@ -144,9 +144,8 @@ def test_the_certificate_counts_what_happened(world):
     world(ends)
     met = ("post", "beam", "slippery_object", "forced_release")
     trials = [trial for trial in plan_trials("pick_place", 40, 10, 2) if trial.key[1] in met]
-    done: list[int] = []
-    certificate = certify(Fleet(512, task), "made_up", trials, sizes, done.append)  # pyright: ignore[reportArgumentType]
-    assert done[-1] == len(trials)
+    ends = run_trials(Fleet(512, task), trials, lambda n: None)  # pyright: ignore[reportArgumentType]
+    certificate = certify(task, "made_up", ends, sizes)
     assert (certificate["task"], certificate["physics"]) == (task.name, "made_up")
     assert {name: certificate[name] for name in sizes} == sizes
     rows = certificate["faults"]
@@ -180,6 +179,8 @@ def test_without_severities_and_strategies_nothing_is_said_of_them(world):
     task = get_task("pick_place")
     world(lambda s, plan: (False, False))
     sizes = {"n": 1, "dose_n": 0, "grid_n": 0, "time_step_n": 0}
-    certificate = certify(Fleet(64, task), "made_up", plan_trials("pick_place", 1, 0, 0), sizes, lambda n: None)  # pyright: ignore[reportArgumentType]
+    trials = plan_trials("pick_place", 1, 0, 0)
+    ends = run_trials(Fleet(64, task), trials, lambda n: None)  # pyright: ignore[reportArgumentType]
+    certificate = certify(task, "made_up", ends, sizes)
     assert certificate["worst_site"] is None
     assert {(row["graded"], tuple(row["dose"])) for row in certificate["faults"].values()} == {(None, ())}

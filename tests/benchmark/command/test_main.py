@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import runpy
+import shlex
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,13 @@ from pathlib import Path
 import pytest
 
 from flow_rag_vla.benchmark.command.arguments import CommandParser, OverridesParser
-from flow_rag_vla.benchmark.command.errors import ExitCode, IncompleteError, UsageError, usage_errors
+from flow_rag_vla.benchmark.command.errors import (
+    ExitCode,
+    IncompleteError,
+    UsageError,
+    resume_flag,
+    usage_errors,
+)
 from flow_rag_vla.benchmark.command.main import run_command
 from flow_rag_vla.benchmark.command.quiet_run import quiet_run
 from flow_rag_vla.benchmark.command.ranges import Range
@@ -43,7 +51,14 @@ def test_a_body_that_ends_decides_the_exit_code(parser, code, capsys):
 
 def test_exit_codes_are_what_shells_and_earlier_versions_expect():
     codes = {code.name: int(code) for code in ExitCode}
-    assert codes == {"DONE": 0, "GATE_FAILED": 1, "USAGE": 2, "INCOMPLETE": 3, "INTERRUPTED": 130}
+    assert {name: code for name, code in codes.items() if code < 128} == {
+        "DONE": 0,
+        "GATE_FAILED": 1,
+        "USAGE": 2,
+        "INCOMPLETE": 3,
+        "DAMAGED": 4,
+    }
+    assert {code for code in codes.values() if code >= 128} == {129, 130, 138, 143}
 
 
 @pytest.mark.parametrize(
@@ -111,6 +126,26 @@ def test_only_where_input_is_checked_a_value_error_is_the_users(capsys):
             raise error
 
 
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(28, "No space left on device", "rows"), "incomplete: [Errno 28] No space left on device: 'rows'"),
+        (MemoryError(), "incomplete: out of memory"),
+        (
+            sqlite3.OperationalError("database or disk\nis full"),
+            "incomplete: OperationalError: database or disk is full",
+        ),
+    ],
+)
+def test_a_machine_that_gives_out_is_one_line_and_code_3(parser, capsys, error, line):
+    assert run_command(parser, raising(error), []) == 3
+    assert capsys.readouterr().err == f"toy.py: {line}\n"
+
+
+def test_the_way_to_go_on_can_be_pasted_into_a_shell():
+    assert shlex.split(resume_flag(Path("it's a $run"))) == ["--resume", "it's a $run"]
+
+
 def test_an_unknown_name_is_a_lookup_that_failed_and_a_bad_value():
     for kind in (KeyError, ValueError):
         with pytest.raises(kind, match=r"^unknown task 'juggle'; "):
@@ -136,8 +171,7 @@ def test_a_name_that_no_file_can_have_is_bad_usage_wherever_it_is_used(parser, c
         run_command(parser, lambda arguments: Path("x" * 300).exists(), [])
     assert stop.value.code == 2
     assert "cannot be a path: File name too long" in capsys.readouterr().err
-    with pytest.raises(OSError, match="disk full"):
-        run_command(parser, raising(OSError(28, "disk full")), [])
+    assert run_command(parser, raising(OSError(28, "disk full")), []) == ExitCode.INCOMPLETE
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from flow_rag_vla.benchmark.command.errors import IncompleteError
+from flow_rag_vla.benchmark.run import conclusion
 from flow_rag_vla.benchmark.run.conclusion import work_on_run
 from flow_rag_vla.benchmark.scoring import run_files
 
@@ -30,9 +33,40 @@ def test_an_interruption_is_said_and_goes_on(tmp_path: Path, capfd):
     assert capfd.readouterr().out == f"interrupted; finish it with --resume {tmp_path}\n"
 
 
-def test_a_mistake_of_ours_keeps_its_traceback(tmp_path: Path):
-    with pytest.raises(TypeError), work_on_run(tmp_path):
-        raise TypeError("ours")
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (TypeError("ours\nin two lines"), "TypeError: ours in two lines"),
+        (MemoryError(), "out of memory"),
+        (AssertionError(), "AssertionError"),
+        (sqlite3.OperationalError("disk full"), "OperationalError: disk full"),
+    ],
+)
+def test_a_mistake_of_ours_keeps_its_traceback_in_the_log(tmp_path: Path, capfd, error: Exception, said: str):
+    with work_on_run(tmp_path):
+        raise error
+    out, err = capfd.readouterr()
+    assert out == f"incomplete: {said} (details: {tmp_path / run_files.LOG}); finish it with --resume {tmp_path}\n"
+    assert "Traceback" in err + (tmp_path / run_files.LOG).read_text()
+
+
+def test_the_way_to_go_on_is_quoted_for_the_shell(tmp_path: Path, capfd):
+    run_dir = tmp_path / "my $runs; it's"
+    run_dir.mkdir()
+    with work_on_run(run_dir):
+        raise ValueError("no")
+    words = shlex.split(capfd.readouterr().out.partition("finish it with ")[2])
+    assert words == ["--resume", str(run_dir)]
+
+
+def test_where_nobody_reads_the_console_the_way_to_go_on_is_still_said(tmp_path: Path, monkeypatch):
+    def gone(console: object, text: str) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(conclusion, "say", gone)
+    told = f"nobody reads the output any more .*finish it with --resume {tmp_path}"
+    with pytest.raises(IncompleteError, match=told), work_on_run(tmp_path) as work:
+        conclusion.say(work.console, "a line")
 
 
 def test_a_block_that_ends_is_complete(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""A finished run is scored and reported again without torch and without a simulator; so does ``scripts/report.py``."""
+"""What has run is scored and reported without torch and without a simulator, by a resume and ``scripts/report.py``."""
 
 from __future__ import annotations
 
@@ -55,6 +55,34 @@ def test_a_finished_run_is_concluded_without_torch_or_a_simulator(finished_run: 
     assert read_json_object(finished_run / "summary.json")["e1"]["n"] == 2
     assert read_json_object(finished_run / "timing.json")["wall_s"] == 10.5
     assert not loaded & HEAVY
+
+
+def test_a_run_that_is_done_is_left_as_it_is_and_its_report_is_named(finished_run: Path):
+    assert report(finished_run) == 0
+    files = {path: path.read_bytes() for path in finished_run.rglob("*") if path.is_file() and path.name != "run.lock"}
+    (finished_run / "report/index.html").write_text("as the user has it")
+    result, loaded = script("benchmark.py", "--resume", finished_run)
+    page = finished_run / "report/index.html"
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"nothing is left to run; the report is {page}"
+    assert page.read_text() == "as the user has it"
+    assert all(path.read_bytes() == before for path, before in files.items() if path != page)
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize("name", ["starts.json", "timing.json", "summary.json"])
+def test_a_damaged_file_that_is_made_anew_is_kept_beside_and_named(finished_run: Path, name: str):
+    assert report(finished_run) == 0
+    (finished_run / name).write_text("{torn")
+    result, _ = script("benchmark.py", "--resume", finished_run)
+    assert (result.returncode, result.stderr) == (0, "")
+    first = result.stdout.splitlines()[0]
+    assert first.startswith(f"{finished_run / name} is damaged (not valid JSON: ")
+    assert f"; it is kept as {name}.damaged, " in first
+    assert (finished_run / f"{name}.damaged").read_text() == "{torn"
+    assert read_json_object(finished_run / "timing.json")["wall_s"] == 10.5
+    result, _ = script("benchmark.py", "--resume", finished_run)
+    assert result.stdout == f"nothing is left to run; the report is {finished_run / 'report/index.html'}"
 
 
 def test_a_dropped_line_is_said_on_the_console_and_in_the_log(finished_run: Path, capsys: pytest.CaptureFixture[str]):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +15,11 @@ import pytest
 
 from flow_rag_vla.benchmark.command import provenance
 from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.episodes.plan import Unit
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+from flow_rag_vla.benchmark.run import cli
 from flow_rag_vla.benchmark.run.resume import resume_benchmark
+from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.scoring.score import is_finished
 
 REPORTER: Any = SimpleNamespace(build=lambda run_dir: run_dir / "report", table=lambda run_dir: "")
@@ -35,7 +41,7 @@ def edited(path: Path, change: Callable[[dict], object]) -> None:
 
 
 def unit(run: Path, start: str) -> Path:
-    (folder,) = (run / "units").glob(f"{start}*[0-9a-f]")
+    (folder,) = (path for path in (run / "units").glob(f"{start}*") if "." not in path.name)
     return folder
 
 
@@ -139,3 +145,83 @@ def test_a_file_of_weights_is_found_again_from_another_folder(start_fake, monkey
     monkeypatch.chdir(other)
     unfinish(path)
     assert resume_benchmark(str(path), REPORTER)
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGUSR1", 138)])
+def test_a_stopped_run_keeps_its_rows_is_marked_and_resumes_to_the_same_results(
+    run: Path, name: str, code: int, monkeypatch: pytest.MonkeyPatch, capfd
+):
+    before = {name: (run / name).read_bytes() for name in RESULTS}
+    unfinish(run)
+    append = RunDirectory.append
+
+    def append_and_be_stopped(self: RunDirectory, unit: Unit, records: list[EpisodeRecord]) -> None:
+        append(self, unit, records)
+        signal.raise_signal(signal.Signals[name])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "append", append_and_be_stopped)
+        assert cli.main(["--resume", str(run)], REPORTER) == code
+    said = capfd.readouterr()
+    assert said.out.splitlines()[-1] == f"interrupted; finish it with --resume {run}"
+    assert said.err.splitlines()[-1] == f"benchmark.py: interrupted by {name}"
+    assert len((unit(run, "r1-parallel") / "episodes.jsonl").read_text().splitlines()) == 16
+    assert [start["end"] for start in starts(run)] == ["done", "interrupted"]
+    assert cli.main(["--resume", str(run)], REPORTER) == 0
+    assert {name: (run / name).read_bytes() for name in RESULTS} == before
+    assert [start["end"] for start in starts(run)] == ["done", "interrupted", "done"]
+    total = json.loads((run / "timing.json").read_text())["wall_s"]
+    assert total == pytest.approx(sum(start["wall_s"] for start in starts(run)))
+
+
+def starts(run: Path) -> list[dict]:
+    return json.loads((run / "starts.json").read_text())["starts"]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "why"),
+    [
+        (lambda path: full(), r"\[Errno 28\] No space left on device"),
+        (lambda path: shutil.rmtree(path), r"\[Errno 2\] No such file or directory"),
+    ],
+    ids=["disk full", "folder vanished"],
+)
+def test_a_disk_that_gives_out_is_one_line_with_exit_code_3(run: Path, break_it, why: str, monkeypatch, capfd):
+    unfinish(run)
+    append = RunDirectory.append
+
+    def append_then_break(self: RunDirectory, unit: Unit, records: list[EpisodeRecord]) -> None:
+        append(self, unit, records)
+        break_it(run)
+
+    monkeypatch.setattr(RunDirectory, "append", append_then_break)
+    assert cli.main(["--resume", str(run)], REPORTER) == 3
+    (line,) = [line for line in capfd.readouterr().out.splitlines() if line.startswith("incomplete: ")]
+    assert re.search(rf"{why}.*finish it with --resume {run}$", line)
+    if why.endswith("directory"):
+        assert not run.exists()
+
+
+def full() -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_damaged_probe_and_damaged_starts_are_made_anew(run: Path, capfd):
+    before = {name: (run / name).read_bytes() for name in RESULTS}
+    (run / "latency_probe.json").write_text("{torn")
+    (run / "timing.json").write_text("")
+    (run / "starts.json").write_text('{"schema_version": 1, "starts": [{"started": 3}]}')
+    assert resume_benchmark(str(run), REPORTER)
+    said = capfd.readouterr().out
+    assert "it is kept as latency_probe.json.damaged, decisions are timed anew unless timing.json has" in said
+    assert "it is kept as starts.json.damaged, a new list of starts begins" in said
+    assert is_finished(run)
+    assert [start["end"] for start in starts(run)] == ["done"]
+    assert {name: (run / name).read_bytes() for name in RESULTS} == before
+
+
+def test_results_of_rows_that_change_do_not_stand_while_they_do(run: Path, monkeypatch: pytest.MonkeyPatch):
+    unfinish(run)
+    monkeypatch.setattr(RunDirectory, "append", lambda self, unit, records: full())
+    assert not resume_benchmark(str(run), REPORTER)
+    assert not [name for name in RESULTS if (run / name).exists()]

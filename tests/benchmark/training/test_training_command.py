@@ -53,7 +53,7 @@ def test_a_run_killed_in_the_middle_and_resumed_ends_with_the_same_file_as_an_un
     )
 
 
-def test_ctrl_c_leaves_a_state_to_resume_from_and_exit_code_130(runs):
+def test_a_signal_leaves_a_state_to_resume_from_and_exits_with_128_and_its_number(runs):
     assert stop_in_the_middle(runs, signal.SIGINT, "stopped", "training.iterations=100000") == 130
     assert f"--resume {TRAIN / 'stopped'}" in runs.log.read_text()
     newest = int(runs.states("stopped")[-1].name[6:15])
@@ -63,7 +63,7 @@ def test_ctrl_c_leaves_a_state_to_resume_from_and_exit_code_130(runs):
         time.sleep(0.01)
     process.terminate()
     process.join(60)
-    assert process.exitcode == 130
+    assert process.exitcode == 143
 
 
 def test_a_run_leaves_policy_bank_curves_log_settings_and_times(runs):
