@@ -45,7 +45,7 @@ TERMS: dict[str, str] = {
     "harm": f"Share of CLEAN and CONTROL scenarios solved in E1 that the arm fails, minus {REFERENCE_ARM}'s share.",
     "gain": f"Share of NEAR scenarios that the arm solves, minus {REFERENCE_ARM}'s share.",
     "break-even point": "The share of scenarios with a hazard from which gain outweighs harm.",
-    "invalid": "Episodes whose physics broke down; neither a success nor a failure, never dropped.",
+    "invalid": "Episodes whose physics broke down, or that sensed or commanded NaN; neither outcome, never dropped.",
     "loss chain": "Noticed by the agent's own detector, then retrieved, then retrieved with the right type, then "
     "corrected: each stage as a share of the one before.",
 }
@@ -166,7 +166,8 @@ def caveats(results: RunResults) -> list[str]:
     ]
     if summary.verdict.invalid:
         found.append(
-            f"{summary.verdict.invalid} episodes were invalid (broken physics); they count as neither outcome."
+            f"{summary.verdict.invalid} episodes were invalid (broken physics, senses or actions); "
+            "they count as neither outcome."
         )
     if isinstance(code, dict) and code.get("dirty"):
         found.append("The code had uncommitted changes, so its commit alone does not reproduce this run.")

@@ -13,8 +13,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.command.arguments import CommandParser, add_json_and_log, add_physics_and_device
-from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError
+from flow_rag_vla.benchmark.command.arguments import (
+    CommandParser,
+    add_json_and_log,
+    add_physics_and_device,
+    whole_numbers,
+)
+from flow_rag_vla.benchmark.command.errors import ExitCode
 from flow_rag_vla.benchmark.command.main import run_command
 
 if TYPE_CHECKING:
@@ -33,10 +38,7 @@ def _parser() -> CommandParser:
 
 
 def _check(arguments: Namespace) -> None:
-    try:
-        arguments.seeds = [int(seed) for seed in arguments.seeds.split(",")]
-    except ValueError:
-        raise UsageError(f"--seeds: expected whole numbers such as 3,4,5, got {arguments.seeds!r}") from None
+    arguments.seeds = whole_numbers("--seeds", arguments.seeds)
 
 
 def _audit(arguments: Namespace) -> ExitCode:

@@ -141,14 +141,7 @@ def _certify(arguments: Namespace) -> ExitCode:
 
 def main(argv: list[str]) -> int:
     """Parse, certify, print; returns the exit code."""
-    return run_command(
-        _parser(),
-        _certify,
-        argv,
-        at_least_one=("n", "num_envs"),
-        at_least_zero=("dose_n", "grid_n", "time_step_n"),
-        files=("json", "log"),
-    )
+    return run_command(_parser(), _certify, argv, files=("json", "log"))
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def _record(arguments: Namespace) -> ExitCode:
 
 def main(argv: list[str]) -> int:
     """Parse, record, report; returns the exit code."""
-    return run_command(_parser(), _record, argv, at_least_one=("num_envs", "num_demonstrations"))
+    return run_command(_parser(), _record, argv)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def _record(arguments: Namespace) -> ExitCode:
 
 def main(argv: list[str]) -> int:
     """Parse, record, print; returns the exit code."""
-    return run_command(_parser(), _record, argv, at_least_one=("num_envs", "num_episodes"), files=("out", "log"))
+    return run_command(_parser(), _record, argv, files=("out", "log"))
 
 
 if __name__ == "__main__":

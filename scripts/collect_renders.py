@@ -62,7 +62,7 @@ def _render(arguments: Namespace) -> ExitCode:
 
 def main(argv: list[str]) -> int:
     """Parse, render, report; returns the exit code."""
-    return run_command(_parser(), _render, argv, at_least_one=("num_envs", "num_pictures"))
+    return run_command(_parser(), _render, argv)
 
 
 if __name__ == "__main__":

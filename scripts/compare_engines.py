@@ -102,8 +102,7 @@ def _compare(arguments: Namespace, command: str) -> ExitCode:
 def main(argv: list[str]) -> int:
     """Parse, play, compare, print; returns the exit code."""
     body = partial(_compare, command=" ".join(["scripts/compare_engines.py", *argv]))
-    numbers = ("n", "num_envs")
-    return run_command(_parser(), body, argv, at_least_one=numbers, check=_check, files=("json", "log"))
+    return run_command(_parser(), body, argv, check=_check, files=("json", "log"))
 
 
 if __name__ == "__main__":

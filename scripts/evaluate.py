@@ -96,8 +96,7 @@ def _evaluate(arguments: Namespace) -> ExitCode:
 
 def main(argv: list[str]) -> int:
     """Parse, evaluate, print; returns the exit code."""
-    numbers = ("num_envs", "ode_steps", "execute")
-    return run_command(_parser(), _evaluate, argv, at_least_one=numbers, check=_check, files=("json", "log"))
+    return run_command(_parser(), _evaluate, argv, check=_check, files=("json", "log"))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from flow_rag_vla.benchmark.command.arguments import CommandParser
 from flow_rag_vla.benchmark.command.errors import ExitCode, usage_errors
 from flow_rag_vla.benchmark.command.main import run_command
+from flow_rag_vla.benchmark.command.ranges import ANY_SEED
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -61,7 +62,7 @@ def _measure(arguments: Namespace) -> ExitCode:
 
 def main(argv: list[str]) -> int:
     """Parse, measure, print; returns the exit code."""
-    return run_command(_parser(), _measure, argv, at_least_one=("threads",), files=("json",), folders=("figures",))
+    return run_command(_parser(), _measure, argv, ranges={"seed": ANY_SEED}, files=("json",), folders=("figures",))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def _export(arguments: Namespace) -> ExitCode:
 
 def main(argv: list[str]) -> int:
     """Parse, record, write; returns the exit code: 0 done, 2 bad usage, 3 nothing to write, 130 interrupted."""
-    return run_command(_parser(), _export, argv, at_least_one=("num_envs", "num_episodes"), files=("log",))
+    return run_command(_parser(), _export, argv, files=("log",))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.command.arguments import CommandParser, add_json_and_log, add_physics_and_device
+from flow_rag_vla.benchmark.command.arguments import CommandParser, add_json_and_log, add_physics_and_device, comma_list
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError
 from flow_rag_vla.benchmark.command.main import run_command
 
@@ -36,7 +36,7 @@ def _parser() -> CommandParser:
 
 def _numbers(flag: str, text: str | None) -> list[float] | None:
     try:
-        numbers = None if text is None else [float(number) for number in text.split(",")]
+        numbers = None if text is None else [float(word) for word in comma_list(text)]
     except ValueError:
         raise UsageError(f"{flag}: expected numbers such as 10,20, got {text!r}") from None
     if numbers is not None and (min(numbers) <= 0 or len(set(numbers)) != len(numbers)):

@@ -57,7 +57,7 @@ def _optimize(arguments: Namespace) -> ExitCode:
 
 def main(argv: list[str]) -> int:
     """Parse, convert, print; returns the exit code."""
-    return run_command(_parser(), _optimize, argv, at_least_one=("threads",), files=("json",))
+    return run_command(_parser(), _optimize, argv, files=("json",))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.arguments import CommandParser, add_json_and_log, comma_list
-from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError
+from flow_rag_vla.benchmark.command.errors import ExitCode
 from flow_rag_vla.benchmark.command.main import run_command
 
 if TYPE_CHECKING:
@@ -39,11 +39,6 @@ def _parser() -> CommandParser:
     parser.add_argument("--devices", type=comma_list, help="where decisions are timed (default: cpu, and a GPU if any)")
     add_json_and_log(parser, "outputs/policy_table.log")
     return parser
-
-
-def _check(arguments: Namespace) -> None:
-    if min(*arguments.evaluations, *arguments.executed, arguments.num_envs, arguments.batch, arguments.threads) < 1:
-        raise UsageError("every number but the seed: expected at least 1")
 
 
 def _measure(arguments: Namespace) -> ExitCode:
@@ -78,7 +73,7 @@ def _measure(arguments: Namespace) -> ExitCode:
 
 def main(argv: list[str]) -> int:
     """Parse, measure, print the two tables; returns the exit code."""
-    return run_command(_parser(), _measure, argv, check=_check, files=("json", "log"))
+    return run_command(_parser(), _measure, argv, files=("json", "log"))
 
 
 if __name__ == "__main__":

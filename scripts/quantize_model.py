@@ -45,7 +45,7 @@ def _quantize(arguments: Namespace) -> ExitCode:
 
 def main(argv: list[str]) -> int:
     """Parse, quantise, print; returns the exit code."""
-    return run_command(_parser(), _quantize, argv, at_least_one=("threads",), files=("json",))
+    return run_command(_parser(), _quantize, argv, files=("json",))
 
 
 if __name__ == "__main__":

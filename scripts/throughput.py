@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY, PARALLEL
-from flow_rag_vla.benchmark.command.arguments import CommandParser, add_json_and_log
+from flow_rag_vla.benchmark.command.arguments import CommandParser, add_json_and_log, comma_list, whole_numbers
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError
 from flow_rag_vla.benchmark.command.main import run_command
 from flow_rag_vla.tasks.catalogue.pick_place import TASK as DEFAULT_TASK
@@ -40,12 +40,7 @@ def _parser() -> CommandParser:
 
 
 def _check(arguments: Namespace) -> None:
-    try:
-        arguments.num_envs = [int(n) for n in arguments.num_envs.split(",")]
-    except ValueError:
-        arguments.num_envs = [0]
-    if min(arguments.num_envs) < 1 or arguments.steps < 1:
-        raise UsageError("--num_envs and --steps: expected whole numbers of at least 1")
+    arguments.num_envs = whole_numbers("--num_envs", arguments.num_envs)
 
 
 def _line(row: ThroughputRow) -> str:
@@ -61,14 +56,14 @@ def _measure(arguments: Namespace) -> ExitCode:
 
     device = resolve_device(arguments.device)
     presets = arguments.physics or ("newton_mjwarp" if device.startswith("cuda") else "newton_mujoco,newton_mjwarp")
-    arms = arguments.arms.split(",")
+    arms = list(comma_list(arguments.arms))
     known = (*RAW_ARMS, *(arm.name for arm in policy_arms()))
     for arm in arms:
         if arm not in known:
             raise UsageError(f"unknown arm {arm!r}; available: {', '.join(known)}")
     rows = []
     with quiet_run(arguments.log) as console:
-        for physics in presets.split(","):
+        for physics in comma_list(presets):
             for num_envs in arguments.num_envs:
                 rows += measure_throughput(
                     arguments.task,

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.training.cfg import DetectorTrainingCfg
 from flow_rag_vla.benchmark.command.arguments import CommandParser, add_fields, fields_of
-from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError, usage_errors
+from flow_rag_vla.benchmark.command.errors import ExitCode, usage_errors
 from flow_rag_vla.benchmark.command.main import run_command
+from flow_rag_vla.benchmark.command.ranges import ANY_SEED
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -28,11 +29,6 @@ def _parser() -> CommandParser:
     parser.add_argument("--threads", type=int, default=1, help="torch threads; part of what fixes the weights")
     add_fields(parser, DetectorTrainingCfg())
     return parser
-
-
-def _check(arguments: Namespace) -> None:
-    if not 0.0 < arguments.alpha < 1.0:
-        raise UsageError(f"--alpha is {arguments.alpha}, expected a number between 0 and 1")
 
 
 def _train(arguments: Namespace, command: str) -> ExitCode:
@@ -66,8 +62,7 @@ def _train(arguments: Namespace, command: str) -> ExitCode:
 def main(argv: list[str]) -> int:
     """Parse, train, save, print; returns the exit code."""
     body = partial(_train, command="scripts/train_detector.py " + " ".join(argv))
-    numbers = ("threads", "iterations", "novelty_iterations", "batch_size", "hidden_dim")
-    return run_command(_parser(), body, argv, at_least_one=numbers, check=_check, files=("out",))
+    return run_command(_parser(), body, argv, ranges={"seed": ANY_SEED}, files=("out",))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from flow_rag_vla.benchmark.command.arguments import CommandParser, add_fields, 
 from flow_rag_vla.benchmark.command.errors import ExitCode, UsageError, usage_errors
 from flow_rag_vla.benchmark.command.main import run_command
 from flow_rag_vla.benchmark.command.output_path import refuse_unwritable
+from flow_rag_vla.benchmark.command.ranges import ANY_SEED
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -118,9 +119,7 @@ def _train(arguments: Namespace, command: str) -> ExitCode:
 def main(argv: list[str]) -> int:
     """Parse, train, measure, save; returns the exit code."""
     body = partial(_train, command="scripts/train_vision.py " + " ".join(argv))
-    return run_command(
-        _parser(), body, argv, at_least_one=("threads", "epochs", "batch_size", "channels"), check=_check
-    )
+    return run_command(_parser(), body, argv, ranges={"seed": ANY_SEED}, check=_check)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from flow_rag_vla.agents.files.file_hash import file_sha256
+from flow_rag_vla.agents.files.file_kind import kind_of_file
+
+_OTHERS = {"policy", "vision", "detector", "failures", "training_state"}
+"""Headers of the project's files."""
 
 
 class HeaderError(Exception):
@@ -46,7 +50,8 @@ def errors_in_one_line(what: str, path: Path, if_missing: str = "no such file") 
     except FileNotFoundError:
         reason = if_missing
     except (OSError, SafetensorError) as error:
-        reason = f"not a readable safetensors file ({error})"
+        kind = _kind(path)
+        reason = f"not a readable safetensors file ({error if kind is None else f'it is {kind}'})"
     except HeaderError as error:
         reason = str(error)
     else:
@@ -72,7 +77,16 @@ def read_header(path: Path, key: str) -> Any:
         return _decoded(file.metadata() or {}, key)
 
 
+def _kind(path: Path) -> str | None:
+    try:
+        return kind_of_file(path)
+    except OSError:
+        return None
+
+
 def _decoded(metadata: Mapping[str, str], key: str) -> Any:
+    if key not in metadata and (others := sorted(_OTHERS & set(metadata))):
+        raise HeaderError(f"is another file of this project, with a {others[0]} header; expected one with {key!r}")
     try:
         return json.loads(metadata.get(key) or "null")
     except (json.JSONDecodeError, RecursionError) as error:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
 import sqlite3
 import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.command.arguments import refuse_below
 from flow_rag_vla.benchmark.command.errors import ExitCode, IncompleteError, UsageError, in_one_line
 from flow_rag_vla.benchmark.command.output_path import refuse_unwritable, refuse_unwritable_folder
+from flow_rag_vla.benchmark.command.ranges import refuse_arguments
 from flow_rag_vla.benchmark.command.stop_signals import StoppedError, stop_signals
+from flow_rag_vla.tasks.facts.plain_text import shown
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from flow_rag_vla.benchmark.command.arguments import CommandParser
+    from flow_rag_vla.benchmark.command.ranges import Range
 
 _STDOUT = 1
+
+_MOST_LINES, _MOST_CHARACTERS = 25, 2000
+"""Of what is said on stderr, and of a line of it."""
 
 
 def run_command(
@@ -29,8 +36,7 @@ def run_command(
     body: Callable[[argparse.Namespace], ExitCode],
     argv: Sequence[str],
     *,
-    at_least_one: Sequence[str] = (),
-    at_least_zero: Sequence[str] = (),
+    ranges: Mapping[str, Range] = MappingProxyType({}),
     check: Callable[[argparse.Namespace], None] | None = None,
     files: Sequence[str] = (),
     folders: Sequence[str] = (),
@@ -44,8 +50,7 @@ def run_command(
         parser: Of the command.
         body: What the command does.  A ``KeyboardInterrupt`` that it raises may say how to go on.
         argv: The command line.
-        at_least_one: Arguments that are numbers of at least 1.
-        at_least_zero: Those of at least 0.
+        ranges: Of numbers that mean something else in this command than ``ranges.RANGES`` says.
         check: Raises ``UsageError`` where arguments do not go together; called before any file is touched.
         files: Arguments that name output files; refused, as are ``folders``, where they cannot be written.
         folders: Arguments that name output folders.
@@ -56,10 +61,10 @@ def run_command(
     try:
         with stop_signals():
             arguments = parser.parse(argv)
-            refuse_below(1, arguments, *at_least_one)
-            refuse_below(0, arguments, *at_least_zero)
+            refuse_arguments(arguments, ranges)
             if check is not None:
                 check(arguments)
+                refuse_arguments(arguments, ranges)  # what was a text is a list of numbers now
             refuse_unwritable(**{name: getattr(arguments, name) for name in files})
             refuse_unwritable_folder(**{name: getattr(arguments, name) for name in folders})
             code = body(arguments)
@@ -83,6 +88,9 @@ def run_command(
         os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
         return ExitCode.INCOMPLETE
     except (OSError, MemoryError, sqlite3.Error) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            _say(parser, "error: ", f"{error.filename!r} cannot be a path: {error.strerror}")
+            raise SystemExit(ExitCode.USAGE) from None
         _say(parser, "", f"incomplete: {in_one_line(error)}")
         return ExitCode.INCOMPLETE
     return code
@@ -93,8 +101,11 @@ def _advice(stop: KeyboardInterrupt) -> str:
 
 
 def _say(parser: CommandParser, kind: str, text: str) -> None:
-    for line in text.splitlines():
-        print(f"{Path(parser.prog).name}: {kind}{line}", file=sys.stderr)
+    lines = text.split("\n")
+    for line in lines[:_MOST_LINES]:
+        print(f"{Path(parser.prog).name}: {kind}{shown(line, _MOST_CHARACTERS)}", file=sys.stderr)
+    if (more := len(lines) - _MOST_LINES) > 0:
+        print(f"{Path(parser.prog).name}: {kind}and {more} more lines", file=sys.stderr)
 
 
 def _nobody_reads() -> bool:

@@ -11,6 +11,7 @@ from flow_rag_vla.agents.arms.arm import Expert
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, require_split, seed_block
+from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.datasets.lerobot_export import LeRobotWriter
 from flow_rag_vla.tasks.datasets.recording import record_trajectories
 from flow_rag_vla.tasks.env.batches import batches
@@ -51,7 +52,7 @@ def export_scenarios(task: str, fault: str, seed: int, num_episodes: int) -> lis
 
 
 def make_writer(file_format: str, out: Path, task: str) -> TrajectoryWriter:
-    """A writer of ``FORMATS`` for the folder ``out``.
+    """A writer of ``FORMATS`` for the folder ``out``; ``task`` is a gym id or short name, and HDF5 gets the gym id.
 
     Raises:
         ValueError: an unknown format.
@@ -62,7 +63,7 @@ def make_writer(file_format: str, out: Path, task: str) -> TrajectoryWriter:
         # Imported late: its file handler is Isaac Lab's, which takes seconds to load.
         from flow_rag_vla.tasks.datasets.hdf5_export import Hdf5Writer
 
-        return Hdf5Writer(out, task)
+        return Hdf5Writer(out, get_task(task).name)
     raise ValueError(f"unknown format {file_format!r}; available: {', '.join(FORMATS)}")
 
 

@@ -57,7 +57,7 @@ def parse_latency(text: str, arms: Sequence[str], measured_ms: Mapping[str, floa
     if "=" not in text:
         return LatencyProfile({arm: _milliseconds(text, text) for arm in arms})
     try:
-        pairs = dict(part.split("=", 1) for part in text.split(","))
+        pairs = dict(part.strip().split("=", 1) for part in text.split(","))
     except ValueError:
         raise _unreadable(text) from None
     if unknown := sorted(set(pairs) - set(arms)):

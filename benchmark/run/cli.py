@@ -22,7 +22,8 @@ def _parser() -> OverridesParser:
         argparse.HelpFormatter,
         prog="scripts/benchmark.py",
         epilog="Any key=value of flow_rag_vla.benchmark.run.config.BenchmarkSettings overrides that setting, "
-        "for example physics=newton_mjwarp or agent.execute=4.",
+        "for example physics=newton_mjwarp or agent.execute=4. Every setting is given once: as a flag or as key=value, "
+        "not both.",
         allow_abbrev=False,
     )
     flag = parser.add_argument
@@ -84,7 +85,8 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
     skipped = {"resume", "quick", "headless", "scenarios", "overrides", "workers", "devices", "cluster", "shard"}
     given = {k: v for k, v in vars(arguments).items() if k not in skipped and v is not None}
     for value in arguments.scenarios or ():
-        key = "scenarios" if value.removeprefix("-").isdecimal() else "scenario_file"
+        is_number = value.isascii() and value.removeprefix("-").isdecimal()
+        key = "scenarios" if is_number else "scenario_file"
         if not value or key in given:
             raise UsageError(f"--scenarios got {value!r}, expected a number once and a YAML file once at most")
         if key == "scenario_file" and not Path(value).exists():
@@ -116,9 +118,12 @@ def _benchmark(arguments: argparse.Namespace, argv: Sequence[str], reporter: Rep
             finished = resume_benchmark(arguments.resume, reporter, launch)
         else:
             from flow_rag_vla.benchmark.run.config import compose_settings
+
+            settings = compose_settings(overrides)
+            # After the settings, whose mistakes need no torch to be seen.
             from flow_rag_vla.benchmark.run.start import start_benchmark
 
-            finished = start_benchmark(compose_settings(overrides), list(argv), reporter, launch)
+            finished = start_benchmark(settings, list(argv), reporter, launch)
     return ExitCode.DONE if finished else ExitCode.INCOMPLETE
 
 

@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from flow_rag_vla.benchmark.command.arguments import OverridesParser
+from flow_rag_vla.benchmark.command.arguments import OverridesParser, comma_list
 from flow_rag_vla.benchmark.command.composition import quoted
 from flow_rag_vla.benchmark.command.errors import ExitCode, IncompleteError, UsageError, resume_flag, usage_errors
 from flow_rag_vla.benchmark.command.main import run_command
-from flow_rag_vla.benchmark.training.settings import PRESETS, compose_training, leaves
+from flow_rag_vla.benchmark.command.ranges import leaves
+from flow_rag_vla.benchmark.training.settings import PRESETS, TrainSettings, compose_training
 
 _WITHOUT_FLAG = ("validation.", "collection.")
 """Groups whose keys are too general to be flags."""
@@ -23,11 +24,11 @@ def _parser() -> tuple[OverridesParser, dict[str, str]]:
         argparse.HelpFormatter,
         prog="train.py",
         epilog="Any key=value overrides that setting: validation.every=0, collection.num_demonstrations=1024. "
-        "See agents/training/README.md.",
+        "Every setting is given once: as a flag or as key=value, not both. See agents/training/README.md.",
         allow_abbrev=False,
     )
     keys = {}
-    for key, default in leaves():
+    for key, default in leaves(TrainSettings()):
         if key.startswith(_WITHOUT_FLAG):
             continue
         flag = key.rpartition(".")[2]
@@ -47,7 +48,7 @@ def _parser() -> tuple[OverridesParser, dict[str, str]]:
 
 def _override(key: str, value: str | bool) -> str:
     if key == "tasks":
-        return f"tasks=[{','.join(quoted(name) for name in str(value).split(','))}]"
+        return f"tasks=[{','.join(quoted(name) for name in comma_list(str(value)))}]"
     return f"{key}={str(value).lower() if isinstance(value, bool) else quoted(value)}"
 
 

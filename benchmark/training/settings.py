@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from flow_rag_vla.agents.training.cfg import NetworkCfg, TrainingCfg
 from flow_rag_vla.agents.training.loggers import require_logger
 from flow_rag_vla.benchmark.command.composition import compose_dataclass
+from flow_rag_vla.benchmark.command.ranges import refuse_settings
 from flow_rag_vla.benchmark.episodes.seeds import seed_block
 
 ALL_TASKS = "all"
@@ -106,7 +107,7 @@ def compose_training(overrides: Sequence[str]) -> TrainSettings:
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; available: {', '.join(PRESETS)}")
     others = [override for override in overrides if not override.startswith("preset=")]
-    settings = compose_dataclass(f"train_{preset}", PRESETS[preset](), others, (key for key, _ in leaves()))
+    settings = compose_dataclass(f"train_{preset}", PRESETS[preset](), others)
     return checked(settings)
 
 
@@ -131,6 +132,7 @@ def checked(settings: TrainSettings) -> TrainSettings:
     Raises:
         ValueError: something unknown or out of range; one line.
     """
+    refuse_settings(settings)
     # Late, so that --help and typos answer at once: these bring torch.
     import torch
 
@@ -142,12 +144,6 @@ def checked(settings: TrainSettings) -> TrainSettings:
     settings.tasks = list(dict.fromkeys(itertools.chain.from_iterable(slugs)))
     if not settings.tasks:
         raise ValueError("tasks is empty, expected at least one task")
-    least = {"bank_size": (settings.bank_size, 1), "validation.every": (settings.validation.every, 0)}
-    least |= {f"validation.{k}": (getattr(settings.validation, k), 1) for k in ("num_envs", "execute")}
-    least |= {f"collection.{k}": (getattr(settings.collection, k), 1) for k in ("num_demonstrations", "num_envs")}
-    for name, (value, smallest) in least.items():
-        if value < smallest:
-            raise ValueError(f"{name} is {value}, expected at least {smallest}")
     if settings.out.endswith(".safetensors"):
         raise ValueError(f"out is {settings.out!r}, expected the folder that gets a folder a run")
     if any(Path(settings.demonstrations).glob("*.safetensors")):
@@ -165,14 +161,3 @@ def checked(settings: TrainSettings) -> TrainSettings:
     if "/" in settings.name or settings.name.startswith("."):
         raise ValueError(f"name is {settings.name!r}, expected the name of a folder")
     return settings
-
-
-def leaves(node: Any = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key, as ``group.key``, with its default."""
-    node = TrainSettings() if node is None else node
-    for item in fields(node):
-        value = getattr(node, item.name)
-        if is_dataclass(value):
-            yield from leaves(value, f"{prefix}{item.name}.")
-        else:
-            yield prefix + item.name, value

@@ -15,13 +15,14 @@ from flow_rag_vla.tasks.catalogue.task import Task
 from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnvCfg
 from flow_rag_vla.tasks.env.scene import SCENES
 from flow_rag_vla.tasks.facts.contact_parameters import CONTROL_STEP_S
+from flow_rag_vla.tasks.facts.declared import Declared, refuse_undeclared
 from flow_rag_vla.tasks.facts.device import default_device
 from flow_rag_vla.tasks.physics.presets import PhysicsPresetCfg
 
 
 @configclass
-class TaskEnvCfg(ManipulationEnvCfg):
-    """What the tasks share when nothing else is chosen."""
+class TaskEnvCfg(Declared, ManipulationEnvCfg):
+    """What the tasks share when nothing else is chosen; a setting that nobody has declared is refused."""
 
     sim: SimulationCfg = SimulationCfg(
         dt=CONTROL_STEP_S,
@@ -29,6 +30,14 @@ class TaskEnvCfg(ManipulationEnvCfg):
         device=default_device(),
         physics=PhysicsPresetCfg(),  # pyright: ignore[reportArgumentType] (Isaac Lab resolves presets)
     )
+
+    def validate_config(self) -> None:
+        """Look into the parts that are Isaac Lab's own, which take any name; it calls this before it builds anything.
+
+        Raises:
+            AttributeError: somebody set what nobody has declared.
+        """
+        refuse_undeclared(self, "env")
 
 
 def env_cfg_class(name: str) -> type[TaskEnvCfg]:

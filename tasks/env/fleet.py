@@ -84,7 +84,7 @@ class Fleet(Protocol):
         ...
 
     def explain_invalid(self) -> list[str | None]:
-        """num_envs reasons why the physics cannot be trusted and which setting to change; None where it can."""
+        """num_envs reasons why an episode says nothing and what to look at; None where it says something."""
         ...
 
     def close(self) -> None:

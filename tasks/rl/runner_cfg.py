@@ -13,6 +13,7 @@ from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPp
 
 from flow_rag_vla.tasks.catalogue.registry import get_task, task_of_class
 from flow_rag_vla.tasks.catalogue.task import Task
+from flow_rag_vla.tasks.facts.declared import Declared
 from flow_rag_vla.tasks.facts.device import default_device
 
 GAMMA = 0.98
@@ -22,8 +23,23 @@ _OBS_GROUPS = {"actor": ["policy"], "critic": ["policy"]}
 
 
 @configclass
-class ManipulationRunnerCfg(RslRlOnPolicyRunnerCfg):
-    """What all tasks share."""
+class NoiseCfg(Declared, RslRlMLPModelCfg.GaussianDistributionCfg):
+    """Of exploration."""
+
+
+@configclass
+class NetworkCfg(Declared, RslRlMLPModelCfg):
+    """Of actor and critic."""
+
+
+@configclass
+class PpoCfg(Declared, RslRlPpoAlgorithmCfg):
+    """Proximal policy optimisation."""
+
+
+@configclass
+class ManipulationRunnerCfg(Declared, RslRlOnPolicyRunnerCfg):
+    """What all tasks share; a setting that nobody has declared is refused."""
 
     device = default_device()
     num_steps_per_env = 32
@@ -34,14 +50,14 @@ class ManipulationRunnerCfg(RslRlOnPolicyRunnerCfg):
     clip_actions = 1.0
     obs_groups = _OBS_GROUPS
     # Metres, radians and newtons side by side: the running normalisation brings them to one scale.
-    actor = RslRlMLPModelCfg(
+    actor = NetworkCfg(
         hidden_dims=[128, 128],
         activation="elu",
         obs_normalization=True,
-        distribution_cfg=RslRlMLPModelCfg.GaussianDistributionCfg(init_std=0.6),
+        distribution_cfg=NoiseCfg(init_std=0.6),
     )
-    critic = RslRlMLPModelCfg(hidden_dims=[128, 128], activation="elu", obs_normalization=True)
-    algorithm = RslRlPpoAlgorithmCfg(
+    critic = NetworkCfg(hidden_dims=[128, 128], activation="elu", obs_normalization=True)
+    algorithm = PpoCfg(
         value_loss_coef=1.0,
         use_clipped_value_loss=True,
         clip_param=0.2,

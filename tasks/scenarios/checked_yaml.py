@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from flow_rag_vla.tasks.facts.plain_text import hides_something
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +39,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# As in YAML 1.2 and in every other notation; YAML 1.1 takes 1e0 for a text, and wants 1.0e+0.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$", re.ASCII), list("-+.0123456789")
+)
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of a user's file.
 
@@ -58,7 +67,7 @@ def parse_yaml(content: bytes, path: Path) -> dict[str, Any]:
     """The mapping that ``content`` holds; ``path`` is for messages.
 
     Raises:
-        ValueError: not YAML, not a mapping, a repeated key or an alias; one line.
+        ValueError: not YAML, not a mapping, a repeated key, an alias or a text with control characters; one line.
     """
     try:
         value = yaml.load(content.decode(), _Loader)
@@ -75,7 +84,23 @@ def parse_yaml(content: bytes, path: Path) -> dict[str, Any]:
     except ValueError as error:
         # Scalars that look like a date or a number and are none, such as 2026-02-31.
         raise ValueError(f"{path}: holds a value that does not exist: {error}") from None
+    if (text := _hiding_text(value)) is not None:
+        raise ValueError(f"{path}: holds the text {text[:60]!r} with control characters, expected one that can be read")
     if not isinstance(value, dict):
         found = "nothing" if value is None else f"a {type(value).__name__}"
         raise ValueError(f"{path}: holds {found}, expected a mapping with the keys of a scenario file")
     return value
+
+
+def _hiding_text(value: Any) -> str | None:
+    """The first text in ``value``, keys included, that a terminal or a report would not show as it is."""
+    match value:
+        case str():
+            return value if any(hides_something(line) for line in value.split("\n")) else None
+        case dict():
+            parts: list[Any] = [*value, *value.values()]
+        case list():
+            parts = value
+        case _:
+            return None
+    return next((text for part in parts if (text := _hiding_text(part)) is not None), None)

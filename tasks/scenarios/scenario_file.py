@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.catalogue.task import Task
     from flow_rag_vla.tasks.faults.definition.fault import Fault
 
+MOST_MISTAKES = 20
+"""As many are told at once: whoever makes more has made one of them many times."""
+
 NO_FAULT = Scenario.fault
 """What clean scenarios carry as their fault, and therefore no fault's name."""
 
@@ -63,8 +66,13 @@ def read_scenario_file(path: str | Path, task: str | None = None) -> ScenarioFil
     mistakes: list[str] = []
     scenarios = _parsed(parse_yaml(content, path), content, task, mistakes)
     if scenarios is None or mistakes:
-        raise ValueError("\n".join(f"{path}: {line}" for line in mistakes))
+        raise ValueError("\n".join(f"{path}: {line}" for line in [*mistakes[:MOST_MISTAKES], *_left_out(mistakes)]))
     return scenarios
+
+
+def _left_out(mistakes: Sequence[str]) -> list[str]:
+    more = len(mistakes) - MOST_MISTAKES
+    return [f"and {more} more mistakes"] if more > 0 else []
 
 
 def site_seed(name: str) -> int:

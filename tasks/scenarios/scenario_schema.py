@@ -48,7 +48,7 @@ class TriggerEntry(_Entry):
     """When a passing effect begins."""
 
     phase: str | None = None
-    step: int | None = Field(default=None, ge=0)
+    step: int | None = Field(default=None, ge=0, le=10_000)
     region_y_m: list[float] | None = Field(default=None, min_length=2, max_length=2)
 
 
@@ -76,7 +76,7 @@ class FaultEntry(_Entry):
 class SiteEntry(_Entry):
     """A site: which colours and lanes are hazardous; the rest is plain."""
 
-    name: str = Field(min_length=1, max_length=64)
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[^\n\t]*$")
     colours: dict[str, str] = {}
     lanes: dict[int, str] = {}
     exogenous: list[str] = []
@@ -86,7 +86,7 @@ class FileEntry(_Entry):
     """The file; faults and sites are checked one by one, so that one mistake does not hide the others."""
 
     task: str | None = None
-    num_scenarios: int | None = Field(default=None, ge=1)
+    num_scenarios: int | None = Field(default=None, ge=1, le=1_020_000)
     faults: list[Any] = []
     sites: list[Any] = Field(min_length=1)
 

@@ -22,6 +22,7 @@ from flow_rag_vla.benchmark.command.errors import (
 )
 from flow_rag_vla.benchmark.command.main import run_command
 from flow_rag_vla.benchmark.command.quiet_run import quiet_run
+from flow_rag_vla.benchmark.command.ranges import Range
 from flow_rag_vla.tasks.catalogue.registry import get_task
 
 SCRIPTS = sorted((Path(__file__).parents[3] / "scripts").glob("*.py"))
@@ -30,7 +31,7 @@ SCRIPTS = sorted((Path(__file__).parents[3] / "scripts").glob("*.py"))
 @pytest.fixture
 def parser():
     parser = CommandParser("A toy.", prog="scripts/toy.py")
-    parser.add_argument("--size", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--out", type=Path)
     return parser
 
@@ -44,7 +45,7 @@ def raising(error):
 
 @pytest.mark.parametrize("code", [ExitCode.DONE, ExitCode.GATE_FAILED, ExitCode.INCOMPLETE])
 def test_a_body_that_ends_decides_the_exit_code(parser, code, capsys):
-    assert run_command(parser, lambda arguments: code, ["--size", "3"]) == code
+    assert run_command(parser, lambda arguments: code, ["--batch", "3"]) == code
     assert capsys.readouterr() == ("", "")
 
 
@@ -64,20 +65,25 @@ def test_exit_codes_are_what_shells_and_earlier_versions_expect():
     ("argv", "line"),
     [
         (["--bogus"], "unrecognized arguments: --bogus"),
-        (["--size", "many"], "argument --size: invalid int value: 'many'"),
-        (["--size", "0"], "--size is 0, expected at least 1"),
-        (["--size", "7"], "7 is unlucky"),
+        (["--batch", "many"], "argument --batch: got 'many', expected a whole number"),
+        (["--batch", "0"], "--batch is 0, expected 1 to 9"),
+        (["--batch", "7"], "7 is unlucky"),
         (["--out", "/proc/nowhere/out"], "--out /proc/nowhere/out cannot be written: No such file or directory"),
     ],
 )
 def test_bad_arguments_are_one_line_and_the_body_never_begins(parser, capsys, argv, line):
     def check(arguments):
-        if arguments.size == 7:
+        if arguments.batch == 7:
             raise UsageError("7 is unlucky")
 
     with pytest.raises(SystemExit) as stop:
         run_command(
-            parser, lambda arguments: pytest.fail("begun"), argv, at_least_one=["size"], check=check, files=["out"]
+            parser,
+            lambda arguments: pytest.fail("begun"),
+            argv,
+            ranges={"batch": Range(1, 9)},
+            check=check,
+            files=["out"],
         )
     assert stop.value.code == 2
     assert capsys.readouterr() == ("", f"toy.py: error: {line}\n")
@@ -149,6 +155,23 @@ def test_an_unknown_name_is_a_lookup_that_failed_and_a_bad_value():
 def test_what_broke_off_is_one_line_and_code_3(parser, capsys):
     assert run_command(parser, raising(IncompleteError("the hub is down; try later")), []) == 3
     assert capsys.readouterr().err == "toy.py: the hub is down; try later\n"
+
+
+def test_a_page_of_a_long_answer_is_said_and_what_a_terminal_would_act_on_is_escaped(parser, capsys):
+    with pytest.raises(SystemExit):
+        run_command(parser, raising(UsageError("\n".join(["\x1b[31m" + "x" * 5000] * 100))), [])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "toy.py: error: \\x1b[31m" + "x" * 1995 + "... (3005 characters more)"
+    assert lines[-1] == "toy.py: error: and 75 more lines"
+    assert len(lines) == 26
+
+
+def test_a_name_that_no_file_can_have_is_bad_usage_wherever_it_is_used(parser, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run_command(parser, lambda arguments: Path("x" * 300).exists(), [])
+    assert stop.value.code == 2
+    assert "cannot be a path: File name too long" in capsys.readouterr().err
+    assert run_command(parser, raising(OSError(28, "disk full")), []) == ExitCode.INCOMPLETE
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def refused(capsys, script, *arguments):
     ],
 )
 def test_numbers_below_one_are_refused(capsys, script, flag):
-    assert refused(capsys, script, flag, 0).endswith(f"{flag} is 0, expected at least 1")
+    assert f"{flag} is 0, expected 1 to " in refused(capsys, script, flag, 0)
 
 
 def test_a_size_that_only_the_cnn_has_is_refused_for_dinov2(capsys):
@@ -216,7 +216,7 @@ def test_damaged_pictures_are_named_before_training(capsys, tmp_path, flag):
 
 
 @pytest.mark.parametrize("flag", ["--forces", "--ratios"])
-@pytest.mark.parametrize("numbers", ["heavy", "0.9,0.9", "0", ""])
+@pytest.mark.parametrize("numbers", ["heavy", "0.9,0.9", "0"])
 def test_contacts_are_measured_with_different_positive_numbers(capsys, tmp_path, monkeypatch, flag, numbers):
     monkeypatch.chdir(tmp_path)
     line = refused(capsys, "measure_contacts.py", flag, numbers)

@@ -117,7 +117,7 @@ def test_three_mistakes_are_three_lines_and_exit_code_2(tmp_path, monkeypatch, c
         (["--scenarios", "many"], "--scenarios 'many': no such file; expected a number or a YAML file"),
         (["--scenarios", "."], ".: is a directory, expected a YAML file"),
         (["--scenarios", "3", "--scenarios", "4"], "--scenarios got '4', expected a number once and a YAML file once"),
-        (["--scenarios", "-5"], "scenarios is -5, expected at least 1"),
+        (["--scenarios", "-5"], "scenarios is -5, expected 1 to 1020000"),
         (["--scenarios", str(EXAMPLE), "--scenarios", "11"], "got 11 scenarios, expected at least 12 "),
     ],
 )

@@ -64,6 +64,27 @@ def test_flow_only_always_runs_first():
     assert compose_settings(["ablation='expert,parallel'"]).arms == ("flow_only", "expert", "parallel")
 
 
+def test_spaces_around_the_commas_of_a_list_of_arms_do_not_count():
+    settings = compose_settings(["ablation=' parallel ,  rag_only'"])
+    assert (settings.ablation, settings.arms) == ("parallel,rag_only", ("flow_only", "parallel", "rag_only"))
+
+
+@pytest.mark.parametrize("key", ["out", "checkpoint", "vision", "ablation", "latency", "device"])
+def test_an_empty_text_stands_for_nothing(key):
+    with pytest.raises(ValueError, match=f"^{key} is '', expected a text that is not empty$"):
+        compose_settings([f"{key}="])
+
+
+def test_a_setting_is_given_once_and_the_help_says_so(capsys):
+    with pytest.raises(ValueError, match=r"^seed is given twice, seed=1 and seed=2; give it once, "):
+        compose_settings(["seed=1", "seed=2"])
+    with pytest.raises(SystemExit):
+        main(["--help"], NoReports())
+    assert "Every setting is given once: as a flag or as key=value, not both." in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
 @pytest.mark.parametrize(
     ("override", "complaint"),
     [
@@ -73,7 +94,7 @@ def test_flow_only_always_runs_first():
         ("detector=oracles", "unknown detector 'oracles'; available: rules, learned"),
         ("obs=lidar", "unknown obs .lidar.; available: state, rgb"),
         ("vision_async=true", "vision_async looks at pictures, got obs=state; expected obs=rgb"),
-        ("num_envs=0", "num_envs is 0, expected at least 1"),
+        ("num_envs=0", "num_envs is 0, expected 1 to 262144"),
         ("num_env=5", "num_env"),
         ("num_envs=many", "many"),
         ("+new=1", "expected key=value"),

@@ -36,6 +36,12 @@ def test_the_default_knows_every_task():
     assert compose_training([]).tasks == ["pick_place", "stack", "lift", "bin_transport"]
 
 
+def test_spaces_around_the_commas_of_a_list_of_tasks_do_not_count(capsys):
+    with pytest.raises(SystemExit):
+        main(["--tasks", "lift , stack", "--logger", "none_such"], Path("scripts"))
+    assert "unknown logger 'none_such'" in capsys.readouterr().err
+
+
 def test_the_guides_preset_has_the_guides_network():
     with torch.device("meta"):
         flow = FlowMatching(compose_training(["preset=guide"]).network.flow_cfg())
@@ -56,14 +62,15 @@ def test_settings_survive_their_file(preset):
         (["--tasks", "pick_place,juggle"], "unknown task 'juggle'; available: pick_place"),
         (["--logger", "mlflow"], "unknown logger 'mlflow'; available: tensorboard, wandb"),
         (["--iterations", "many"], "many"),
-        (["--iterations", "0"], "training.iterations is 0, expected at least 1"),
-        (["validation.num_envs=0"], "validation.num_envs is 0, expected at least 1"),
+        (["--iterations", "0"], "training.iterations is 0, expected 1 to 100000000"),
+        (["validation.num_envs=0"], "validation.num_envs is 0, expected 1 to 262144"),
         (["validation.split=evaluation"], "validation.split"),
-        (["validation.seed=500"], "seed 500 is out of range"),
+        (["validation.seed=500"], "validation.seed is 500, expected 0 to 499"),
         (["training.itrations=5"], "training.itrations"),
         (["network.kind=lstm"], "unknown velocity network 'lstm'"),
         (["network.solver=rk9"], "unknown solver 'rk9'"),
         (["--bogus"], "--bogus"),
+        (["--iterations", "5", "training.iterations=6"], "training.iterations is given twice, training.iterations=5"),
         (["bogus"], "bogus"),
         (["--name", "a/b"], "expected the name of a folder"),
         (["--out", "outputs/policy.safetensors"], "expected the folder that gets a folder a run"),

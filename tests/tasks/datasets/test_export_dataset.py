@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from collections.abc import Callable
 from pathlib import Path
 
+import gymnasium as gym
+import h5py
 import pytest
 
 from flow_rag_vla.benchmark.datasets.export import export_scenarios, make_writer
@@ -25,9 +28,9 @@ def main() -> Callable[[list[str]], int]:
     [
         (["--fault", "gremlin"], "unknown fault 'gremlin'; available: action_hold"),
         (["--task", "FlowRAG-Juggle-Franka"], "unknown task 'FlowRAG-Juggle-Franka'; available: pick_place (FlowRAG"),
-        (["--seed", "-1"], "seed -1 is out of range"),
-        (["--num_episodes", "1100000"], "1100000 layouts asked for"),
-        (["--num_envs", "0"], "expected at least 1"),
+        (["--seed", "-1"], "--seed is -1, expected 0 to 499"),
+        (["--num_episodes", "1100000"], "--num_episodes is 1100000, expected 1 to 1020000"),
+        (["--num_envs", "0"], "--num_envs is 0, expected 1 to 262144"),
         (["--format", "zarr"], "invalid choice: 'zarr'"),
         (["--expert", "clairvoyant"], "invalid choice: 'clairvoyant'"),
     ],
@@ -71,3 +74,13 @@ def test_exported_scenarios_are_training_scenarios_with_the_fault():
 def test_an_unknown_format_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="unknown format 'zarr'; available: lerobot, hdf5"):
         make_writer("zarr", tmp_path, TASK)
+
+
+@pytest.mark.parametrize("task", ["pick_place", TASK])
+def test_an_hdf5_file_names_the_environment_as_gym_knows_it(tmp_path: Path, task: str):
+    writer = make_writer("hdf5", tmp_path, task)
+    writer.close()
+    with h5py.File(tmp_path / "trajectories.hdf5") as file:
+        env_name = json.loads(file["data"].attrs["env_args"])["env_name"]
+    assert env_name == TASK
+    assert gym.spec(env_name).id == TASK

@@ -105,6 +105,21 @@ def test_a_correct_file_gives_its_sites(tmp_path):
     assert site.exogenous_faults == (file.faults[1],)
 
 
+@pytest.mark.parametrize("number", ["1e0", "1.e0", "1E+0", "+1e-0", "1.0e+0", "0.1e1", ".1e1", "1"])
+def test_a_number_is_read_in_every_notation(number, tmp_path):
+    text = yaml.safe_dump(GOOD).replace("control: 1\n", f"control: {number}\n")
+    assert f"control: {number}\n" in text
+    assert read_scenario_file(written(tmp_path, text)).faults[0].control_severity == 1.0
+
+
+def test_what_only_looks_like_a_number_stays_a_text(tmp_path):
+    content = copy.deepcopy(GOOD)
+    content["sites"][0]["name"] = "SITE"
+    for name in ("1e", "e1", "1e1a", "d1e1", "1e1e1"):
+        text = yaml.safe_dump(content).replace("name: SITE", f"name: {name}")
+        assert read_scenario_file(written(tmp_path, text)).site_names == (name,)
+
+
 def test_a_users_fault_makes_scenarios_like_any_other(tmp_path):
     site = read_scenario_file(written(tmp_path, GOOD)).sites[0]
     scenario = site.scenario(20_000_000, site.faults["gust"])
@@ -150,6 +165,7 @@ FAULT, SITE = ("faults", 0), ("sites", 0)
         (put("faults", 0, 7), "faults[0]: got 7, expected a mapping"),
         (put("sites", []), "sites: got [], expected"),
         (put("num_scenarios", 0), "num_scenarios: got 0, expected greater than or equal to 1"),
+        (put("num_scenarios", 1_020_001), "num_scenarios: got 1020001, expected less than or equal to 1020000"),
         (put("num_scenarios", "many"), "num_scenarios: got 'many', expected a valid integer"),
         (put(*FAULT, "default", "mild"), "faults[0].default: got 'mild', expected a valid number"),
         (put(*FAULT, "ladder", [4, True]), "faults[0].ladder[1]: got True, expected a valid number"),

@@ -1,0 +1,46 @@
+"""`isaaclab train ... agent.nonsense=3`: a setting that nobody has declared is refused, wherever it is put."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("isaaclab_tasks")
+
+import flow_rag_vla.tasks  # noqa: F401  (registers the gym ids)
+
+TASK = "FlowRAG-Lift-Franka"
+
+
+def configured(*overrides: str):
+    """Environment's and runner's configuration as ``isaaclab train`` composes them."""
+    from isaaclab_rl.rsl_rl import check_rsl_rl_version, handle_deprecated_rsl_rl_cfg
+    from isaaclab_tasks.utils.hydra import register_task
+
+    env, agent, rest = register_task(TASK, "rsl_rl_cfg_entry_point", overrides=list(overrides))
+    assert not rest
+    handle_deprecated_rsl_rl_cfg(agent, check_rsl_rl_version())
+    env.validate()
+    return env, agent
+
+
+def test_declared_settings_are_taken_wherever_they_are():
+    env, agent = configured("agent.max_iterations=3", "agent.algorithm.learning_rate=0.1", "env.scene.num_envs=5")
+    assert (agent.max_iterations, agent.algorithm.learning_rate, env.scene.num_envs) == (3, 0.1, 5)
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("agent.nonsense=3", "LiftRunnerCfg has no setting 'nonsense'; available: .*max_iterations"),
+        ("agent.algorithm.nonsense=3", "PpoCfg has no setting 'nonsense'; available: .*learning_rate"),
+        ("agent.actor.hiden_dims=[8]", "NetworkCfg has no setting 'hiden_dims'; available: .*hidden_dims"),
+        ("agent.actor.distribution_cfg.std=1", "NoiseCfg has no setting 'std'; available: .*init_std"),
+        ("env.nonsense=3", "LiftEnvCfg has no setting 'nonsense'; available: .*action_scale"),
+        ("env.scene.num_env=3", "env.scene has no setting 'num_env'; available: .*num_envs"),
+        ("env.sim.nonsense=3", "env.sim has no setting 'nonsense'; available: .*dt"),
+    ],
+)
+def test_a_setting_that_nobody_has_declared_is_refused_with_what_there_is(override, complaint):
+    with pytest.raises(AttributeError, match=complaint) as error:
+        configured(override)
+    assert "\n" not in str(error.value)
