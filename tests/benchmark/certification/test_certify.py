@@ -144,8 +144,8 @@ def test_the_certificate_counts_what_happened(world):
     world(ends)
     met = ("post", "beam", "slippery_object", "forced_release")
     trials = [trial for trial in plan_trials("pick_place", 40, 10, 2) if trial.key[1] in met]
-    ends = run_trials(Fleet(512, task), trials, lambda n: None)  # pyright: ignore[reportArgumentType]
-    certificate = certify(task, "made_up", ends, sizes)
+    ended = run_trials(Fleet(512, task), trials, lambda n: None)  # pyright: ignore[reportArgumentType]
+    certificate = certify(task, "made_up", ended, sizes)
     assert (certificate["task"], certificate["physics"]) == (task.name, "made_up")
     assert {name: certificate[name] for name in sizes} == sizes
     rows = certificate["faults"]

@@ -5,10 +5,14 @@ from __future__ import annotations
 import pickle
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flow_rag_vla.benchmark.run.cli import main as benchmark
+
+NOBODY: Any = None
+"""A reporter that nothing reaches."""
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 REQUIRED = {
@@ -150,7 +154,7 @@ def test_a_file_full_of_mistakes_gets_a_page_of_lines(capsys, tmp_path, monkeypa
     fault, site = "- {" + "x" * 60 + ": 1}\n", "- {}\n"
     (tmp_path / "mine.yaml").write_text("faults:\n" + 2000 * fault + "sites:\n" + 900 * site)
     with pytest.raises(SystemExit) as stop:
-        benchmark(["--scenarios", "mine.yaml"], None)
+        benchmark(["--scenarios", "mine.yaml"], NOBODY)
     lines = capsys.readouterr().err.splitlines()
     assert (stop.value.code, len(lines)) == (2, 21)
     assert lines[-1].startswith("benchmark.py: error: mine.yaml: and ")

@@ -168,7 +168,7 @@ def test_a_page_of_a_long_answer_is_said_and_what_a_terminal_would_act_on_is_esc
 
 def test_a_name_that_no_file_can_have_is_bad_usage_wherever_it_is_used(parser, capsys):
     with pytest.raises(SystemExit) as stop:
-        run_command(parser, lambda arguments: Path("x" * 300).exists(), [])
+        run_command(parser, lambda arguments: ExitCode(Path("x" * 300).exists()), [])
     assert stop.value.code == 2
     assert "cannot be a path: File name too long" in capsys.readouterr().err
     assert run_command(parser, raising(OSError(28, "disk full")), []) == ExitCode.INCOMPLETE

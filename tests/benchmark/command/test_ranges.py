@@ -11,6 +11,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +105,10 @@ def test_every_number_among_the_settings_has_a_range(kind):
             assert value in range_of(key), key
 
 
+NOBODY: Any = None
+"""A reporter that nothing reaches."""
+
+
 def put(settings, key: str, value: float) -> None:
     *groups, name = key.split(".")
     setattr(functools.reduce(getattr, groups, settings), name, value)
@@ -113,7 +118,7 @@ def put(settings, key: str, value: float) -> None:
 def test_the_first_illegal_values_of_a_setting_are_one_line(kind, key, whole, capsys, tmp_path, monkeypatch):
     """Two of them on the command line, which takes a moment; all numbers where it leads to."""
     monkeypatch.chdir(tmp_path)
-    main = partial(benchmark, reporter=None) if kind is BenchmarkSettings else partial(train, scripts=SCRIPTS)
+    main = partial(benchmark, reporter=NOBODY) if kind is BenchmarkSettings else partial(train, scripts=SCRIPTS)
     low, *others, word = illegal(range_of(key), whole)[:-1] if whole else illegal(range_of(key), whole)
     for value in (low, word):
         line = refusal(capsys, partial(main, [f"{key}={value}"]))
@@ -195,7 +200,7 @@ def test_digits_of_other_scripts_and_endless_ones_are_no_numbers(digits, capsys,
     flag = runpy.run_path(str(SCRIPTS / "evaluate.py"))["main"]
     assert "expected a whole number" in refusal(capsys, partial(flag, ["--num_envs", digits]))
     for word in ([f"num_envs={digits}"], ["--num_envs", digits], [f"agent.confidence_gate={digits}"]):
-        assert " in the digits 0 to 9" in refusal(capsys, partial(benchmark, word, None))
+        assert " in the digits 0 to 9" in refusal(capsys, partial(benchmark, word, NOBODY))
 
 
 def test_numbers_in_lists_are_checked_one_by_one():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -32,7 +34,8 @@ def actions_of(fleet, agent, delay_ms: float) -> torch.Tensor:
     scenarios = [None] * fleet.num_envs
     fleet.load(scenarios, [0] * fleet.num_envs)
     agent.reset = lambda keys, attempts: None
-    play_agent(fleet, agent, [Named() for _ in scenarios], [0] * fleet.num_envs, delay_ms)
+    named: Any = [Named() for _ in scenarios]
+    play_agent(fleet, agent, named, [0] * fleet.num_envs, delay_ms)
     return torch.stack(fleet.actions)
 
 

@@ -85,6 +85,14 @@ def test_a_damaged_file_that_is_made_anew_is_kept_beside_and_named(finished_run:
     assert result.stdout == f"nothing is left to run; the report is {finished_run / 'report/index.html'}"
 
 
+def test_a_run_is_checked_without_torch_or_a_simulator(finished_run: Path):
+    assert report(finished_run) == 0
+    result, loaded = script("verify_run.py", finished_run)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"{finished_run}: sound, 6 episodes in 3 units"
+    assert not loaded & HEAVY
+
+
 def test_a_dropped_line_is_said_on_the_console_and_in_the_log(finished_run: Path, capsys: pytest.CaptureFixture[str]):
     path = finished_run / "units/r1-parallel-22222222/episodes.jsonl"
     done = read_json_object(path.with_name("DONE.json"))
