@@ -43,6 +43,8 @@ class EpisodeNotes:
     """(num_envs,) int64 correction candidate that steered the episode."""
     late_retrievals: torch.Tensor
     """(num_envs,) int64 retrievals that missed their decision."""
+    uplift: torch.Tensor
+    """(num_envs,) float32 lower bound of the gain that the advice taken promised; 0 without."""
 
     @classmethod
     def nothing(cls, num_envs: int, device: str = "cpu") -> EpisodeNotes:
@@ -52,7 +54,8 @@ class EpisodeNotes:
             return torch.full((num_envs,), value, dtype=torch.long, device=device)
 
         none, zero = NOTHING, 0
-        return cls(*(column(v) for v in (none, none, none, zero, zero, none, none, none, zero)))
+        columns = (column(v) for v in (none, none, none, zero, zero, none, none, none, zero))
+        return cls(*columns, torch.zeros(num_envs, device=device))
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,10 @@ class Agent(Protocol):
         """Environment id to the failure worth remembering, of the episodes that seem to have failed."""
         ...
 
+    def first_keys(self) -> torch.Tensor | None:
+        """(num_envs, embedding_dim) memory keys of what the episodes began in; None where none are made."""
+        ...
+
     def decide_seconds(self) -> tuple[float, int]:
         """Seconds spent in ``decide`` so far, and how many calls that were."""
         ...
@@ -158,6 +165,10 @@ class WrappedAgent:
     def failures(self) -> dict[int, FailureCase]:
         """Those of the agent."""
         return self._agent.failures()
+
+    def first_keys(self) -> torch.Tensor | None:
+        """Those of the agent."""
+        return self._agent.first_keys()
 
     def decide_seconds(self) -> tuple[float, int]:
         """Seconds spent deciding, and the number of decisions."""

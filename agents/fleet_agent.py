@@ -17,6 +17,7 @@ from flow_rag_vla.agents.policy.features import HELD_FORCE_N
 from flow_rag_vla.agents.policy.noise import NoiseTable
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.remember import DecisionSnapshot, FailureNotebook
+from flow_rag_vla.agents.recall.situation import Situation
 from flow_rag_vla.tasks.contract import NOTHING
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ class FleetAgent:
         self._settled = Advice.nothing(self._num_envs, self._device)
         self._decisions, self._retrievals, self._late = zeros(), zeros(), zeros()
         self._placed = torch.zeros(self._num_envs, dtype=torch.bool, device=self._device)
+        self._considered = torch.zeros_like(self._placed)
+        self._situation: Situation | None = None
 
     def tell(self, scenarios: Sequence[Any]) -> None:
         """Refuse: what hides in a scenario is for the agent to find out.  Raises ``ValueError``."""
@@ -131,12 +134,16 @@ class FleetAgent:
         """Chunks (num_envs, horizon, 7)."""
         start = time.perf_counter()
         noise = self._noise.draw(self._decision)
-        asks = running & ~self._settled.given
-        decision = self.model.decide(Query(observation, noise, self._settled, asks))
+        asks = running & ~self._settled.given & ~self._considered
+        if self._situation is None:
+            self._situation = Situation(self._keys.encode(observation))
+        decision = self.model.decide(Query(observation, noise, self._settled, asks, self._situation))
         self._decision += 1
         self._decisions += running
         advice = decision.advice
         if advice is not None:
+            # Once an episode: a gate that is asked again and again lets everybody in, whatever it was calibrated to.
+            self._considered |= advice.considered & running
             self._retrievals += advice.given & running
             if not decision.in_time:
                 self._late += running
@@ -183,6 +190,7 @@ class FleetAgent:
             retrieved_type=settled.failure_type.clone(),
             candidate=torch.where(acted, settled.candidate, NOTHING),
             late_retrievals=self._late.clone(),
+            uplift=settled.uplift.clone(),
         )
 
     def seems_failed(self) -> torch.Tensor:
@@ -193,6 +201,10 @@ class FleetAgent:
         """The noticed failures of episodes that seem to have failed."""
         self._conclude()
         return self._notebook.cases(self._detector.first, self.seems_failed())
+
+    def first_keys(self) -> torch.Tensor | None:
+        """(num_envs, embedding_dim) of the first decisions; None before them."""
+        return None if self._situation is None else self._situation.keys
 
     def decide_seconds(self) -> tuple[float, int]:
         """Seconds spent deciding, and the number of (batched) decisions."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flow_rag_vla.agents.arms.registry import get_arm, reference_arm
 from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.benchmark.episodes.actors import make_expert, make_policy_agent
+from flow_rag_vla.benchmark.episodes.barrier import merge_into
 from flow_rag_vla.benchmark.episodes.rollout import BatchResult, run_batch
 from flow_rag_vla.tasks.env.batches import batches
 
@@ -110,16 +111,11 @@ def _agent(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Ag
 def _merge(
     context: UnitContext, unit: Unit, memory: FailureMemory | None, results: list[BatchResult], target: Path
 ) -> int | None:
-    """The barrier: record outcomes in plan order, add failures in scenario-id order, save; returns the case count."""
+    """The barrier: merge into the memory, save; returns the case count."""
     if unit.round > 0 and memory is None:
         return None
     after = new_memory(context.arm_settings, context.policy.flow.horizon) if memory is None else memory
-    uses = [use for result in results for use in result.uses]
-    if uses:
-        cases, candidates, helped = zip(*uses, strict=True)
-        after.record_outcomes(cases, candidates, helped)
-    failures = {key: case for result in results for key, case in result.failures.items()}
-    after.add([failures[key] for key in sorted(failures)])
+    merge_into(after, results)
     after.save(target)
     return len(after)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -37,12 +38,13 @@ class Script:
         self.asked: list[list[bool]] = []
         """Which environments asked, at each decision."""
 
-    def advise(self, observation: Observation, asks: torch.Tensor) -> Advice:
-        del observation
+    def advise(self, observation: Observation, asks: torch.Tensor, situation: object = None) -> Advice:
+        del observation, situation
         self.asked.append(asks.tolist())
         line = self._lines.pop(0) if len(self._lines) > 1 else self._lines[0]
         case, kind, candidate = (torch.tensor(column) for column in zip(*line, strict=True))
-        return Advice(case, kind, candidate, torch.where(candidate == NOTHING, 0.0, 0.9))
+        zero = torch.zeros(len(case))
+        return Advice(case, kind, candidate, torch.where(candidate == NOTHING, 0.0, 0.9), zero, zero > 0)
 
 
 class Nonsense:
@@ -187,3 +189,19 @@ def test_failures_are_noted_without_waiting_and_told_of_those_that_seem_to_have_
 def _snapshot(observation: Observation, action: float) -> DecisionSnapshot:
     n = observation.num_envs
     return DecisionSnapshot(observation, torch.ones(n, 512), torch.full((n, HORIZON, 7), action))
+
+
+def test_an_episode_whose_gain_was_weighed_is_not_asked_about_again(fleet, observe):
+    agent = fleet([SAYS_NOTHING, SAYS_NOTHING])
+    asked = []
+
+    def advise(observation: Observation, asks: torch.Tensor, situation: object = None) -> Advice:
+        del observation, situation
+        asked.append(asks.tolist())
+        nothing = Advice.nothing(2)
+        return dataclasses.replace(nothing, considered=torch.tensor([True, False]))
+
+    agent.model.advisor.advise = advise
+    for _ in range(2):
+        agent.decide(observe(2), torch.tensor([True, True]))
+    assert asked == [[True, True], [False, True]]

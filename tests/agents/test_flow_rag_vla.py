@@ -18,7 +18,8 @@ from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingC
 from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
 from flow_rag_vla.agents.policy.instructions import InstructionTable
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
-from flow_rag_vla.agents.recall.advice import Advice, Advisor, Needs
+from flow_rag_vla.agents.recall.advice import Advice, Needs
+from flow_rag_vla.agents.recall.advisor import Advisor
 from flow_rag_vla.agents.recall.clock import VirtualClock
 from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.tasks.contract import Observation
@@ -121,8 +122,8 @@ class _Says:
         self.advice = advice
         self.asked: list[list[bool]] = []
 
-    def advise(self, observation: Observation, asks: torch.Tensor) -> Advice:
-        del observation
+    def advise(self, observation: Observation, asks: torch.Tensor, situation: object = None) -> Advice:
+        del observation, situation
         self.asked.append(asks.tolist())
         return self.advice
 
@@ -143,7 +144,8 @@ class _Recorder:
 def _advice(*names: str | None) -> Advice:
     """Certain advice to take the named candidates, none where there is no name."""
     candidate = torch.tensor([-1 if name is None else CANDIDATE_NAMES.index(name) for name in names])
-    return Advice(candidate, candidate.clamp(max=0), candidate, (candidate >= 0).float())
+    zero = torch.zeros(len(candidate))
+    return Advice(candidate, candidate.clamp(max=0), candidate, (candidate >= 0).float(), zero, zero > 0)
 
 
 def _decide(policy, fresh: Advice, settled: Advice, chunk_policy=None, retrieval_ms=0.0):
