@@ -45,6 +45,10 @@ class EpisodeNotes:
     """(num_envs,) int64 retrievals that missed their decision."""
     uplift: torch.Tensor
     """(num_envs,) float32 lower bound of the gain that the advice taken promised; 0 without."""
+    felt: torch.Tensor
+    """(num_envs,) bool: a failure had been noticed when advice was taken; ever, where none was."""
+    felt: torch.Tensor
+    """(num_envs,) bool: a failure had been noticed when advice was taken; ever, where none was."""
 
     @classmethod
     def nothing(cls, num_envs: int, device: str = "cpu") -> EpisodeNotes:
@@ -55,7 +59,8 @@ class EpisodeNotes:
 
         none, zero = NOTHING, 0
         columns = (column(v) for v in (none, none, none, zero, zero, none, none, none, zero))
-        return cls(*columns, torch.zeros(num_envs, device=device))
+        zero_gain = torch.zeros(num_envs, device=device)
+        return cls(*columns, zero_gain, zero_gain > 0)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ class Query:
     """(num_envs,) bool: where the memory is asked; None for wherever nothing is settled."""
     situation: Situation | None = None
     """What the episodes began in; None for what is sensed now."""
+    felt: torch.Tensor | None = None
+    """(num_envs,) int64 type of failure felt so far, ``NOTHING`` where none was; None where nobody feels."""
 
 
 def merge_advice(settled: Advice, fresh: Advice | None) -> Advice:
@@ -222,7 +224,7 @@ class FlowRAGVLA(nn.Module):
         if self.advisor is None:
             return Advice.nothing(query.observation.num_envs, str(query.noise.device))
         asks = ~query.settled.given if query.asks is None else query.asks
-        return self.advisor.advise(query.observation, asks, query.situation)
+        return self.advisor.advise(query.observation, asks, query.situation, query.felt)
 
     def _flow_pathway(self, query: Query, poll: Poll[Advice]) -> FlowAnswer[Advice]:
         percept = self._percept(query.observation, query.settled)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from flow_rag_vla.memory.case import ClusterKey, FailureCase, Float32Array, Int64Array, StrArray
 from flow_rag_vla.memory.evidence.outcomes import CandidateChoice, borrowed_counts, posterior_means
-from flow_rag_vla.memory.evidence.situations import Exposures
+from flow_rag_vla.memory.evidence.situations import MOMENTS, Exposures
 from flow_rag_vla.memory.index import NO_CASE, CosineIndex, SearchResult
 from flow_rag_vla.memory.table import CaseTable
 
@@ -35,7 +35,7 @@ class CaseReader:
         self.cluster_weight = cluster_weight
         self._index = index
         self._table = table
-        self._exposures = Exposures.none(table.shape.embedding_dim, table.shape.num_candidates)
+        self._exposures = Exposures.none(table.shape.embedding_dim, MOMENTS * table.shape.num_candidates)
 
     def __len__(self) -> int:
         """Number of cases."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from flow_rag_vla.memory.case import CaseShape, ClusterKey, FailureCase, Int64Array
 from flow_rag_vla.memory.evidence import storage
-from flow_rag_vla.memory.evidence.situations import Exposures
+from flow_rag_vla.memory.evidence.situations import MOMENTS, Exposures
 from flow_rag_vla.memory.index import NO_CASE
 from flow_rag_vla.memory.store_file import (
     APPLICATION_ID,
@@ -244,9 +244,10 @@ class CaseStore:
             yield tuple(columns)
 
     def _read_exposures(self) -> Exposures:
+        sizes = self.shape.embedding_dim, MOMENTS * self.shape.num_candidates
         if schema_version(self._connection) == 1:
-            return Exposures.none(self.shape.embedding_dim, self.shape.num_candidates)
-        return storage.from_rows(self._rows("exposures", "id"), self.shape.embedding_dim, self.shape.num_candidates)
+            return Exposures.none(*sizes)
+        return storage.from_rows(self._rows("exposures", "id"), *sizes)
 
     def _read_clusters(self) -> dict[ClusterKey, Int64Array]:
         clusters: dict[ClusterKey, Int64Array] = {}

@@ -79,6 +79,21 @@ def candidate_priors(
     return (PRIOR_TRIALS * np.stack([means, 1.0 - means], axis=1)).astype(np.float32)
 
 
+_LATE_SHARES = (("object", 0.75), ("grasp", 0.75), ("grip_up", 0.7), ("slower", 0.25))
+"""By the beginning of a correction's name; the others come too late.
+
+Development seed 6, six sites, n = 20 a hazard, the right correction at once and after the first alarm: object poses 39
+and 30 of 40, slippery and heavy objects 40 and 29 of 40, crushable ones 19 and 1 of 20, goal poses 40 and 2 of 40; where
+something was run into, the episode is over.
+"""
+
+
+def late_shares() -> tuple[float, ...]:
+    """(num_candidates,) share of a correction's chance to work that is left once the failure is felt."""
+    shares = [[share for start, share in _LATE_SHARES if c.name.startswith(start)] for c in CANDIDATES]
+    return tuple(share[0] if share else 0.05 for share in shares)
+
+
 def _ranking(failure_type: FailureType, phase: Phase, signature: FailureSignature) -> tuple[str, ...]:
     """Names of the candidates worth trying, best first."""
     ranking = _ranking_of_compact(failure_type, phase, signature)

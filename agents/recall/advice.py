@@ -45,7 +45,11 @@ class Advice:
     uplift: torch.Tensor
     """(num_envs,) float32: lower bound of its gain over doing nothing, -1 to 1; 0 where nothing says what that is."""
     considered: torch.Tensor
-    """(num_envs,) bool: the gain over doing nothing has been weighed, which an episode does once."""
+    """(num_envs,) bool: the gain over doing nothing has been weighed; the next time is when something is felt."""
+    closed: torch.Tensor
+    """(num_envs,) bool: it need not be weighed again in this episode, whatever is felt."""
+    late: torch.Tensor
+    """(num_envs,) bool: asked for when something had been felt."""
     needs: Needs = Needs()
     """At least what the rows need."""
 
@@ -54,7 +58,8 @@ class Advice:
         """No advice for anybody."""
         none = torch.full((num_envs,), NOTHING, dtype=torch.long, device=device)
         zero = torch.zeros(num_envs, device=device)
-        return cls(none, none.clone(), none.clone(), zero, zero.clone(), zero > 0, Needs(False, False, False))
+        flags = (zero > 0 for _ in range(3))
+        return cls(none, none.clone(), none.clone(), zero, zero.clone(), *flags, needs=Needs(False, False, False))
 
     @classmethod
     def of(cls, rows: torch.Tensor, answers: Advice, num_envs: int) -> Advice:
@@ -69,8 +74,9 @@ class Advice:
 
     @property
     def columns(self) -> tuple[torch.Tensor, ...]:
-        """Case, type, candidate, reliability, uplift and whether it was considered, each (num_envs,)."""
-        return self.case_id, self.failure_type, self.candidate, self.reliability, self.uplift, self.considered
+        """All but ``needs``, each (num_envs,), in their order."""
+        opinion = self.case_id, self.failure_type, self.candidate, self.reliability, self.uplift
+        return *opinion, self.considered, self.closed, self.late
 
     @property
     def given(self) -> torch.Tensor:

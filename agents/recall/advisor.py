@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from flow_rag_vla.agents.arms.arm import Placebo
+from flow_rag_vla.agents.corrections.priors import late_shares
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.known_cases import KnownCases
@@ -71,35 +72,55 @@ class Advisor:
         self._met: tuple[Exposures, KnownSituations] | None = None
 
     def advise(
-        self, observation: Observation, asks: torch.Tensor | None = None, situation: Situation | None = None
+        self,
+        observation: Observation,
+        asks: torch.Tensor | None = None,
+        situation: Situation | None = None,
+        felt: torch.Tensor | None = None,
     ) -> Advice:
         """Advice for every row of ``observation``, or only where ``asks`` (num_envs,) bool: no other is looked up.
 
-        ``situation`` is what the episodes began in; None for where they are now.
+        Args:
+            observation: What is sensed.
+            asks: Rows that are answered.
+            situation: What the episodes began in; None for where they are now.
+            felt: (num_envs,) int64 type of failure that was felt in the episode, ``NOTHING`` where none was; needs
+                ``situation``.
         """
         if len(self.memory) == 0:
             return Advice.nothing(observation.num_envs, str(observation.object_rgb.device))
         if asks is None:
-            return self._answer(self._encoder.encode(observation), self._trials(observation, situation))
-        # Waits for the device to say which rows ask: the others' search would cost more.
-        rows = asks.nonzero().flatten()
+            rows = torch.arange(observation.num_envs, device=observation.object_rgb.device)
+        else:
+            # Waits for the device to say which rows ask: the others' search would cost more.
+            rows = asks.nonzero().flatten()
         if len(rows) == 0:
             return Advice.nothing(observation.num_envs, str(rows.device))
         # Pictures are left where they are: no key needs them.
-        asking = dataclasses.replace(observation, rgb=None).select(rows)
+        keys = self._encoder.encode(dataclasses.replace(observation, rgb=None).select(rows))
         trials = self._trials(observation, situation)
-        answers = self._answer(self._encoder.encode(asking), None if trials is None else trials[rows])
-        return Advice.of(rows, answers, observation.num_envs)
+        if trials is None:
+            return Advice.of(rows, self._answer(keys), observation.num_envs)
+        if situation is not None and felt is not None:
+            # What was felt is looked up under the cue that the episode began with.
+            felt = felt[rows]
+            keys = torch.where((felt != NOTHING)[:, None], situation.keys[rows], keys)
+        return Advice.of(rows, self._answer(keys, trials[rows], felt), observation.num_envs)
 
     def _trials(self, observation: Observation, situation: Situation | None) -> torch.Tensor | None:
-        """(num_envs, num_candidates, 2) outcomes in situations like those of the episodes; None where no rule asks."""
+        """(num_envs, num_choices, 2) outcomes in situations like those of the episodes; None where no rule asks."""
         if self._rule is None or not len(self.memory.exposures):
             return None
         situation = situation or Situation(self._encoder.encode(dataclasses.replace(observation, rgb=None)))
         return situation.trials_in(self._situations())
 
-    def _answer(self, keys: torch.Tensor, trials: torch.Tensor | None = None) -> Advice:
-        """Advice for each of ``keys`` (n, embedding_dim) from ``trials`` (n, num_candidates, 2) or by the gate."""
+    def _answer(
+        self, keys: torch.Tensor, trials: torch.Tensor | None = None, felt: torch.Tensor | None = None
+    ) -> Advice:
+        """Advice for each of ``keys`` (n, embedding_dim) from ``trials`` (n, num_choices, 2) or by the gate.
+
+        Where a type of failure was ``felt`` (n,), cases of other types say nothing.
+        """
         search, cases = self._up_to_date_search(), self._up_to_date_cases()
         # An environment whose physics broke gets no advice, and takes none from the others.
         sound = keys.isfinite().all(dim=1)
@@ -107,25 +128,31 @@ class Advisor:
         anything[:1] = 1.0  # a slice is filled on the device; one entry would be copied to it
         found = search.search(torch.where(sound[:, None], keys, anything), self._k, self.memory.similarity_threshold)
         place = torch.searchsorted(cases.ids, found.case_ids)
+        late = torch.zeros_like(sound) if felt is None else felt != NOTHING
+        counts = found.valid
+        if felt is not None:
+            counts = counts & (~late[:, None] | (cases.failure_type[place] == felt[:, None]))
         margin = found.similarity - self.memory.similarity_threshold + 1e-3
-        weight = torch.where(found.valid, margin, 0.0)
+        weight = torch.where(counts, margin, 0.0)
         # One neighbour after the other: a sum whose order is a kernel's differs in its last bits by device and batch.
         neighbours = list(zip(weight.unsqueeze(2).unbind(1), place.unbind(1), strict=True))
         total = reduce(torch.add, (weight for weight, _ in neighbours)).clamp(min=1e-9)
-        similar = found.hit & sound
+        similar = counts.any(dim=1) & sound
         considered = torch.zeros_like(similar)
         if self._rule is not None and trials is not None:
             considered = similar
             shares = ((weight.unsqueeze(2), row) for weight, row in neighbours)
             prior = reduce(torch.add, (share * cases.priors[row] for share, row in shares)) / total.unsqueeze(2)
-            choice = self._rule.choose(torch.where(found.hit[:, None, None], prior, 1.0), trials)
+            choice = self._rule.choose(torch.where(similar[:, None, None], prior, 1.0), trials, late)
         else:
             score = reduce(torch.add, (weight * cases.means[row] for weight, row in neighbours)) / total
             reliability = score.max(dim=1).values
             unknown = torch.zeros_like(reliability)
-            choice = Choice(reliability >= self._gate, score.argmax(dim=1), reliability, unknown)
+            passes = reliability >= self._gate
+            choice = Choice(passes, score.argmax(dim=1), reliability, unknown, torch.zeros_like(passes))
         given = similar & choice.given
-        nearest = place[:, 0]
+        # The first that counts: they come in the order of their similarity.
+        nearest = place.gather(1, counts.int().argmax(dim=1, keepdim=True)).squeeze(1)
         return Advice(
             case_id=torch.where(given, cases.answering[nearest], NOTHING),
             failure_type=torch.where(given, cases.failure_type[nearest], NOTHING),
@@ -133,6 +160,8 @@ class Advisor:
             reliability=torch.where(given, choice.reliability, 0.0),
             uplift=torch.where(given, choice.uplift, 0.0),
             considered=considered,
+            closed=late | (considered & choice.gains),
+            late=late,
         )
 
     def _situations(self) -> KnownSituations:
@@ -214,9 +243,11 @@ class RandomTriggerAdvisor(Advisor):
         super().__init__(memory, encoder, num_neighbours, gate, device, rule=rule, num_situations=num_situations)
         self._rng = rng
 
-    def _answer(self, keys: torch.Tensor, trials: torch.Tensor | None = None) -> Advice:
+    def _answer(
+        self, keys: torch.Tensor, trials: torch.Tensor | None = None, felt: torch.Tensor | None = None
+    ) -> Advice:
         lot = torch.from_numpy(self._rng.permutation(len(keys))).to(keys.device)
-        answers = super()._answer(keys, trials)
+        answers = super()._answer(keys, trials, felt)
         return Advice(*(column[lot] for column in answers.columns), needs=answers.needs)
 
 
@@ -224,7 +255,7 @@ def make_advisor(arm: Arm, memory: CaseReader, settings: ArmSettings, device: st
     """The voice of ``memory`` as ``arm`` hears it."""
     agent = settings.agent
     asked = RetrievalEncoder(device=device), agent.num_neighbours, agent.confidence_gate
-    rule = UpliftRule(agent.uplift_threshold, agent.caution) if arm.weighs_doing_nothing else None
+    rule = UpliftRule(agent.uplift_threshold, agent.caution, late_shares()) if arm.weighs_doing_nothing else None
     by = {"device": device, "rule": rule, "num_situations": agent.num_situations}
     rng = np.random.Generator(np.random.Philox(key=settings.seed))
     if arm.placebo is Placebo.SHUFFLED:

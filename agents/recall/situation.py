@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from flow_rag_vla.memory.evidence.situations import MOMENTS
 from flow_rag_vla.memory.evidence.uplift import kernel_weight
 from flow_rag_vla.memory.faiss_gpu import make_search
 from flow_rag_vla.memory.index import CosineIndex
@@ -35,14 +36,15 @@ class KnownSituations:
         index = CosineIndex(exposures.keys.shape[1], torch.get_num_threads())
         index.add(exposures.ids, exposures.keys)
         counts = exposures.counts if answering is None else exposures.counts[answering]
-        counts = np.concatenate([exposures.counts[:, :1], counts[:, 1:]], axis=1)
+        nothing = np.arange(counts.shape[1]) % (counts.shape[1] // MOMENTS) == 0
+        counts = np.where(nothing[:, None], exposures.counts, counts)
         self._search = make_search(index, device)
         self._ids = torch.as_tensor(np.append(0, exposures.ids), device=device)
         self._counts = torch.as_tensor(np.concatenate([np.zeros_like(counts[:1]), counts]), device=device).float()
         self._k, self._threshold = num_neighbours, threshold
 
     def trials(self, keys: torch.Tensor) -> torch.Tensor:
-        """(n, num_candidates, 2) episodes (worked, did not) like those that begin in ``keys`` (n, embedding_dim).
+        """(n, num_choices, 2) episodes (worked, did not) like those that begin in ``keys`` (n, embedding_dim).
 
         An episode counts by ``kernel_weight`` of its situation's similarity.
         """
@@ -64,7 +66,7 @@ class Situation:
         self._trials = keys[:0]
 
     def trials_in(self, known: KnownSituations) -> torch.Tensor:
-        """(num_envs, num_candidates, 2), as ``KnownSituations.trials``; 0 for keys that are not finite."""
+        """(num_envs, num_choices, 2), as ``KnownSituations.trials``; 0 for keys that are not finite."""
         if self._known is not known:
             sound = self.keys.isfinite().all(dim=1)
             anything = self.keys.new_zeros(self.keys.shape[1])

@@ -24,4 +24,4 @@ def merge_into(memory: FailureMemory, results: Sequence[BatchResult]) -> None:
     if exposures:
         met = [exposures[key] for key in sorted(exposures)]
         keys = np.stack([exposed.key for exposed in met])
-        memory.record_exposures(keys, [e.candidate for e in met], [e.worked for e in met])
+        memory.record_exposures(keys, [e.candidate for e in met], [e.worked for e in met], [e.felt for e in met])

@@ -17,7 +17,7 @@ from flow_rag_vla.tasks.contract import NOTHING
 from flow_rag_vla.tasks.env.batches import padded
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.agent import Agent
+    from flow_rag_vla.agents.agent import Agent, EpisodeNotes
     from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
     from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
     from flow_rag_vla.memory.case import FailureCase, Float32Array
@@ -33,6 +33,8 @@ class Exposed:
     """(embedding_dim,) what it began in."""
     candidate: int
     """The correction tried; 0 for none."""
+    felt: bool
+    """A failure had been noticed when it was taken; ever, where none was."""
     worked: bool
 
 
@@ -95,16 +97,21 @@ def run_batch(
             for case, candidate, failed, record in steered
             if candidate != NOTHING and record.valid
         ],
-        exposures={} if keys is None else _exposures(episodes, keys, notes.candidate, seems_failed, records),
+        exposures={} if keys is None else _exposures(episodes, keys, notes, seems_failed, records),
     )
 
 
 def _exposures(
     episodes: Sequence[PlannedEpisode],
     keys: torch.Tensor,
-    candidate: torch.Tensor,
+    notes: EpisodeNotes,
     seems_failed: Sequence[bool],
     records: Sequence[EpisodeRecord],
 ) -> dict[str, Exposed]:
-    rows = zip(episodes, keys.cpu().numpy(), candidate.clamp(min=0).tolist(), seems_failed, records, strict=False)
-    return {e.scenario.id: Exposed(key, tried, not failed) for e, key, tried, failed, record in rows if record.valid}
+    tried = notes.candidate.clamp(min=0).tolist()
+    rows = zip(episodes, keys.cpu().numpy(), tried, notes.felt.tolist(), seems_failed, records, strict=False)
+    return {
+        e.scenario.id: Exposed(key, candidate, felt, not failed)
+        for e, key, candidate, felt, failed, record in rows
+        if record.valid
+    }

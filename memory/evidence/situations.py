@@ -13,11 +13,27 @@ Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+MOMENTS = 2
+"""When a candidate may be taken: before anything was felt, and when something was."""
+
 _BLOCK = 512
 """New keys compared at once; bounds the similarity matrix to tens of megabytes."""
 
 ROUNDING = 1.0e-6
 """Slack for float32 rounding: equal keys are one situation at a threshold of 1."""
+
+
+def choices_of(candidates: Int64Array, felt: BoolArray, num_candidates: int) -> Int64Array:
+    """Choices of ``candidates`` (n,), taken when something was ``felt``, (n,) or one for all, or before.
+
+    Raises:
+        ValueError: a candidate is out of range.
+    """
+    if ((candidates < 0) | (candidates >= num_candidates)).any():
+        raise ValueError(
+            f"candidates: expected 0 to {num_candidates - 1}, got {candidates.min()} to {candidates.max()}"
+        )
+    return candidates.astype(np.int64) + num_candidates * felt
 
 
 @dataclass(frozen=True)
@@ -33,17 +49,22 @@ class Exposures:
     keys: Float32Array
     """(num_situations, embedding_dim) unit rows."""
     counts: Int64Array
-    """(num_situations, num_candidates, 2) episodes in which a candidate was tried (worked, did not); candidate 0 is to
-    do nothing."""
+    """(num_situations, num_choices, 2) episodes in which a choice was made (worked, did not).  Choices are the
+    candidates, taken before anything was felt, and then the same again, taken when something was; candidate 0 is to do
+    nothing."""
 
     @classmethod
-    def none(cls, embedding_dim: int, num_candidates: int) -> Self:
+    def none(cls, embedding_dim: int, num_choices: int) -> Self:
         """Nothing met yet."""
         return cls(
             np.zeros(0, dtype=np.int64),
             np.zeros((0, embedding_dim), dtype=np.float32),
-            np.zeros((0, num_candidates, 2), dtype=np.int64),
+            np.zeros((0, num_choices, 2), dtype=np.int64),
         )
+
+    def emptied(self) -> Self:
+        """A table of the same sizes without any situation."""
+        return self.none(self.keys.shape[1], self.counts.shape[1])
 
     def __len__(self) -> int:
         """Number of situations."""
@@ -57,7 +78,7 @@ class Exposures:
     def with_trials(
         self,
         keys: Float32Array,
-        candidates: Int64Array,
+        choices: Int64Array,
         worked: BoolArray,
         duplicate_threshold: float,
         max_size: int,
@@ -68,28 +89,27 @@ class Exposures:
 
         Args:
             keys: (n, embedding_dim) unit rows.
-            candidates: (n,) what was tried.
+            choices: (n,) what was tried, and when.
             worked: (n,) whether the episode came to its end.
             duplicate_threshold: Cosine similarity from which two situations are one.
             max_size: Situations to keep, at least 1.
 
         Raises:
-            ValueError: unequal lengths, another embedding, or a candidate that is out of range.
+            ValueError: unequal lengths, another embedding, or a choice that is out of range.
         """
-        num_candidates = self.counts.shape[1]
+        num_choices = self.counts.shape[1]
         if keys.ndim != 2 or keys.shape[1] != self.keys.shape[1]:
             raise ValueError(f"keys: expected shape (n, {self.keys.shape[1]}), got {keys.shape}")
-        if candidates.shape != (len(keys),) or worked.shape != (len(keys),):
+        if choices.shape != (len(keys),) or worked.shape != (len(keys),):
             raise ValueError(
-                f"expected candidates and worked of shape ({len(keys)},), got {candidates.shape} and {worked.shape}"
+                f"expected choices and worked of shape ({len(keys)},), got {choices.shape} and {worked.shape}"
             )
-        if ((candidates < 0) | (candidates >= num_candidates)).any():
-            raise ValueError(f"candidates: expected 0 to {num_candidates - 1}, got {candidates.min()} to "
-                             f"{candidates.max()}")  # fmt: skip
+        if ((choices < 0) | (choices >= num_choices)).any():
+            raise ValueError(f"choices: expected 0 to {num_choices - 1}, got {choices.min()} to {choices.max()}")
         rows, all_keys = assign_rows(keys, self.keys, duplicate_threshold)
         num_new = len(all_keys) - len(self)
-        counts = np.concatenate([self.counts, np.zeros((num_new, num_candidates, 2), dtype=np.int64)])
-        np.add.at(counts, (rows, candidates, np.where(worked, 0, 1)), 1)
+        counts = np.concatenate([self.counts, np.zeros((num_new, num_choices, 2), dtype=np.int64)])
+        np.add.at(counts, (rows, choices, np.where(worked, 0, 1)), 1)
         next_id = int(self.ids[-1]) + 1 if len(self) else 1
         ids = np.concatenate([self.ids, np.arange(next_id, next_id + num_new)])
         return dataclasses.replace(self, ids=ids, keys=all_keys, counts=counts)._within(max_size)

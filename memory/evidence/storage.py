@@ -25,7 +25,7 @@ def changed_rows(before: Exposures, after: Exposures) -> Iterator[tuple[Any, ...
         yield int(after.ids[row]), after.keys[row].astype("<f4").tobytes(), after.counts[row].astype("<i8").tobytes()
 
 
-def from_rows(rows: Iterable[tuple[Any, ...]], embedding_dim: int, num_candidates: int) -> Exposures:
+def from_rows(rows: Iterable[tuple[Any, ...]], embedding_dim: int, num_choices: int) -> Exposures:
     """The situations in ``rows`` (id, key, counts), ascending.
 
     Raises:
@@ -33,10 +33,10 @@ def from_rows(rows: Iterable[tuple[Any, ...]], embedding_dim: int, num_candidate
     """
     columns = list(zip(*rows, strict=True))
     if not columns:
-        return Exposures.none(embedding_dim, num_candidates)
+        return Exposures.none(embedding_dim, num_choices)
     ids, keys, counts = columns
     return Exposures(
         np.array(ids, dtype=np.int64),
         np.frombuffer(b"".join(keys), dtype="<f4").reshape(len(ids), embedding_dim).astype(np.float32),
-        np.frombuffer(b"".join(counts), dtype="<i8").reshape(len(ids), num_candidates, 2).astype(np.int64),
+        np.frombuffer(b"".join(counts), dtype="<i8").reshape(len(ids), num_choices, 2).astype(np.int64),
     )

@@ -53,7 +53,7 @@ def shuffled(memory: FailureMemory, seed: int) -> ShuffledAdvisor:
 
 
 def rows(advice: Advice) -> dict[str, list]:
-    names = ("case_id", "failure_type", "candidate", "reliability", "uplift", "considered")
+    names = ("case_id", "failure_type", "candidate", "reliability", "uplift", "considered", "closed", "late")
     return {name: column.tolist() for name, column in zip(names, advice.columns, strict=True)}
 
 
@@ -131,7 +131,7 @@ def test_only_the_rows_that_ask_are_looked_up_and_they_hear_what_they_would_amon
     assert looked_up == [167]
     assert encoder.encoded == [500, 167]
     for name, column in rows(everybody).items():
-        silent = 0.0 if name in ("reliability", "uplift", "considered") else NOTHING
+        silent = 0.0 if name in ("reliability", "uplift", "considered", "closed", "late") else NOTHING
         assert rows(some)[name] == [said if ask else silent for said, ask in zip(column, asks.tolist(), strict=True)]
 
 

@@ -10,16 +10,19 @@ import torch
 
 from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.agents.arms.settings import AgentSettings, ArmSettings
+from flow_rag_vla.agents.corrections.corrections import CANDIDATES
+from flow_rag_vla.agents.corrections.priors import candidate_priors
 from flow_rag_vla.agents.recall.advisor import Advisor, RandomTriggerAdvisor, make_advisor
 from flow_rag_vla.agents.recall.situation import KnownSituations, Situation
 from flow_rag_vla.agents.recall.uplift_rule import UpliftRule
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.memory.evidence.situations import Exposures
 from flow_rag_vla.memory.failure_memory import FailureMemory
-from flow_rag_vla.tasks.contract import NOTHING, Observation
+from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING, Observation
 
 DIM = 4
 NONE, FIRM, HIGH = 0, 1, 2
+DROP = FAILURE_TYPES.index("drop")
 PRIOR = np.array([[1.0, 1.0], [1.2, 0.8], [1.1, 0.9]], dtype=np.float32)
 
 
@@ -69,8 +72,10 @@ def test_advice_is_given_where_doing_nothing_fails_and_not_where_it_mostly_works
 def test_the_uplift_is_the_lower_bound_of_the_gain(memory, met):
     exposed(memory, 0, NONE, 1, 3)
     advice = advisor(memory, caution=0.5).advise(met(0))
-    spread = (1.2 * 0.8 / (4.0 * 3.0) + 1.5 * 3.5 / (25.0 * 6.0)) ** 0.5
-    assert float(advice.uplift) == pytest.approx(0.6 - 0.3 - 0.5 * spread, abs=1e-5)
+    # One of four worked, and nothing was ever felt: a chance of 0.5/5 that something is, when 0.6 could be had.
+    nothing = 0.9 * 1.5 / 5.0 + 0.1 * 0.6
+    spread = (1.2 * 0.8 / (4.0 * 3.0) + nothing * (1.0 - nothing) / 6.0) ** 0.5
+    assert float(advice.uplift) == pytest.approx(0.6 - nothing - 0.5 * spread, abs=1e-5)
 
 
 def test_a_threshold_above_the_bound_silences_the_memory(memory, met):
@@ -119,11 +124,10 @@ def test_situations_count_by_how_similar_they_are():
 
 def test_a_placebos_situations_keep_what_doing_nothing_led_to():
     keys = np.eye(2, dtype=np.float32)
-    met = Exposures.none(2, 2).with_trials(
-        keys.repeat(2, 0), np.array([0, 1, 0, 1]), np.array([True] * 3 + [False]), 1.0, 9
-    )
+    choices = np.array([0, 1, 2, 3] * 2)
+    met = Exposures.none(2, 4).with_trials(keys.repeat(4, 0), choices, np.array([True] * 4 + [False] * 4), 1.0, 9)
     swapped = KnownSituations(met, 1, 0.9, "cpu", np.array([1, 0])).trials(torch.eye(2))
-    assert swapped.tolist() == [[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]]
+    assert swapped[0].tolist() == [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
 
 
 def test_advice_at_random_is_as_much_advice_to_others(memory, met):
@@ -142,10 +146,50 @@ def test_the_arm_says_who_weighs_doing_nothing_and_who_remembers_nothing(observe
     settings = ArmSettings(AgentSettings())
     probe = make_advisor(get_arm("parallel"), FailureMemory(), settings)
     key = probe._encoder.encode(observation).numpy()
-    memory = FailureMemory(num_candidates=3)
-    chunk = np.zeros((1, 7), dtype=np.float32)
-    memory.add([FailureCase(key, chunk, "drop", chunk, prior=PRIOR)])
+    memory = FailureMemory(num_candidates=len(CANDIDATES))
+    chunk, prior = np.zeros((1, 7), dtype=np.float32), candidate_priors("grasp_failure", "lift")
+    memory.add([FailureCase(key, chunk, "grasp_failure", chunk, prior=prior)])
     memory.record_exposures(np.repeat(key, 10, axis=0), [NONE] * 10, [True] * 9 + [False])
     arms = ("parallel", "parallel_ungated", "parallel_empty")
     given = {name: bool(make_advisor(get_arm(name), memory, settings).advise(observation).given) for name in arms}
     assert given == {"parallel": False, "parallel_ungated": True, "parallel_empty": False}
+
+
+def late(memory: FailureMemory, state: int, candidate: int, worked: int, did_not: int) -> None:
+    outcomes = [True] * worked + [False] * did_not
+    memory.record_exposures([np.eye(DIM)[state]] * len(outcomes), [candidate] * len(outcomes), outcomes, True)
+
+
+def test_what_will_be_felt_is_waited_for_where_it_can_still_be_mended(memory, met):
+    # Half of what lies under this cue is harmless, and the rest is felt.
+    exposed(memory, 0, NONE, 5, 0)
+    late(memory, 0, NONE, 0, 5)
+    situation, nothing, drop = Situation(torch.eye(DIM)[[0]]), torch.tensor([NOTHING]), torch.tensor([DROP])
+    early = advisor(memory).advise(met(0), situation=situation, felt=nothing)
+    assert (early.given.item(), early.considered.item(), early.closed.item()) == (False, True, False)
+    felt = advisor(memory).advise(met(3), situation=situation, felt=drop)
+    assert (felt.candidate.item(), felt.late.item(), felt.closed.item()) == (FIRM, True, True)
+
+
+def test_what_cannot_be_mended_any_more_when_it_is_felt_is_corrected_at_once(memory, met):
+    exposed(memory, 0, NONE, 1, 0)
+    late(memory, 0, NONE, 0, 5)
+    late(memory, 0, FIRM, 0, 5)
+    late(memory, 0, HIGH, 0, 5)
+    early = advisor(memory).advise(met(0), situation=Situation(torch.eye(DIM)[[0]]), felt=torch.tensor([NOTHING]))
+    assert (early.candidate.item(), early.late.item(), early.closed.item()) == (FIRM, False, True)
+
+
+def test_what_is_felt_is_answered_by_cases_that_felt_like_it(memory, met):
+    late(memory, 0, NONE, 0, 5)
+    other = torch.tensor([FAILURE_TYPES.index("collision")])
+    advice = advisor(memory).advise(met(0), situation=Situation(torch.eye(DIM)[[0]]), felt=other)
+    assert (advice.given.item(), advice.closed.item()) == (False, True)
+
+
+def test_a_share_of_a_corrections_chance_is_left_once_something_is_felt():
+    rule = UpliftRule(late_shares=(1.0, 0.1, 1.0))
+    prior, trials = torch.from_numpy(PRIOR)[None], torch.tensor([[0.0, 4.0]]).repeat(1, 6, 1) * 0.0
+    trials[0, 3] = torch.tensor([0.0, 4.0])
+    assert rule.choose(prior, trials, torch.tensor([True])).candidate.item() == HIGH
+    assert rule.choose(prior, trials, torch.tensor([True])).reliability.item() == pytest.approx(0.55)
