@@ -82,9 +82,9 @@ def candidate_priors(
 _LATE_SHARES = (("object", 0.75), ("grasp", 0.75), ("grip_up", 0.7), ("slower", 0.25))
 """By the beginning of a correction's name; the others come too late.
 
-Development seed 6, six sites, n = 20 a hazard, the right correction at once and after the first alarm: object poses 39
-and 30 of 40, slippery and heavy objects 40 and 29 of 40, crushable ones 19 and 1 of 20, goal poses 40 and 2 of 40; where
-something was run into, the episode is over.
+Development seed 6, six sites, n = 20 a hazard, the right correction at once and after the first alarm: object poses
+39 and 30 of 40, slippery and heavy objects 40 and 29 of 40, crushable ones 19 and 1 of 20, goal poses 40 and 2 of 40;
+where something was run into, the episode is over.
 """
 
 
