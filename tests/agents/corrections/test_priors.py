@@ -37,6 +37,12 @@ def test_what_gives_way_while_closing_is_held_softly_first_unless_it_pulled():
     assert ranking("grasp_failure", "grasp", FailureSignature(load_n=3.0))[0].startswith("grip_up")
 
 
+@pytest.mark.parametrize(("failure_type", "phase"), [("grasp_failure", "lift"), ("drop", "lift"), ("drop", "carry")])
+def test_what_is_lost_on_its_way_gave_way_where_it_was_light_and_slid_where_it_was_heavy(failure_type, phase):
+    assert ranking(failure_type, phase, FailureSignature(load_n=1.5))[0].startswith("grip_down")
+    assert ranking(failure_type, phase, FailureSignature(load_n=6.0))[0].startswith("grip_up")
+
+
 def test_one_failure_lets_the_next_candidate_pass():
     prior = candidate_priors("drop", "carry").astype(float)
     first, second = (CANDIDATE_NAMES.index(name) for name in ranking("drop", "carry")[:2])
