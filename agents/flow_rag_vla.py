@@ -10,7 +10,13 @@ import torch
 from torch import nn
 
 from flow_rag_vla.agents.arms.arm import ChunkSource
-from flow_rag_vla.agents.corrections.corrections import CANDIDATES, apply_correction, candidate_index, reroutes
+from flow_rag_vla.agents.corrections.corrections import (
+    CANDIDATES,
+    apply_correction,
+    candidate_index,
+    corrects_chunks,
+    reroutes,
+)
 from flow_rag_vla.agents.corrections.observation_correction import apply_observation_correction, corrects_observation
 from flow_rag_vla.agents.corrections.steering import steering_method, strength_of, warm_start
 from flow_rag_vla.agents.detection.rules import UNKNOWN, classify_failure
@@ -235,7 +241,7 @@ class FlowRAGVLA(nn.Module):
         candidate = advice.candidate.clamp(min=0)
         perceives = corrects_observation(candidate)
         steered = advice.given & (candidate > 0)
-        follows = steered & ~perceives
+        follows = steered & corrects_chunks(candidate)
         see_anew = False
         if fresh is not None and fresh.needs.anything:
             # Waits for the device, but what the answers save costs more; the next decision knows them from here.

@@ -105,7 +105,8 @@ def _ranking(failure_type: FailureType, phase: Phase, signature: FailureSignatur
         return ranking
     grasps = _pair("grasp", -signature.tilt)
     if abs(signature.tilt) > SWUNG:
-        return (*grasps, *ranking)
+        # What swung is heavy as well: off its middle, the nominal grip would not carry it either.
+        return (*_pair("grasp", -signature.tilt, "_firm"), *grasps, *ranking)
     if failure_type in (FailureType.GRASP_FAILURE, FailureType.DROP):
         first = 2 if signature.missed else 1
         return (*ranking[:first], *grasps, *ranking[first:])
@@ -128,11 +129,13 @@ def _ranking_of_compact(failure_type: FailureType, phase: Phase, signature: Fail
     if failure_type is FailureType.COLLISION:
         return ("stay_low", *_GO_ROUND, *_GO_OVER) if signature.link_contact else (*_GO_OVER, *_GO_ROUND, "stay_low")
     if failure_type is FailureType.MISALIGNMENT:
-        return (*_pair("goal", -signature.offset_y_m), "slower")
+        # Half the way first: it spares what lies within the goal's tolerance already.
+        near, far = (_pair("goal", -signature.offset_y_m, size) for size in ("_half", ""))
+        return (near[0], far[0], near[1], far[1], "slower")
     return ()
 
 
-def _pair(what: str, direction: float) -> tuple[str, str]:
+def _pair(what: str, direction: float, size: str = "") -> tuple[str, str]:
     """Both candidates of the pair ``what``, the one that moves it along ``direction`` first, plus if that is 0."""
-    plus, minus = f"{what}_plus", f"{what}_minus"
+    plus, minus = f"{what}_plus{size}", f"{what}_minus{size}"
     return (minus, plus) if direction < 0 else (plus, minus)

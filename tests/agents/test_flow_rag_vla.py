@@ -100,7 +100,7 @@ def test_a_misplaced_release_advises_the_goal_on_the_other_side(model):
     action = torch.zeros(2, HORIZON, 7)
     action[:, :, 6] = 0.25
     assert model.update_memory(before, after, action, torch.tensor([False, True])) == 1
-    assert CANDIDATE_NAMES[int(model.advisor.advise(before).candidate[0])] == "goal_minus"
+    assert CANDIDATE_NAMES[int(model.advisor.advise(before).candidate[0])] == "goal_minus_half"
 
 
 def test_an_environment_with_broken_physics_gets_no_advice_and_disturbs_nobody(model):

@@ -76,14 +76,15 @@ def test_a_grasp_that_gave_way_points_to_grip_before_position():
 )
 def test_what_rests_beside_its_goal_is_brought_to_the_other_side(offset_y_m, first, second):
     order = ranking("misalignment", "place", FailureSignature(offset_y_m=offset_y_m))
-    assert order[:3] == [f"goal_{first}", f"goal_{second}", "slower"]
+    assert order[:4] == [f"goal_{first}_half", f"goal_{first}", f"goal_{second}_half", f"goal_{second}"]
 
 
 @pytest.mark.parametrize(("tilt", "first", "second"), [(-0.5, "plus", "minus"), (0.5, "minus", "plus")])
 @pytest.mark.parametrize("failure_type", ["grasp_failure", "drop", "misalignment", "timeout"])
 def test_an_elongated_object_that_swung_is_grasped_nearer_to_the_end_that_hung_down(failure_type, tilt, first, second):
     order = ranking(failure_type, "carry", FailureSignature(elongated=True, tilt=tilt))
-    assert order[:2] == [f"grasp_{first}", f"grasp_{second}"]
+    sides = [f"grasp_{first}", f"grasp_{second}"]
+    assert order[:4] == [f"{side}_firm" for side in sides] + sides
 
 
 @pytest.mark.parametrize("failure_type", ["grasp_failure", "drop"])
