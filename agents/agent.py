@@ -57,10 +57,9 @@ class EpisodeNotes:
         def column(value: int) -> torch.Tensor:
             return torch.full((num_envs,), value, dtype=torch.long, device=device)
 
-        none, zero = NOTHING, 0
-        columns = (column(v) for v in (none, none, none, zero, zero, none, none, none, zero))
-        zero_gain = torch.zeros(num_envs, device=device)
-        return cls(*columns, zero_gain, zero_gain > 0)
+        none, zero, no_gain = NOTHING, 0, torch.zeros(num_envs, device=device)
+        columns = [column(v) for v in (none, none, none, zero, zero, none, none, none, zero)]
+        return cls(*columns, uplift=no_gain, felt=no_gain > 0)
 
 
 @dataclass(frozen=True)

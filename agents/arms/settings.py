@@ -29,7 +29,7 @@ class AgentSettings:
     """Least posterior chance to help for a correction to be tried, where nothing is known of doing nothing."""
     uplift_threshold: float = 0.0
     """Advice is given where the lower bound of a correction's gain over doing nothing is above it; 1 gives none."""
-    caution: float = 0.25
+    caution: float = 0.1
     """Standard deviations that the bounds of the gain lie from its mean."""
     num_situations: int = 32
     """Situations like an episode's own from which that gain is estimated."""

@@ -42,7 +42,7 @@ class UpliftRule:
 
     threshold: float = 0.0
     """Of the lower bound, 0 to 1."""
-    caution: float = 0.25
+    caution: float = 0.1
     """``z``: standard deviations that the bounds lie from the mean."""
     late_shares: tuple[float, ...] | None = None
     """For each candidate, the share of its prior chance to work that is left once something is felt; None for all."""

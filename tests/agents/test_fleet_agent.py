@@ -46,7 +46,9 @@ class Script:
         line = self._lines.pop(0) if len(self._lines) > 1 else self._lines[0]
         case, kind, candidate = (torch.tensor(column) for column in zip(*line, strict=True))
         zero = torch.zeros(len(case))
-        return Advice(case, kind, candidate, torch.where(candidate == NOTHING, 0.0, 0.9), zero, *[zero > 0] * 3)
+        return Advice(
+            case, kind, candidate, torch.where(candidate == NOTHING, 0.0, 0.9), zero, zero > 0, zero > 0, zero > 0
+        )
 
 
 class Nonsense:

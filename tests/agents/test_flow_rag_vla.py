@@ -147,7 +147,9 @@ def _advice(*names: str | None) -> Advice:
     """Certain advice to take the named candidates, none where there is no name."""
     candidate = torch.tensor([-1 if name is None else CANDIDATE_NAMES.index(name) for name in names])
     zero = torch.zeros(len(candidate))
-    return Advice(candidate, candidate.clamp(max=0), candidate, (candidate >= 0).float(), zero, *[zero > 0] * 3)
+    return Advice(
+        candidate, candidate.clamp(max=0), candidate, (candidate >= 0).float(), zero, zero > 0, zero > 0, zero > 0
+    )
 
 
 def _decide(policy, fresh: Advice, settled: Advice, chunk_policy=None, retrieval_ms=0.0):
