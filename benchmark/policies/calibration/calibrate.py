@@ -62,12 +62,7 @@ class Calibration:
 
     def __str__(self) -> str:
         """What a person wants to know, and the setting to pass on."""
-        lines = [
-            f"{name:8s} {kind.harmed} of {kind.trials} episodes harmed above {kind.value:.3f}"
-            if kind.value is not None
-            else f"{name:8s} {kind.trials} episodes, and it takes {kind.least_trials} to promise anything"
-            for name, kind in self.kinds.items()
-        ]
+        lines = [f"{name:8s} {kind}" for name, kind in self.kinds.items()]
         promise = f"harm is at most {100 * self.max_harm:g} points of either, with {100 * (1 - self.error):g} %"
         lines.append("abstains: no advice is safe to give" if self.abstains else promise)
         return "\n".join([*lines, f"agent.uplift_threshold={self.threshold:.4f}"])

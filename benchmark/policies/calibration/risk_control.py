@@ -36,9 +36,18 @@ class Threshold:
     """Advice above it is safe enough; None where too few episodes were played to tell: the memory should be silent."""
     harmed: int
     """Calibration episodes that are harmed at it."""
+    harmed_at_zero: int
+    """Those that are harmed where all advice that gains anything is given."""
     trials: int
     least_trials: int
     """Episodes without any harm that it takes to say anything."""
+
+    def __str__(self) -> str:
+        """What was found, in a few words."""
+        if self.value is None:
+            return f"{self.trials} episodes, and it takes {self.least_trials} to promise anything"
+        at_zero = f"{self.harmed_at_zero} above 0"
+        return f"{self.harmed} of {self.trials} episodes harmed above {self.value:.3f}, {at_zero}"
 
 
 def least_trials(max_harm: float, error: float) -> int:
@@ -65,14 +74,14 @@ def safe_threshold(trials: Sequence[Trial], max_harm: float, error: float) -> Th
         if not 0.0 < value < 1.0:
             raise ValueError(f"{name}: expected above 0 and below 1, got {value}")
     least = least_trials(max_harm, error)
-    if len(trials) < least:
-        return Threshold(None, 0, len(trials), least)
     scores = np.sort(np.array([trial.score for trial in trials if trial.harmed]))[::-1]
+    if len(trials) < least:
+        return Threshold(None, 0, len(scores), len(trials), least)
     allowed = _most_harmed(len(trials), max_harm, error)
     # At the (allowed + 1)-th highest score that many are spared: advice lies above a threshold, not at it.
     value = float(scores[allowed]) if len(scores) > allowed else 0.0
     value = min(max(value, 0.0), NO_ADVICE)
-    return Threshold(value, int((scores > value).sum()), len(trials), least)
+    return Threshold(value, int((scores > value).sum()), len(scores), len(trials), least)
 
 
 def _most_harmed(trials: int, max_harm: float, error: float) -> int:

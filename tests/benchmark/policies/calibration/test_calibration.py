@@ -39,18 +39,19 @@ def test_one_half_is_clean_and_the_other_is_every_hazards_twin():
 
 @pytest.fixture
 def found() -> Calibration:
-    kinds = {"clean": Threshold(0.1, 1, 300, 149), "control": Threshold(0.25, 0, 300, 149)}
+    kinds = {"clean": Threshold(0.1, 1, 3, 300, 149), "control": Threshold(0.25, 0, 2, 300, 149)}
     return Calibration(0.02, 0.05, kinds)
 
 
 def test_the_stricter_threshold_counts_and_is_ready_to_be_passed_on(found: Calibration):
     assert (found.threshold, found.abstains) == (0.25, False)
     assert str(found).splitlines()[-1] == "agent.uplift_threshold=0.2500"
+    assert "clean    1 of 300 episodes harmed above 0.100, 3 above 0" in str(found)
     assert "at most 2 points of either, with 95 %" in str(found)
 
 
 def test_too_few_episodes_of_either_kind_silence_the_memory_and_it_says_so(found: Calibration):
-    found = Calibration(0.02, 0.05, found.kinds | {"control": Threshold(None, 0, 100, 149)})
+    found = Calibration(0.02, 0.05, found.kinds | {"control": Threshold(None, 0, 2, 100, 149)})
     assert (found.threshold, found.abstains) == (1.0, True)
     assert "control  100 episodes, and it takes 149 to promise anything" in str(found)
     assert "abstains" in str(found)

@@ -23,7 +23,7 @@ def test_it_takes_149_episodes_without_harm_to_promise_two_points():
 def test_as_much_advice_is_given_as_the_episodes_allow():
     # P(Binomial(300, 0.02) <= 2) = 0.0602 and P(... <= 1) = 0.0166: one harmed episode of 300 is allowed.
     found = safe_threshold(trials(296, 0.1, 0.4, 0.4, 0.7), MAX_HARM, ERROR)
-    assert (found.value, found.harmed) == (0.4, 1)
+    assert (found.value, found.harmed, found.harmed_at_zero) == (0.4, 1, 4)
     assert safe_threshold(trials(299, 0.9), MAX_HARM, ERROR).value == 0.0
 
 
