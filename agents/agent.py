@@ -43,6 +43,12 @@ class EpisodeNotes:
     """(num_envs,) int64 correction candidate that steered the episode."""
     late_retrievals: torch.Tensor
     """(num_envs,) int64 retrievals that missed their decision."""
+    uplift: torch.Tensor
+    """(num_envs,) float32 lower bound of the gain that the advice taken promised; 0 without."""
+    felt: torch.Tensor
+    """(num_envs,) bool: a failure had been noticed when advice was taken; ever, where none was."""
+    felt: torch.Tensor
+    """(num_envs,) bool: a failure had been noticed when advice was taken; ever, where none was."""
 
     @classmethod
     def nothing(cls, num_envs: int, device: str = "cpu") -> EpisodeNotes:
@@ -51,8 +57,9 @@ class EpisodeNotes:
         def column(value: int) -> torch.Tensor:
             return torch.full((num_envs,), value, dtype=torch.long, device=device)
 
-        none, zero = NOTHING, 0
-        return cls(*(column(v) for v in (none, none, none, zero, zero, none, none, none, zero)))
+        none, zero, no_gain = NOTHING, 0, torch.zeros(num_envs, device=device)
+        columns = [column(v) for v in (none, none, none, zero, zero, none, none, none, zero)]
+        return cls(*columns, uplift=no_gain, felt=no_gain > 0)
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,10 @@ class Agent(Protocol):
         """Environment id to the failure worth remembering, of the episodes that seem to have failed."""
         ...
 
+    def first_keys(self) -> torch.Tensor | None:
+        """(num_envs, embedding_dim) memory keys of what the episodes began in; None where none are made."""
+        ...
+
     def decide_seconds(self) -> tuple[float, int]:
         """Seconds spent in ``decide`` so far, and how many calls that were."""
         ...
@@ -158,6 +169,10 @@ class WrappedAgent:
     def failures(self) -> dict[int, FailureCase]:
         """Those of the agent."""
         return self._agent.failures()
+
+    def first_keys(self) -> torch.Tensor | None:
+        """Those of the agent."""
+        return self._agent.first_keys()
 
     def decide_seconds(self) -> tuple[float, int]:
         """Seconds spent deciding, and the number of decisions."""

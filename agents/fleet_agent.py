@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from flow_rag_vla.agents.agent import Capabilities, EpisodeNotes
+from flow_rag_vla.agents.corrections.retreat import Retreat, grasps_elsewhere
 from flow_rag_vla.agents.detection.monitor import LearnedDetector
 from flow_rag_vla.agents.detection.rules import GOAL_TOLERANCE_M, RuleDetector
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
@@ -17,6 +18,7 @@ from flow_rag_vla.agents.policy.features import HELD_FORCE_N
 from flow_rag_vla.agents.policy.noise import NoiseTable
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.remember import DecisionSnapshot, FailureNotebook
+from flow_rag_vla.agents.recall.situation import Situation
 from flow_rag_vla.tasks.contract import NOTHING
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class FleetAgent:
         self._detector: Monitor = self._learned or RuleDetector(num_envs, max_steps, device)
         self._notebook = FailureNotebook(num_envs, device)
         self._all = torch.arange(num_envs, device=device)
+        self._retreat = Retreat(num_envs, device)
         self._seconds, self._calls = 0.0, 0
         self._begin()
 
@@ -114,6 +117,9 @@ class FleetAgent:
         self._settled = Advice.nothing(self._num_envs, self._device)
         self._decisions, self._retrievals, self._late = zeros(), zeros(), zeros()
         self._placed = torch.zeros(self._num_envs, dtype=torch.bool, device=self._device)
+        self._considered, self._closed = torch.zeros_like(self._placed), torch.zeros_like(self._placed)
+        self._retreat.reset()
+        self._situation: Situation | None = None
 
     def tell(self, scenarios: Sequence[Any]) -> None:
         """Refuse: what hides in a scenario is for the agent to find out.  Raises ``ValueError``."""
@@ -131,22 +137,30 @@ class FleetAgent:
         """Chunks (num_envs, horizon, 7)."""
         start = time.perf_counter()
         noise = self._noise.draw(self._decision)
-        asks = running & ~self._settled.given
-        decision = self.model.decide(Query(observation, noise, self._settled, asks))
+        felt = self._detector.first
+        asks = running & ~self._settled.given & ~self._closed & (felt.mask | ~self._considered)
+        if self._situation is None:
+            self._situation = Situation(self._keys.encode(observation))
+        decision = self.model.decide(Query(observation, noise, self._settled, asks, self._situation, felt.failure_type))
         self._decision += 1
         self._decisions += running
-        advice = decision.advice
+        advice, chunk = decision.advice, decision.chunk
         if advice is not None:
+            # Once, and once more when something is felt: a gate that is asked again and again lets everybody in.
+            self._considered |= advice.considered & running
+            self._closed |= advice.closed & running
             self._retrievals += advice.given & running
             if not decision.in_time:
                 self._late += running
-            self._settled = self._settled.where(running & ~self._settled.given & advice.given, advice)
+            taken = running & ~self._settled.given & advice.given
+            self._settled = self._settled.where(taken, advice)
+            chunk = self._retreat.chunk(taken & advice.late & grasps_elsewhere(advice.candidate), chunk, observation)
         self._seconds += time.perf_counter() - start
         self._calls += 1
         if self._remembers:
             keys = self._keys.encode(observation)
-            self._notebook.decided(DecisionSnapshot(observation, keys, decision.chunk))
-        return decision.chunk
+            self._notebook.decided(DecisionSnapshot(observation, keys, chunk))
+        return chunk
 
     def watch(self, observation: Observation, running: torch.Tensor) -> None:
         """Look for failures, and for the object lying free at its goal."""
@@ -183,6 +197,8 @@ class FleetAgent:
             retrieved_type=settled.failure_type.clone(),
             candidate=torch.where(acted, settled.candidate, NOTHING),
             late_retrievals=self._late.clone(),
+            uplift=settled.uplift.clone(),
+            felt=torch.where(acted, settled.late, first.mask),
         )
 
     def seems_failed(self) -> torch.Tensor:
@@ -193,6 +209,10 @@ class FleetAgent:
         """The noticed failures of episodes that seem to have failed."""
         self._conclude()
         return self._notebook.cases(self._detector.first, self.seems_failed())
+
+    def first_keys(self) -> torch.Tensor | None:
+        """(num_envs, embedding_dim) of the first decisions; None before them."""
+        return None if self._situation is None else self._situation.keys
 
     def decide_seconds(self) -> tuple[float, int]:
         """Seconds spent deciding, and the number of (batched) decisions."""

@@ -10,11 +10,18 @@ import torch
 from torch import nn
 
 from flow_rag_vla.agents.arms.arm import ChunkSource
-from flow_rag_vla.agents.corrections.corrections import CANDIDATES, apply_correction, candidate_index, reroutes
+from flow_rag_vla.agents.corrections.corrections import (
+    CANDIDATES,
+    apply_correction,
+    candidate_index,
+    corrects_chunks,
+    reroutes,
+)
 from flow_rag_vla.agents.corrections.observation_correction import apply_observation_correction, corrects_observation
 from flow_rag_vla.agents.corrections.steering import steering_method, strength_of, warm_start
 from flow_rag_vla.agents.detection.rules import UNKNOWN, classify_failure
-from flow_rag_vla.agents.recall.advice import Advice, Advisor, Needs, make_advisor
+from flow_rag_vla.agents.recall.advice import Advice, Needs
+from flow_rag_vla.agents.recall.advisor import Advisor, make_advisor
 from flow_rag_vla.agents.recall.clock import Clock, VirtualClock
 from flow_rag_vla.agents.recall.dual_pathway import Decision, DualPathwayProcessor, FlowAnswer, Poll
 from flow_rag_vla.agents.recall.remember import failure_cases, signatures_between
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
     from flow_rag_vla.agents.policy.chunk_policy import ChunkPolicy
     from flow_rag_vla.agents.policy.encoders import StateEncoder
+    from flow_rag_vla.agents.recall.situation import Situation
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.memory.reader import CaseReader
     from flow_rag_vla.tasks.contract import Observation
@@ -43,6 +51,10 @@ class Query:
     """Advice taken earlier in the same episodes; it stays in force until they end."""
     asks: torch.Tensor | None = None
     """(num_envs,) bool: where the memory is asked; None for wherever nothing is settled."""
+    situation: Situation | None = None
+    """What the episodes began in; None for what is sensed now."""
+    felt: torch.Tensor | None = None
+    """(num_envs,) int64 type of failure felt so far, ``NOTHING`` where none was; None where nobody feels."""
 
 
 def merge_advice(settled: Advice, fresh: Advice | None) -> Advice:
@@ -179,19 +191,21 @@ class FlowRAGVLA(nn.Module):
         action: torch.Tensor,
         success: torch.Tensor,
     ) -> int:
-        """Remember what failed between two observations; returns how many failures were new.
+        """Remember what failed between two observations, and that the rest did not; returns how many failures were new.
 
         Args:
             state_before: Sensed before ``action``.
             state_after: Sensed after it.
             action: (num_envs, horizon, 7) the chunk that ran.
-            success: (num_envs,) bool; successful rows are not remembered.
+            success: (num_envs,) bool; of successful rows only that they were is remembered.
 
         Raises:
             ValueError: the model was built without a memory or without a key encoder.
         """
         if self._memory is None or self._key_encoder is None:
             raise ValueError("update_memory needs a model with a memory and a key encoder")
+        keys = self._key_encoder.encode(state_before)
+        self._memory.record_exposures(keys.cpu().numpy(), [0] * len(keys), success.tolist())
         kinds = classify_failure(state_before, state_after, action)
         failed = [i for i, (kind, done) in enumerate(zip(kinds, success.tolist(), strict=True)) if not done]
         failed = [i for i in failed if kinds[i] != UNKNOWN]
@@ -202,7 +216,7 @@ class FlowRAGVLA(nn.Module):
         before, after = state_before.select(rows), state_after.select(rows)
         signatures = signatures_between(kinds, before, after)
         cases = failure_cases(
-            keys=self._key_encoder.encode(state_before)[rows].unsqueeze(1),
+            keys=keys[rows].unsqueeze(1),
             chunk=action[rows],
             decided_on=before,
             first=before,
@@ -216,7 +230,7 @@ class FlowRAGVLA(nn.Module):
         if self.advisor is None:
             return Advice.nothing(query.observation.num_envs, str(query.noise.device))
         asks = ~query.settled.given if query.asks is None else query.asks
-        return self.advisor.advise(query.observation, asks)
+        return self.advisor.advise(query.observation, asks, query.situation, query.felt)
 
     def _flow_pathway(self, query: Query, poll: Poll[Advice]) -> FlowAnswer[Advice]:
         percept = self._percept(query.observation, query.settled)
@@ -227,7 +241,7 @@ class FlowRAGVLA(nn.Module):
         candidate = advice.candidate.clamp(min=0)
         perceives = corrects_observation(candidate)
         steered = advice.given & (candidate > 0)
-        follows = steered & ~perceives
+        follows = steered & corrects_chunks(candidate)
         see_anew = False
         if fresh is not None and fresh.needs.anything:
             # Waits for the device, but what the answers save costs more; the next decision knows them from here.

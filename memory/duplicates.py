@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,28 @@ ROUNDING = 1.0e-6
 
 _CASE_BLOCK = 256
 """New cases compared at once; bounds the similarity matrix to tens of megabytes."""
+
+
+@dataclass(frozen=True)
+class AddReport:
+    """What became of the cases of one ``add``, in their order."""
+
+    case_ids: tuple[int, ...]
+    """The id of each case: its own, or that of the case it was merged into."""
+    is_new: tuple[bool, ...]
+    """False where a case was merged into an earlier one."""
+    pruned: tuple[int, ...]
+    """Ids forgotten to keep the size, ascending; may contain new ones."""
+
+    @property
+    def added(self) -> tuple[int, ...]:
+        """Ids of the new cases."""
+        return tuple(case_id for case_id, new in zip(self.case_ids, self.is_new, strict=True) if new)
+
+    @property
+    def merged(self) -> tuple[int, ...]:
+        """For each duplicate, the id that it was merged into."""
+        return tuple(case_id for case_id, new in zip(self.case_ids, self.is_new, strict=True) if not new)
 
 
 def assign_ids(

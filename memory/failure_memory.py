@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from flow_rag_vla.memory.case import BoolArray, CaseShape, FailureCase
-from flow_rag_vla.memory.duplicates import assign_ids
+from flow_rag_vla.memory.case import BoolArray, CaseShape, FailureCase, unit_rows
+from flow_rag_vla.memory.duplicates import AddReport, assign_ids
+from flow_rag_vla.memory.evidence.situations import choices_of
 from flow_rag_vla.memory.index import NO_CASE, CosineIndex
 from flow_rag_vla.memory.pruning import rows_to_evict
 from flow_rag_vla.memory.reader import CaseReader
@@ -22,28 +22,6 @@ from flow_rag_vla.memory.table import CaseTable
 
 class FrozenMemoryError(RuntimeError):
     """A frozen memory was asked to change."""
-
-
-@dataclass(frozen=True)
-class AddReport:
-    """What became of the cases of one ``add``, in their order."""
-
-    case_ids: tuple[int, ...]
-    """The id of each case: its own, or that of the case it was merged into."""
-    is_new: tuple[bool, ...]
-    """False where a case was merged into an earlier one."""
-    pruned: tuple[int, ...]
-    """Ids forgotten to keep the size, ascending; may contain new ones."""
-
-    @property
-    def added(self) -> tuple[int, ...]:
-        """Ids of the new cases."""
-        return tuple(case_id for case_id, new in zip(self.case_ids, self.is_new, strict=True) if new)
-
-    @property
-    def merged(self) -> tuple[int, ...]:
-        """For each duplicate, the id that it was merged into."""
-        return tuple(case_id for case_id, new in zip(self.case_ids, self.is_new, strict=True) if not new)
 
 
 class FailureMemory(CaseReader):
@@ -71,7 +49,7 @@ class FailureMemory(CaseReader):
 
         Args:
             embedding_dim: length of a state embedding.
-            max_size: cases (not keys) kept; applied after each ``add``.
+            max_size: cases (not keys) kept, applied after each ``add``; as many situations are kept of exposures.
             similarity_threshold: cosine similarity that a case needs to be retrieved.
             duplicate_threshold: cosine similarity from which a failure of the same type and phase
                 is the same one (``duplicates.assign_ids`` says how windows are compared).
@@ -128,7 +106,7 @@ class FailureMemory(CaseReader):
             search_threads=self._index.num_threads,
         )
         copy._index = self._index.clone()
-        copy._table, copy._next_id = self._table, self._next_id
+        copy._table, copy._next_id, copy._exposures = self._table, self._next_id, self._exposures
         copy.is_frozen = True
         return copy
 
@@ -246,6 +224,29 @@ class FailureMemory(CaseReader):
             self._next_id,
         )
 
+    def record_exposures(
+        self,
+        states: npt.ArrayLike,
+        candidates: npt.ArrayLike,
+        worked: npt.ArrayLike,
+        felt: npt.ArrayLike = False,
+    ) -> None:
+        """Count how n episodes ended, successes as well as failures; errors as in ``record_outcomes``.
+
+        Args:
+            states: (n, embedding_dim) what each episode began in.
+            candidates: (n,) the candidate tried; 0 where nothing was.
+            worked: (n,) bool, whether the episode came to its end.
+            felt: (n,) bool, whether something had been felt to go wrong when it was taken (ever, where nothing was).
+        """
+        self._require_writable()
+        choices = choices_of(np.asarray(candidates), np.asarray(felt, dtype=np.bool_), self.num_candidates)
+        trials = unit_rows(states), choices, np.asarray(worked, dtype=np.bool_)
+        exposures = self._exposures.with_trials(*trials, self.duplicate_threshold, self.max_size)
+        if self._store is not None:
+            self._store.write_exposures(self._exposures, exposures)
+        self._exposures = exposures
+
     # Keeping
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -261,6 +262,7 @@ class FailureMemory(CaseReader):
         unfinished.unlink(missing_ok=True)
         store = CaseStore.create(unfinished, self._table.shape, journal="DELETE")
         store.write(CaseTable.build(self._table.shape), self._table, self._next_id)
+        store.write_exposures(self._exposures.emptied(), self._exposures)
         store.close()
         unfinished.replace(target)
 
@@ -308,7 +310,7 @@ class FailureMemory(CaseReader):
 
     def _adopt(self, store: CaseStore) -> None:
         stored = store.read()
-        self._table, self._next_id = stored.table, stored.next_id
+        self._table, self._next_id, self._exposures = stored.table, stored.next_id, stored.exposures
         if len(self._table):
             self._index.rebuild(
                 np.repeat(self._table.ids, [len(case.key_states) for case in self._table.cases]),

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from flow_rag_vla.memory.case import ClusterKey, FailureCase, Float32Array, Int64Array, StrArray
+from flow_rag_vla.memory.evidence.outcomes import CandidateChoice, borrowed_counts, posterior_means
+from flow_rag_vla.memory.evidence.situations import MOMENTS, Exposures
 from flow_rag_vla.memory.index import NO_CASE, CosineIndex, SearchResult
-from flow_rag_vla.memory.outcomes import CandidateChoice, borrowed_counts, posterior_means
 from flow_rag_vla.memory.table import CaseTable
 
 DEFAULT_K = 5
@@ -34,6 +35,7 @@ class CaseReader:
         self.cluster_weight = cluster_weight
         self._index = index
         self._table = table
+        self._exposures = Exposures.none(table.shape.embedding_dim, MOMENTS * table.shape.num_candidates)
 
     def __len__(self) -> int:
         """Number of cases."""
@@ -63,6 +65,11 @@ class CaseReader:
     def table(self) -> CaseTable:
         """The cases as columns; another object once anything has changed."""
         return self._table
+
+    @property
+    def exposures(self) -> Exposures:
+        """What was tried in which situation, to do nothing included; another object once anything has changed."""
+        return self._exposures
 
     def search(self, states: npt.ArrayLike, k: int = DEFAULT_K, min_similarity: float | None = None) -> SearchResult:
         """The cases most similar to each state.
@@ -152,10 +159,11 @@ class CaseReader:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of all arrays in memory: index, cases and columns."""
+        """Bytes of all arrays in memory: index, cases, columns and exposures."""
         arrays = ("key_states", "failed_action", "correction", "prior", "counts")
         cases = sum(getattr(case, name).nbytes for case in self._table.cases for name in arrays)
         columns = ("ids", "counts", "occurrences", "cluster_codes", "cluster_counts")
+        cases += self._exposures.num_bytes
         return self._index.keys.nbytes + cases + sum(getattr(self._table, name).nbytes for name in columns)
 
     def _gather(self, case_ids: npt.ArrayLike, values: Float32Array) -> Float32Array:

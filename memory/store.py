@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flow_rag_vla.memory.case import CaseShape, ClusterKey, FailureCase, Int64Array
+from flow_rag_vla.memory.evidence import storage
+from flow_rag_vla.memory.evidence.situations import MOMENTS, Exposures
 from flow_rag_vla.memory.index import NO_CASE
 from flow_rag_vla.memory.store_file import (
     APPLICATION_ID,
@@ -22,6 +24,7 @@ from flow_rag_vla.memory.store_file import (
     SCHEMA_VERSION,
     connect,
     require_failure_memory,
+    schema_version,
     unreadable_is_value_error,
 )
 from flow_rag_vla.memory.stored_cases import cases_of_rows
@@ -45,6 +48,8 @@ class StoredMemory:
     table: CaseTable
     next_id: int
     """The id of the next new case; ids are never given out twice."""
+    exposures: Exposures
+    """None in a file of version 1."""
 
 
 class CaseStore:
@@ -155,7 +160,7 @@ class CaseStore:
             meta = dict(self._connection.execute("SELECT name, value FROM meta"))
             if ids and meta["next_id"] <= ids[-1]:
                 raise ValueError(f"next_id {meta['next_id']} is not above the last id {ids[-1]}")
-            return StoredMemory(table, meta["next_id"])
+            return StoredMemory(table, meta["next_id"], self._read_exposures())
 
     def write(self, before: CaseTable, after: CaseTable, next_id: int) -> None:
         """Bring the store from ``before``, which it holds, to ``after`` in one durable transaction.
@@ -176,11 +181,7 @@ class CaseStore:
         stale = (after.cluster_counts[:num_old] != before.cluster_counts).any(axis=(1, 2))
         codes = [*np.flatnonzero(stale), *range(num_old, len(after.cluster_keys))]
         with self._transaction():
-            if self._data_version() != self._seen:
-                raise StoreChangedError(
-                    f"another process has written to {self.path} since it was opened here; nothing of this write is "
-                    "in it: open it again, and let one write at a time"
-                )
+            self._require_unchanged()
             self._connection.executemany("DELETE FROM cases WHERE id = ?", gone)
             self._connection.executemany("DELETE FROM evidence WHERE case_id = ?", gone)
             for row in range(num_kept, len(after)):
@@ -192,6 +193,18 @@ class CaseStore:
                 counts = _blob(after.cluster_counts[code], "<i8")
                 self._put("clusters", (int(code), *after.cluster_keys[code], counts))
             self._connection.execute("UPDATE meta SET value = ? WHERE name = 'next_id'", (next_id,))
+
+    def write_exposures(self, before: Exposures, after: Exposures) -> None:
+        """Bring the situations from ``before``, which it holds, to ``after``; errors as in ``write``."""
+        gone = [(int(situation),) for situation in np.setdiff1d(before.ids, after.ids)]
+        with self._transaction():
+            self._require_unchanged()
+            if schema_version(self._connection) == 1:
+                self._connection.execute(storage.SCHEMA)
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            self._connection.executemany("DELETE FROM exposures WHERE id = ?", gone)
+            for columns in storage.changed_rows(before, after):
+                self._put("exposures", columns)
 
     def close(self) -> None:
         """Close the file; a write-ahead log is folded into it."""
@@ -212,6 +225,13 @@ class CaseStore:
         """Another number once another connection has written."""
         return self._connection.execute("PRAGMA data_version").fetchone()[0]
 
+    def _require_unchanged(self) -> None:
+        if self._data_version() != self._seen:
+            raise StoreChangedError(
+                f"another process has written to {self.path} since it was opened here; nothing of this write is "
+                "in it: open it again, and let one write at a time"
+            )
+
     def _put(self, table: str, columns: tuple[Any, ...]) -> None:
         marks = ", ".join("?" * (len(columns) + 1))
         self._connection.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", (*columns, _row_sha256(columns)))
@@ -222,6 +242,12 @@ class CaseStore:
             if checksum != _row_sha256(tuple(columns)):
                 raise ValueError(f"checksum mismatch in {table}, {key} {columns[0]}")
             yield tuple(columns)
+
+    def _read_exposures(self) -> Exposures:
+        sizes = self.shape.embedding_dim, MOMENTS * self.shape.num_candidates
+        if schema_version(self._connection) == 1:
+            return Exposures.none(*sizes)
+        return storage.from_rows(self._rows("exposures", "id"), *sizes)
 
     def _read_clusters(self) -> dict[ClusterKey, Int64Array]:
         clusters: dict[ClusterKey, Int64Array] = {}

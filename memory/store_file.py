@@ -7,12 +7,17 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from flow_rag_vla.memory.evidence import storage
+
 APPLICATION_ID = 0x464D454D
 """Marks a SQLite file as a failure memory ("FMEM")."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+"""Version 1 knew of failures alone; it becomes version 2 when exposures are written to it."""
 
 SCHEMA = (
+    storage.SCHEMA,
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     """CREATE TABLE cases (
     id INTEGER PRIMARY KEY, failure_type TEXT NOT NULL, phase TEXT NOT NULL, region TEXT NOT NULL,
@@ -63,11 +68,11 @@ def require_failure_memory(connection: sqlite3.Connection) -> None:
         ValueError: it is no failure memory, of another version, defines something else, or is damaged.
     """
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = schema_version(connection)
     if application_id != APPLICATION_ID:
         raise ValueError("the file is not marked as a failure memory")
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"schema version {version}, expected {SCHEMA_VERSION}")
+    if version not in READABLE_VERSIONS:
+        raise ValueError(f"schema version {version}, expected one of {READABLE_VERSIONS}")
     expected = {_normal(statement) for statement in SCHEMA}
     for kind, name, statement in connection.execute("SELECT type, name, sql FROM sqlite_schema"):
         if statement is None and kind == "index":
@@ -77,6 +82,11 @@ def require_failure_memory(connection: sqlite3.Connection) -> None:
     problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if problem != "ok":
         raise ValueError(problem)
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """The version that an open file says it has."""
+    return connection.execute("PRAGMA user_version").fetchone()[0]
 
 
 @contextlib.contextmanager

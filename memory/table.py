@@ -21,7 +21,7 @@ from flow_rag_vla.memory.case import (
     Float64Array,
     Int64Array,
 )
-from flow_rag_vla.memory.outcomes import posterior_means
+from flow_rag_vla.memory.evidence.outcomes import posterior_means
 
 _GATHERED = {"priors": "prior", "corrections": "correction", "failed_actions": "failed_action"}
 """Columns that are gathered from the cases when they are first asked for, and the field that each comes from."""

@@ -39,6 +39,10 @@ class Placebo(StrEnum):
 
     SHUFFLED = "shuffled"
     """Each case answers with another case's corrections."""
+    RANDOM_TRIGGER = "by_lot"
+    """As much advice, in episodes drawn by lot."""
+    EMPTY = "empty"
+    """Nothing is remembered: a memory without cases is asked."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class Arm:
     chunk_source: ChunkSource = ChunkSource.FLOW
     consults_memory: bool = False
     """Asks the failure memory, and writes to it at the barriers between rounds."""
+    weighs_doing_nothing: bool = True
+    """Takes advice where a correction gains over doing nothing; otherwise where it is likely to help."""
     concurrent: bool = True
     """The memory is asked beside the flow; otherwise before it."""
     steering: str = "warm_start"

@@ -66,6 +66,33 @@ PARALLEL_SHUFFLED = Arm(
     latency_as="parallel",
 )
 
+PARALLEL_UNGATED = Arm(
+    name="parallel_ungated",
+    description="as parallel, doing nothing not considered",
+    suite=Suite.CONTROL,
+    consults_memory=True,
+    weighs_doing_nothing=False,
+    latency_as="parallel",
+)
+
+RANDOM_TRIGGER = Arm(
+    name="random_trigger",
+    description="as parallel, with advice at random",
+    suite=Suite.CONTROL,
+    consults_memory=True,
+    placebo=Placebo.RANDOM_TRIGGER,
+    latency_as="parallel",
+)
+
+PARALLEL_EMPTY = Arm(
+    name="parallel_empty",
+    description="as parallel, with an empty memory",
+    suite=Suite.CONTROL,
+    consults_memory=True,
+    placebo=Placebo.EMPTY,
+    latency_as="parallel",
+)
+
 EXPERT = Arm(
     name="expert",
     description="expert, told of the fault",
@@ -87,6 +114,9 @@ ARMS: tuple[Arm, ...] = (
     ALWAYS_CAUTIOUS,
     PARALLEL_BLEND,
     PARALLEL_SHUFFLED,
+    PARALLEL_UNGATED,
+    RANDOM_TRIGGER,
+    PARALLEL_EMPTY,
     EXPERT,
     NOMINAL_EXPERT,
 )

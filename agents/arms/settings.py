@@ -26,7 +26,13 @@ class AgentSettings:
     similarity_threshold: float = 0.9
     """Cosine similarity below which a case is not the same situation."""
     confidence_gate: float = 0.5
-    """Least posterior chance to help for a correction to be tried."""
+    """Least posterior chance to help for a correction to be tried, where nothing is known of doing nothing."""
+    uplift_threshold: float = 0.0
+    """Advice is given where the lower bound of a correction's gain over doing nothing is above it; 1 gives none."""
+    caution: float = 0.1
+    """Standard deviations that the bounds of the gain lie from its mean."""
+    num_situations: int = 32
+    """Situations like an episode's own from which that gain is estimated."""
     max_cases: int = 10_000
 
     def executed(self, horizon: int) -> int:

@@ -46,8 +46,13 @@ class CorrectionCandidate:
 
     @property
     def corrects_observation(self) -> bool:
-        """It acts through what the policy perceives, not on the chunk."""
+        """It acts through what the policy perceives."""
         return self.object_offset_m != 0 or self.goal_offset_m != 0 or self.grasp_offset_m != 0
+
+    @property
+    def corrects_chunks(self) -> bool:
+        """It acts on the chunk; a candidate may do both."""
+        return self.grip_scale != 1.0 or self.speed_scale != 1.0 or self.reroutes
 
     @property
     def reroutes(self) -> bool:
@@ -82,10 +87,15 @@ CANDIDATES: tuple[CorrectionCandidate, ...] = (
     CorrectionCandidate("goal_minus", goal_offset_m=-GOAL_OFFSET_M),
     CorrectionCandidate("grasp_plus", grasp_offset_m=GRASP_OFFSET_M),
     CorrectionCandidate("grasp_minus", grasp_offset_m=-GRASP_OFFSET_M),
+    CorrectionCandidate("goal_plus_half", goal_offset_m=0.5 * GOAL_OFFSET_M),
+    CorrectionCandidate("goal_minus_half", goal_offset_m=-0.5 * GOAL_OFFSET_M),
+    CorrectionCandidate("grasp_plus_firm", grasp_offset_m=GRASP_OFFSET_M, grip_scale=GRIP_STEP**4),
+    CorrectionCandidate("grasp_minus_firm", grasp_offset_m=-GRASP_OFFSET_M, grip_scale=GRIP_STEP**4),
 )
 """All corrections; index 0 is to change nothing."""
 
 _REROUTES = tuple(candidate.reroutes for candidate in CANDIDATES)
+_CORRECTS_CHUNKS = tuple(candidate.corrects_chunks for candidate in CANDIDATES)
 _ON_CHUNKS = tuple(
     zip(
         *((c.grip_scale, c.speed_scale, c.height_offset_m, c.lateral_offset_m, c.stay_low) for c in CANDIDATES),
@@ -135,12 +145,17 @@ def reroutes(candidate: torch.Tensor) -> torch.Tensor:
     return constant(_REROUTES, candidate.device, torch.bool)[candidate]
 
 
+def corrects_chunks(candidate: torch.Tensor) -> torch.Tensor:
+    """(num_envs,) bool: where ``candidate`` (num_envs,) changes the chunk."""
+    return constant(_CORRECTS_CHUNKS, candidate.device, torch.bool)[candidate]
+
+
 def apply_correction(
     candidate: torch.Tensor, chunk: torch.Tensor, observation: Observation, *, reroute: bool = True
 ) -> torch.Tensor:
     """Chunks (num_envs, horizon, 7) with the corrections ``candidate`` applied.
 
-    Rows of candidate 0, and of candidates that act on the observation, keep their bits.
+    Rows of candidate 0, and of candidates that act on the observation alone, keep their bits.
     Grip sets closing commands to a multiple of the nominal force, so that repeated corrections do not add up.  Height
     and detour act on a held object on its way: never on the approach or the grasp (until the chunk itself starts to
     lift), never near the goal.  They follow the pose target, which displacements move, from where it is now.

@@ -26,6 +26,8 @@ class KnownCases:
     """(1 + num_cases,) int64: the case that the other columns speak of; usually the same."""
     means: torch.Tensor
     """(1 + num_cases, num_candidates) float32 posterior chance of each candidate to help; 0 for no case."""
+    priors: torch.Tensor
+    """(1 + num_cases, num_candidates, 2) float32 pseudo-trials before any outcome; 0 for no case."""
     failure_type: torch.Tensor
     """(1 + num_cases,) int64 index into ``FAILURE_TYPES``; ``NOTHING`` for no case."""
 
@@ -39,9 +41,12 @@ class KnownCases:
         answering = np.append(NO_CASE, answering)
         names = memory.failure_types(answering).tolist()
         types = [FAILURE_TYPES.index(name) if name in FAILURE_TYPES else NOTHING for name in names]
+        priors = np.zeros((len(answering), memory.num_candidates, 2), dtype=np.float32)
+        priors[1:] = memory.table.priors[memory.table.rows_of(answering[1:])]
         return cls(
             torch.as_tensor(np.append(NO_CASE, memory.case_ids), device=device),
             torch.as_tensor(answering, device=device),
             torch.as_tensor(memory.candidate_means(answering), device=device),
+            torch.as_tensor(priors, device=device),
             torch.tensor(types, dtype=torch.long, device=device),
         )

@@ -18,9 +18,19 @@ def new_memory(settings: ArmSettings, horizon: int, source: Path | None = None) 
     """An empty memory of chunks of ``horizon`` actions, or a copy of the one saved at ``source``.
 
     Writes do not reach the file.
+
+    Raises:
+        ValueError: it was made with other corrections, or is no readable memory.
+        FileNotFoundError: there is none.
     """
     options = {"max_size": settings.agent.max_cases, "similarity_threshold": settings.agent.similarity_threshold}
     threads = torch.get_num_threads()
     if source is not None:
-        return FailureMemory.load(source, **options, search_threads=threads)
+        memory = FailureMemory.load(source, **options, search_threads=threads)
+        if memory.num_candidates != len(CANDIDATES):
+            raise ValueError(
+                f"{source} tells {memory.num_candidates} corrections apart, expected {len(CANDIDATES)}: it was made by "
+                "another version; start with an empty memory"
+            )
+        return memory
     return FailureMemory(**options, horizon=horizon, num_candidates=len(CANDIDATES), search_threads=threads)

@@ -50,6 +50,7 @@ BLOCK = Range(0, 499)
 """A seed that names a block of layouts (likewise)."""
 CELL = Range(0, 20_000)
 """Episodes of a cell, from one block of layouts (likewise)."""
+AT_LEAST_ONE = Range(1, 20_000)
 SIZE = Range(1, 16_384)
 """Of a layer."""
 SHARE = Range(0.0, 1.0)
@@ -87,8 +88,14 @@ RANGES: dict[str, Range] = {
     "ode_steps": Range(1, 1000),
     "evaluations": Range(1, 1000),
     "num_neighbours": Range(1, 1000),
+    "num_situations": Range(1, 1000),
     "similarity_threshold": Range(-1.0, 1.0),
     "confidence_gate": SHARE,
+    "uplift_threshold": SHARE,
+    "caution": Range(0.0, 100.0),
+    "max_harm": Range(0.0, 100.0, above=True, below=True),
+    "error": Range(0.0, 100.0, above=True, below=True),
+    "episodes": AT_LEAST_ONE,
     "max_cases": Range(1, 1_000_000),
     "memory_entries": Range(0, 1_000_000),
     # Networks and their training.

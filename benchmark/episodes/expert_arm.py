@@ -68,6 +68,9 @@ class ExpertAgent:
         """Nothing."""
         return {}
 
+    def first_keys(self) -> None:
+        """None: it knows what it meets."""
+
     def decide_seconds(self) -> tuple[float, int]:
         """Seconds spent deciding and the number of decisions."""
         return self._seconds, self._decisions

@@ -9,18 +9,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from flow_rag_vla.benchmark.episodes.batch_records import batch_records
 from flow_rag_vla.benchmark.episodes.chunk_executor import play_agent
 from flow_rag_vla.tasks.contract import NOTHING
 from flow_rag_vla.tasks.env.batches import padded
 
 if TYPE_CHECKING:
-    from flow_rag_vla.agents.agent import Agent
+    from flow_rag_vla.agents.agent import Agent, EpisodeNotes
     from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
     from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
-    from flow_rag_vla.memory.case import FailureCase
+    from flow_rag_vla.memory.case import FailureCase, Float32Array
     from flow_rag_vla.tasks.env.fleet import Fleet
     from flow_rag_vla.tasks.env.play import PlayedStep
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """One episode, as its agent saw it."""
+
+    key: Float32Array
+    """(embedding_dim,) what it began in."""
+    candidate: int
+    """The correction tried; 0 for none."""
+    felt: bool
+    """A failure had been noticed when it was taken; ever, where none was."""
+    worked: bool
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,8 @@ class BatchResult:
     """Scenario id to the failure that the agent wants to remember, in plan order."""
     uses: list[tuple[int, int, bool]]
     """(case id, candidate, helped) of the episodes that a retrieved case steered, in plan order."""
+    exposures: dict[str, Exposed]
+    """Scenario id to what the agent can say of the episode, failed or not, in plan order."""
 
 
 def run_batch(
@@ -69,9 +86,9 @@ def run_batch(
     notes = agent.notes()
     records = batch_records(unit, episodes, fleet.truth, notes, state_shas, fleet.explain_invalid())
     failures = agent.failures() if agent.capabilities.remembers else {}
-    steered = zip(
-        notes.retrieved_case.tolist(), notes.candidate.tolist(), agent.seems_failed().tolist(), records, strict=False
-    )
+    seems_failed = agent.seems_failed().tolist()
+    steered = zip(notes.retrieved_case.tolist(), notes.candidate.tolist(), seems_failed, records, strict=False)
+    keys = agent.first_keys() if agent.capabilities.remembers else None
     return BatchResult(
         records=records,
         failures={episodes[i].scenario.id: failures[i] for i in range(count) if i in failures and records[i].valid},
@@ -80,4 +97,21 @@ def run_batch(
             for case, candidate, failed, record in steered
             if candidate != NOTHING and record.valid
         ],
+        exposures={} if keys is None else _exposures(episodes, keys, notes, seems_failed, records),
     )
+
+
+def _exposures(
+    episodes: Sequence[PlannedEpisode],
+    keys: torch.Tensor,
+    notes: EpisodeNotes,
+    seems_failed: Sequence[bool],
+    records: Sequence[EpisodeRecord],
+) -> dict[str, Exposed]:
+    tried = notes.candidate.clamp(min=0).tolist()
+    rows = zip(episodes, keys.cpu().numpy(), tried, notes.felt.tolist(), seems_failed, records, strict=False)
+    return {
+        e.scenario.id: Exposed(key, candidate, felt, not failed)
+        for e, key, candidate, felt, failed, record in rows
+        if record.valid
+    }

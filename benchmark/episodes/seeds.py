@@ -1,4 +1,4 @@
-"""Which layout seeds may be used for what: train, development and evaluation never overlap.
+"""Which layout seeds may be used for what: train, development, evaluation and calibration never overlap.
 
 Training and tuning scripts call ``require_split`` on every layout seed they touch; only the
 benchmark may draw from the evaluation range.
@@ -17,10 +17,14 @@ DEVELOPMENT = range(10_000_000, 20_000_000)
 EVALUATION = range(20_000_000, 30_000_000)
 """What benchmark runs report."""
 
+CALIBRATION = range(30_000_000, 40_000_000)
+"""What ``scripts/calibrate_memory.py`` plays, and nothing else."""
+
 SPLITS: dict[str, range] = {
     "train": TRAIN,
     "development": DEVELOPMENT,
     "evaluation": EVALUATION,
+    "calibration": CALIBRATION,
 }
 
 MAX_SITES = 1000
@@ -36,6 +40,7 @@ FURTHER: dict[str, range] = {
     "train": range(1_000_000_000, 1_500_000_000),
     "development": range(2_000_000_000, 2_500_000_000),
     "evaluation": range(3_000_000_000, 3_500_000_000),
+    "calibration": range(4_000_000_000, 4_500_000_000),
 }
 """The rest of each split: the further layouts of its 500 run seeds."""
 

@@ -18,6 +18,7 @@ from flow_rag_vla.benchmark.episodes.actors import (
     make_expert,
     make_policy_agent,
 )
+from flow_rag_vla.benchmark.episodes.barrier import merge_into
 from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
@@ -193,9 +194,7 @@ class _Shooting:
         planned = PlannedEpisode(Exposure.E1 if attempt == 0 else Exposure.EXACT, scenario, scenario.id, attempt)
         played = run_batch(env, agent, Unit(arm.name, attempt, 1, (planned,)), [planned], 0.0, after_step)
         if memory is not None:
-            if played.uses:
-                memory.record_outcomes(*zip(*played.uses, strict=True))
-            memory.add(list(played.failures.values()))
+            merge_into(memory, [played])
         record = played.records[0]
         return _Outcome(who, attempt, film.event, record.steps, record.succeeded)
 

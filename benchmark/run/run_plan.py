@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,6 +21,9 @@ from flow_rag_vla.tasks.env.make import resolve_device, resolve_physics
 from flow_rag_vla.tasks.physics.quiet import quiet_console
 from flow_rag_vla.tasks.scenarios.scenario_file import ScenarioFile, read_scenario_file
 from flow_rag_vla.tasks.scenarios.sites import make_site
+
+if TYPE_CHECKING:
+    from flow_rag_vla.tasks.scenarios.sites import Site
 
 CPU_SCALE, CUDA_SCALE, QUICK_SCALE = 1024, 4096, 64
 
@@ -69,13 +73,16 @@ def plan_run(settings: BenchmarkSettings, scenario_file: ScenarioFile | None = N
     scenarios, num_envs, rounds = settings.scenarios, settings.num_envs, settings.rounds
     if scenarios is None or num_envs is None or rounds is None:
         raise ValueError("plan_run needs resolved settings")
-    if scenario_file is not None:
-        sites = list(scenario_file.sites)
-    else:
-        first_site = SPLITS[settings.split].start + settings.seed * MAX_SITES
-        sites = [make_site(first_site + i, settings.task) for i in range(settings.sites)]
-    episodes = plan_scenarios(sites, scenarios, settings.seed, settings.split)
+    episodes = plan_scenarios(run_sites(settings, scenario_file), scenarios, settings.seed, settings.split)
     return make_plan(episodes, settings.arms, num_envs, rounds, settings.block)
+
+
+def run_sites(settings: BenchmarkSettings, scenario_file: ScenarioFile | None = None) -> list[Site]:
+    """The sites that ``settings`` name: those of ``scenario_file`` or else the suite's."""
+    if scenario_file is not None:
+        return list(scenario_file.sites)
+    first_site = SPLITS[settings.split].start + settings.seed * MAX_SITES
+    return [make_site(first_site + i, settings.task) for i in range(settings.sites)]
 
 
 def scenario_file_of(settings: BenchmarkSettings) -> ScenarioFile | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from flow_rag_vla.agents.arms.registry import get_arm, reference_arm
 from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
+from flow_rag_vla.benchmark.episodes.barrier import merge_into
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.planned_units import MemoryBefore, MergedMemory, read_merged
 from flow_rag_vla.benchmark.workers.lessons import Lessons
@@ -106,11 +107,7 @@ class Barriers:
         self, source: Path | None, parts: Sequence[Lessons], before: str | None, hashes: dict[str, str], folder: Path
     ) -> None:
         memory = self.make_memory(source)
-        lessons = Lessons.joined(parts)
-        if lessons.uses:
-            cases, candidates, helped = zip(*lessons.uses, strict=True)
-            memory.record_outcomes(cases, candidates, helped)
-        memory.add([lessons.failures[key] for key in sorted(lessons.failures)])
+        merge_into(memory, parts)
         # Not their parents: a run directory that is gone is not made again.
         folder.parent.mkdir(exist_ok=True)
         folder.mkdir(exist_ok=True)

@@ -1,6 +1,7 @@
 """What the episodes of a unit teach a memory, on disk until the barrier at the end of the round.
 
-One safetensors file: the failures that the agent noticed, and how uses of retrieved cases ended.
+One safetensors file: the failures that the agent noticed, how uses of retrieved cases ended, and how all
+episodes did.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -16,12 +18,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from flow_rag_vla.benchmark.command.atomic_files import write_bytes_atomic
+from flow_rag_vla.benchmark.episodes.rollout import Exposed
 from flow_rag_vla.memory.case import ACTION_DIM, FailureCase
 
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.episodes.rollout import BatchResult
 
-_TEXTS = "texts"
+_TEXTS, _EXPOSED = "texts", "exposed"
 _PER_CASE = ("failed_action", "correction", "prior", "counts")
 
 
@@ -33,26 +36,20 @@ class Lessons:
     """Scenario id to the failure that the agent wants to remember."""
     uses: tuple[tuple[int, int, bool], ...]
     """(case id, candidate, helped) of the episodes that a retrieved case steered."""
+    exposures: Mapping[str, Exposed] = MappingProxyType({})
+    """Scenario id to what the agent can say of the episode, failed or not."""
 
     @classmethod
     def of(cls, results: Iterable[BatchResult]) -> Self:
         """The lessons of all ``results``."""
         failures: dict[str, FailureCase] = {}
         uses: list[tuple[int, int, bool]] = []
+        exposures: dict[str, Exposed] = {}
         for result in results:
             failures |= result.failures
             uses += result.uses
-        return cls(failures, tuple(uses))
-
-    @classmethod
-    def joined(cls, parts: Iterable[Lessons]) -> Self:
-        """Those of ``parts``, one after the other."""
-        failures: dict[str, FailureCase] = {}
-        uses: list[tuple[int, int, bool]] = []
-        for part in parts:
-            failures |= part.failures
-            uses += part.uses
-        return cls(failures, tuple(uses))
+            exposures |= result.exposures
+        return cls(failures, tuple(uses), exposures)
 
     def write(self, path: Path) -> None:
         """Write them into ``path``, whole or not at all; equal lessons give equal bytes."""
@@ -63,8 +60,11 @@ class Lessons:
             arrays["occurrences"] = np.array([case.occurrences for case in cases], np.int64)
             arrays["num_keys"] = np.array([len(case.key_states) for case in cases], np.int64)
             arrays["key_states"] = np.concatenate([case.key_states for case in cases])
+        if met := list(self.exposures.values()):
+            arrays["exposed_keys"] = np.stack([exposed.key for exposed in met])
+            arrays["exposed"] = np.array([(e.candidate, e.felt, e.worked) for e in met], np.int64)
         texts = [[scenario, *case.cluster] for scenario, case in self.failures.items()]
-        write_bytes_atomic(path, save(arrays, {_TEXTS: json.dumps(texts)}))
+        write_bytes_atomic(path, save(arrays, {_TEXTS: json.dumps(texts), _EXPOSED: json.dumps(list(self.exposures))}))
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -76,11 +76,16 @@ class Lessons:
         try:
             with safe_open(path, framework="numpy") as file:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-                texts = json.loads(file.metadata()[_TEXTS])
-            failures = _cases(arrays, texts) if texts else {}
-            return cls(failures, tuple((case, tried, bool(helped)) for case, tried, helped in arrays["uses"].tolist()))
+                texts, exposed = (json.loads(file.metadata()[name]) for name in (_TEXTS, _EXPOSED))
+            uses = tuple((case, tried, bool(helped)) for case, tried, helped in arrays["uses"].tolist())
+            return cls(_cases(arrays, texts) if texts else {}, uses, _exposures(arrays, exposed) if exposed else {})
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: holds no lessons of a unit: {error}") from None
+
+
+def _exposures(arrays: Mapping[str, np.ndarray], scenarios: list[str]) -> dict[str, Exposed]:
+    rows = zip(scenarios, arrays["exposed_keys"], arrays["exposed"].tolist(), strict=True)
+    return {scenario: Exposed(key, tried, bool(felt), bool(worked)) for scenario, key, (tried, felt, worked) in rows}
 
 
 def _cases(arrays: Mapping[str, np.ndarray], texts: list[list[str]]) -> dict[str, FailureCase]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Merges the shards when all have ended, however they did; slurm_submit.sh submits it.  Exit code 3: shards are missing.
+# Merges a pass of shards when all have ended, however they did; slurm_submit.sh submits it.
 #SBATCH --job-name=flow-rag-vla-merge
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=2
@@ -11,4 +11,4 @@ folder="$1"
 here="${FLOW_RAG_VLA_HERE:?submit it with slurm_submit.sh}"
 # shellcheck source=docker/cluster/in_image.sh
 source "$here/in_image.sh"
-"${IN_IMAGE[@]}" "$MERGE" "$folder"
+"${IN_IMAGE[@]}" "$MERGE" "$folder" "${2-}"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Submits a run as an array of N shards, and the job that merges them once all have ended:
+# Submits a run as arrays of N shards, and after each the job that merges them once all have ended:
 #   bash docker/cluster/slurm_submit.sh N FOLDER [arguments of scripts/benchmark.py]
+# PASSES is how many: E1 and each round need one (2 by default; 5 with --rounds 4).
 # FOLDER lies on storage that all nodes see.  SBATCH_* variables (SBATCH_ACCOUNT, SBATCH_PARTITION, SBATCH_TIMELIMIT) hold
 # for both jobs.  IMAGE=flow-rag-vla.sif runs everything in that Apptainer image, GPU=1 asks for a GPU a shard.
 set -euo pipefail
@@ -12,8 +13,15 @@ mkdir -p "$folder/log"
 folder="$(readlink -f "$folder")"
 export FLOW_RAG_VLA_HERE="$here" IMAGE="${IMAGE:+$(readlink -f "$IMAGE")}" GPU="${GPU:-}"
 
-array=$(sbatch --parsable --array="0-$((shards - 1))" --output="$folder/log/%A_%a.log" ${GPU:+--gpus=1} \
-    "$here/slurm_array.sh" "$folder" "$@")
-merge=$(sbatch --parsable --dependency="afterany:${array%%;*}" --output="$folder/log/merge_%j.log" \
-    "$here/slurm_merge.sh" "$folder")
-echo "shards: job ${array%%;*}; merged by job ${merge%%;*}; logs in $folder/log"
+passes="${PASSES:-2}" after=()
+for ((pass = 1; pass <= passes; pass++)); do
+    array=$(sbatch --parsable "${after[@]}" --array="0-$((shards - 1))" --output="$folder/log/%A_%a.log" \
+        ${GPU:+--gpus=1} "$here/slurm_array.sh" "$folder" "$@")
+    last=()
+    if ((pass == passes)); then last=(last); fi
+    merge=$(sbatch --parsable --dependency="afterany:${array%%;*}" --output="$folder/log/merge_%j.log" \
+        "$here/slurm_merge.sh" "$folder" "${last[@]}")
+    echo "pass $pass: shards are job ${array%%;*}, merged by job ${merge%%;*}"
+    after=(--dependency="afterany:${merge%%;*}")
+done
+echo "report: $folder/merged-$passes/report; logs: $folder/log"

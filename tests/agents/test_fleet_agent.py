@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -37,12 +38,17 @@ class Script:
         self.asked: list[list[bool]] = []
         """Which environments asked, at each decision."""
 
-    def advise(self, observation: Observation, asks: torch.Tensor) -> Advice:
-        del observation
+    def advise(
+        self, observation: Observation, asks: torch.Tensor, situation: object = None, felt: object = None
+    ) -> Advice:
+        del observation, situation, felt
         self.asked.append(asks.tolist())
         line = self._lines.pop(0) if len(self._lines) > 1 else self._lines[0]
         case, kind, candidate = (torch.tensor(column) for column in zip(*line, strict=True))
-        return Advice(case, kind, candidate, torch.where(candidate == NOTHING, 0.0, 0.9))
+        zero = torch.zeros(len(case))
+        return Advice(
+            case, kind, candidate, torch.where(candidate == NOTHING, 0.0, 0.9), zero, zero > 0, zero > 0, zero > 0
+        )
 
 
 class Nonsense:
@@ -187,3 +193,52 @@ def test_failures_are_noted_without_waiting_and_told_of_those_that_seem_to_have_
 def _snapshot(observation: Observation, action: float) -> DecisionSnapshot:
     n = observation.num_envs
     return DecisionSnapshot(observation, torch.ones(n, 512), torch.full((n, HORIZON, 7), action))
+
+
+def weighed(fleet, observe, considered: list[bool], closed: list[bool]) -> list[list[bool]]:
+    """Who asks at three decisions of a memory that always answers so; everybody misses a grasp before the third."""
+    agent = fleet([SAYS_NOTHING, SAYS_NOTHING])
+    asked = []
+
+    def advise(
+        observation: Observation, asks: torch.Tensor, situation: object = None, felt: torch.Tensor | None = None
+    ) -> Advice:
+        del observation, situation
+        asked.append(asks.tolist())
+        late = torch.zeros(2, dtype=torch.bool) if felt is None else felt != NOTHING
+        flags = {"considered": torch.tensor(considered), "closed": torch.tensor(closed) | late, "late": late}
+        return dataclasses.replace(Advice.nothing(2), **flags)
+
+    agent.model.advisor.advise = advise
+    running = torch.tensor([True, True])
+    for felt in (False, False, True, True):
+        if felt:
+            agent._detector.first = dataclasses.replace(
+                agent._detector.first, mask=running, failure_type=torch.zeros(2, dtype=torch.long)
+            )
+        agent.decide(observe(2), running)
+    return asked
+
+
+def test_an_episode_whose_gain_was_weighed_is_asked_about_again_only_when_something_is_felt(fleet, observe):
+    asked = weighed(fleet, observe, considered=[True, False], closed=[False, False])
+    assert asked == [[True, True], [False, True], [True, True], [False, False]]
+
+
+def test_an_episode_in_which_acting_at_once_gains_most_is_asked_about_once(fleet, observe):
+    asked = weighed(fleet, observe, considered=[True, True], closed=[True, False])
+    assert asked == [[True, True], [False, False], [False, True], [False, False]]
+
+
+def test_what_is_taken_late_of_where_to_grasp_begins_with_a_retreat(fleet, observe):
+    agent = fleet([SAYS_NOTHING, SAYS_NOTHING])
+    plus = CANDIDATE_NAMES.index("object_plus")
+    flags = torch.tensor([True, True]), torch.tensor([True, True]), torch.tensor([True, False])
+    candidate, sure = torch.tensor([plus, plus]), torch.tensor([0.9, 0.9])
+    agent.model.advisor.advise = lambda *asked: Advice(candidate, candidate, candidate, sure, sure, *flags)
+    chunk = agent.decide(observe(2), torch.tensor([True, True]))
+    assert (chunk[0, :, :2] == 0).all()
+    assert (chunk[0, :, 2] > 0).all()
+    assert (chunk[0, :, 6] > 0).all()
+    assert agent.notes().felt.tolist() == [True, False]
+    assert not torch.equal(chunk[1], chunk[0])

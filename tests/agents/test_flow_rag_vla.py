@@ -18,7 +18,8 @@ from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingC
 from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
 from flow_rag_vla.agents.policy.instructions import InstructionTable
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
-from flow_rag_vla.agents.recall.advice import Advice, Advisor, Needs
+from flow_rag_vla.agents.recall.advice import Advice, Needs
+from flow_rag_vla.agents.recall.advisor import Advisor
 from flow_rag_vla.agents.recall.clock import VirtualClock
 from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.tasks.contract import Observation
@@ -99,7 +100,7 @@ def test_a_misplaced_release_advises_the_goal_on_the_other_side(model):
     action = torch.zeros(2, HORIZON, 7)
     action[:, :, 6] = 0.25
     assert model.update_memory(before, after, action, torch.tensor([False, True])) == 1
-    assert CANDIDATE_NAMES[int(model.advisor.advise(before).candidate[0])] == "goal_minus"
+    assert CANDIDATE_NAMES[int(model.advisor.advise(before).candidate[0])] == "goal_minus_half"
 
 
 def test_an_environment_with_broken_physics_gets_no_advice_and_disturbs_nobody(model):
@@ -121,8 +122,10 @@ class _Says:
         self.advice = advice
         self.asked: list[list[bool]] = []
 
-    def advise(self, observation: Observation, asks: torch.Tensor) -> Advice:
-        del observation
+    def advise(
+        self, observation: Observation, asks: torch.Tensor, situation: object = None, felt: object = None
+    ) -> Advice:
+        del observation, situation, felt
         self.asked.append(asks.tolist())
         return self.advice
 
@@ -143,7 +146,10 @@ class _Recorder:
 def _advice(*names: str | None) -> Advice:
     """Certain advice to take the named candidates, none where there is no name."""
     candidate = torch.tensor([-1 if name is None else CANDIDATE_NAMES.index(name) for name in names])
-    return Advice(candidate, candidate.clamp(max=0), candidate, (candidate >= 0).float())
+    zero = torch.zeros(len(candidate))
+    return Advice(
+        candidate, candidate.clamp(max=0), candidate, (candidate >= 0).float(), zero, zero > 0, zero > 0, zero > 0
+    )
 
 
 def _decide(policy, fresh: Advice, settled: Advice, chunk_policy=None, retrieval_ms=0.0):

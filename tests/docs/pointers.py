@@ -26,13 +26,11 @@ WRITTEN = {"outputs", "runs", "logs", "demonstrations", "failures"}
 """Folders that commands write and git ignores."""
 MADE_UP = {"tasks/faults/library/gust.py", "scripts/toy.py"}
 """Examples of what a reader may add, and a test's."""
-AWAITED_SCRIPTS, AWAITED_FLAGS = {"scripts/merge.py"}, {"--shard"}
-"""What clusters' files use and the benchmark gets next."""
 IN_RUNS = {"report.md", "failures.sqlite"}
 """Files of a run directory."""
 OTHERS_FLAGS = {"--help", "--video"}
 """Of every script, and of Isaac Lab."""
-NAMES = {path.name for path in (*PAGES, *SOURCES)} | {Path(path).name for path in IN_RUNS | MADE_UP | AWAITED_SCRIPTS}
+NAMES = {path.name for path in (*PAGES, *SOURCES)} | {Path(path).name for path in IN_RUNS | MADE_UP}
 
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|^\s*\[[^\]]+\]:\s*(\S+)|\b(?:src|href)=\"([^\"]+)\"", re.MULTILINE)
 SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
@@ -63,12 +61,12 @@ class House:
         """Whether ``script`` has ``flag``."""
         known = self.flags.get(script)
         text = "" if known is not None else (self.root / script).read_text(encoding="utf-8")
-        return flag in {"--help", *AWAITED_FLAGS} or (f'"{flag}"' in text if known is None else flag in known)
+        return flag in {"--help"} or (f'"{flag}"' in text if known is None else flag in known)
 
     @functools.cached_property
     def flags_of_any(self) -> set[str]:
         """Flags that need no script beside them."""
-        return OTHERS_FLAGS.union(AWAITED_FLAGS, *self.flags.values())
+        return OTHERS_FLAGS.union(*self.flags.values())
 
 
 @functools.cache
@@ -144,11 +142,7 @@ def missing_paths(text: str, house: House) -> Iterator[str]:
     """Paths from the checkout's root that do not exist; those with a placeholder in them are no paths."""
     for path, placeholder in PATH.findall(text):
         name = path.rstrip(".-")
-        if (
-            placeholder
-            or name in MADE_UP | AWAITED_SCRIPTS | IN_RUNS
-            or re.search(r"(^|[/_.])[A-Z]+(_[A-Z]+)*$", name.removesuffix("/"))
-        ):
+        if placeholder or name in MADE_UP | IN_RUNS or re.search(r"(^|[/_.])[A-Z]+(_[A-Z]+)*$", name.removesuffix("/")):
             continue
         exists = any(house.root.glob(name)) if "*" in name else (house.root / name).exists()
         if not exists:
@@ -159,7 +153,7 @@ def wrong_commands(text: str, house: House) -> Iterator[str]:
     """Scripts that do not exist, and flags and settings that they do not have."""
     for script, arguments in COMMAND.findall(text):
         if not (house.root / script).is_file():
-            yield from () if script in MADE_UP | AWAITED_SCRIPTS else (f"{script}: no such script",)
+            yield from () if script in MADE_UP else (f"{script}: no such script",)
             continue
         yield from (f"{script}: has no {flag}" for flag in FLAG.findall(arguments) if not house.knows(script, flag))
         if known := house.settings.get(script):

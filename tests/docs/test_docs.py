@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 from pointers import (
-    AWAITED_FLAGS,
-    AWAITED_SCRIPTS,
     CHECKOUT,
     FLAG,
     PAGES,
@@ -86,8 +84,3 @@ def test_flags_come_from_the_scripts_own_parsers() -> None:
 def test_settings_come_from_their_dataclasses() -> None:
     assert {"split", "agent", "execute"} <= house().settings["scripts/benchmark.py"]
     assert {"validation", "every"} <= house().settings["scripts/train.py"]
-
-
-def test_what_is_there_is_not_awaited_any_more() -> None:
-    assert not [script for script in AWAITED_SCRIPTS if (CHECKOUT / script).exists()]
-    assert not AWAITED_FLAGS & flags_of_scripts()["scripts/benchmark.py"]

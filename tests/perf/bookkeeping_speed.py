@@ -183,6 +183,9 @@ class _Idle:
     def failures(self) -> dict[int, FailureCase]:
         return self._notebook.cases(self._alarm)
 
+    def first_keys(self) -> None:
+        return None
+
     def decide_seconds(self) -> tuple[float, int]:
         return 0.0, 0
 

@@ -62,35 +62,60 @@ def test_a_shard_counts_from_one_for_the_benchmark_and_has_a_folder_of_its_own(c
     run(checkout, "shard.sh", "0", "3", str(runs), "--ablation", "all")
     run(checkout, "shard.sh", "2", "3", str(runs), "--ablation", "all")
     assert called(checkout) == [
-        f"-p scripts/benchmark.py --shard 1/3 --out {runs}/shard-0-of-3 --ablation all",
-        f"-p scripts/benchmark.py --shard 3/3 --out {runs}/shard-2-of-3 --ablation all",
+        f"-p scripts/benchmark.py --shard 1/3 --out {runs}/pass-1/shard-0-of-3 --ablation all",
+        f"-p scripts/benchmark.py --shard 3/3 --out {runs}/pass-1/shard-2-of-3 --ablation all",
     ]
 
 
 def test_a_shard_that_has_begun_is_resumed(checkout: Path, tmp_path: Path):
-    begun = tmp_path / "runs/shard-1-of-2/20260101T000000Z_all_0123abcd"
+    begun = tmp_path / "runs/pass-1/shard-1-of-2/20260101T000000Z_all_0123abcd"
     begun.mkdir(parents=True)
     (begun / "manifest.json").write_text("{}")
     run(checkout, "shard.sh", "1", "2", str(tmp_path / "runs"), "--ablation", "all")
     assert called(checkout) == [f"-p scripts/benchmark.py --shard 2/2 --resume {begun}"]
 
 
+def begin(run_dir: Path) -> Path:
+    run_dir.mkdir(parents=True)
+    (run_dir / "manifest.json").write_text("{}")
+    return run_dir
+
+
+def test_the_next_pass_goes_on_from_copies_of_what_was_merged(checkout: Path, tmp_path: Path):
+    merged = begin(tmp_path / "runs/merged-1")
+    (merged / "plan.jsonl").write_text("a plan")
+    begin(tmp_path / "runs/pass-1/shard-1-of-2/20260101T000000Z_all_0123abcd")
+    for _ in range(2):
+        run(checkout, "shard.sh", "1", "2", str(tmp_path / "runs"), "--ablation", "all")
+    own = tmp_path / "runs/pass-2/shard-1-of-2/run"
+    assert called(checkout) == [f"-p scripts/benchmark.py --shard 2/2 --resume {own}"] * 2
+    assert (own / "plan.jsonl").read_text() == "a plan"
+
+
 def test_a_shards_exit_code_is_the_benchmarks(checkout: Path, tmp_path: Path):
     assert run(checkout, "shard.sh", "0", "2", str(tmp_path), CODE="3").returncode == 3
 
 
-def test_shards_are_submitted_as_an_array_and_merged_after_it(checkout: Path, tmp_path: Path):
+def test_passes_of_shards_are_submitted_as_arrays_each_merged_before_the_next(checkout: Path, tmp_path: Path):
     runs = tmp_path / "runs"
     result = run(checkout, "slurm_submit.sh", "8", str(runs), "--ablation", "all", GPU="1")
-    array, merge = called(checkout)
+    first, merge, second, last = called(checkout)
     scripts = checkout / "docker/cluster"
-    assert array.startswith(
+    assert first.startswith(
         f"sbatch --parsable --array=0-7 --output={runs}/log/%A_%a.log --gpus=1 {scripts}/slurm_array.sh"
     )
-    assert array.endswith(f"{runs} --ablation all")
+    assert first.endswith(f"{runs} --ablation all")
     assert merge.startswith("sbatch --parsable --dependency=afterany:101 ")
     assert merge.endswith(f"{scripts}/slurm_merge.sh {runs}")
-    assert result.stdout == f"shards: job 101; merged by job 102; logs in {runs}/log\n"
+    assert second.startswith("sbatch --parsable --dependency=afterany:102 --array=0-7 ")
+    assert last.startswith("sbatch --parsable --dependency=afterany:103 ")
+    assert last.endswith(f"{scripts}/slurm_merge.sh {runs} last")
+    assert result.stdout.splitlines()[1:] == [
+        "pass 2: shards are job 103, merged by job 104",
+        f"report: {runs}/merged-2/report; logs: {runs}/log",
+    ]
+    run(checkout, "slurm_submit.sh", "2", str(runs), PASSES="5")
+    assert len(called(checkout)) == 4 + 10
 
 
 SLURMS = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_JOB_ID": "77"}
@@ -120,12 +145,17 @@ def test_a_shard_that_fails_is_not_queued_again(checkout: Path, tmp_path: Path):
     assert len(called(checkout)) == 1
 
 
-def test_a_merge_checks_what_it_merged(checkout: Path, tmp_path: Path):
-    merged = tmp_path / "runs/20260101T000000Z_all_0123abcd"
-    merged.mkdir(parents=True)
-    (merged / "manifest.json").write_text("{}")
-    assert run(checkout, "merge.sh", str(tmp_path / "runs")).returncode == 0
-    assert called(checkout) == [f"-p scripts/merge.py {tmp_path}/runs", f"-p scripts/verify_run.py {merged}"]
+def test_a_merge_checks_what_it_merged_and_misses_what_the_last_pass_left(checkout: Path, tmp_path: Path):
+    runs = tmp_path / "runs"
+    assert run(checkout, "merge.sh", str(runs)).returncode == 3
+    shards = [begin(runs / f"pass-1/shard-{i}-of-2/20260101T000000Z_all_0123abcd") for i in range(2)]
+    merge = f"-p scripts/merge.py {shards[0]} {shards[1]} --out {runs}/merged-1"
+    assert [run(checkout, "merge.sh", str(runs), *last).returncode for last in ((), ("last",))] == [0, 3]
+    assert called(checkout) == [merge] * 2
+    (runs / "merged-1").mkdir()
+    (runs / "merged-1/summary.json").write_text("{}")
+    assert run(checkout, "merge.sh", str(runs), "last").returncode == 0
+    assert called(checkout)[2:] == [merge, f"-p scripts/verify_run.py {runs}/merged-1"]
 
 
 def test_in_an_image_the_script_there_runs_and_may_write_to_the_runs_folder_alone(checkout: Path, tmp_path: Path):

@@ -18,7 +18,7 @@ from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder, LearnedStateEncoderCfg
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
-from flow_rag_vla.agents.recall.advice import ShuffledAdvisor
+from flow_rag_vla.agents.recall.advisor import ShuffledAdvisor
 from flow_rag_vla.agents.recall.clock import VirtualClock
 from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.tasks.contract import UnknownNameError
@@ -84,7 +84,8 @@ def test_the_suites_hold_the_guides_arms_and_their_controls():
     guide = [arm.name for arm in registry.benchmark_arms(Suite.GUIDE)]
     assert guide == ["flow_only", "rag_only", "sequential", "parallel"]
     full = [arm.name for arm in registry.benchmark_arms()]
-    assert full == [*guide, "always_cautious", "parallel_blend", "parallel_shuffled", "expert"]
+    placebos = ["parallel_shuffled", "parallel_ungated", "random_trigger", "parallel_empty"]
+    assert full == [*guide, "always_cautious", "parallel_blend", *placebos, "expert"]
 
 
 @pytest.mark.usefixtures("own_arms")

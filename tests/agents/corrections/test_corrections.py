@@ -9,6 +9,7 @@ from flow_rag_vla.agents.corrections.corrections import (
     LOW_CLEARANCE_M,
     NOMINAL_CLEARANCE_M,
     apply_correction,
+    corrects_chunks,
 )
 from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, NOMINAL_GRIP
 
@@ -34,7 +35,7 @@ def path(observation, chunk):
 
 def test_the_list_starts_with_changing_nothing_and_names_are_unique():
     assert CANDIDATES[0].name == "none"
-    assert len(set(CANDIDATE_NAMES)) == len(CANDIDATES) == 21
+    assert len(set(CANDIDATE_NAMES)) == len(CANDIDATES) == 25
 
 
 def test_no_correction_keeps_every_bit(carry):
@@ -149,10 +150,20 @@ def test_a_detour_passes_beside_the_straight_way_and_returns(carry, name, side):
     torch.testing.assert_close(track[:, 2], torch.full((30,), 0.145))
 
 
-def test_candidates_that_act_on_the_observation_leave_every_chunk_alone(carry):
+def test_candidates_that_act_on_the_observation_alone_leave_every_chunk_alone(carry):
     o = carry((0.5, -0.1, 0.145))
     chunk = torch.randn(1, 8, 7, generator=torch.Generator().manual_seed(0))
-    seen = [c.name for c in CANDIDATES if c.corrects_observation]
-    assert seen == ["object_plus", "object_minus", "goal_plus", "goal_minus", "grasp_plus", "grasp_minus"]
+    seen = [c.name for c in CANDIDATES if c.corrects_observation and not c.corrects_chunks]
+    whole = ["object_plus", "object_minus", "goal_plus", "goal_minus", "grasp_plus", "grasp_minus"]
+    assert seen == [*whole, "goal_plus_half", "goal_minus_half"]
     for name in seen:
         assert torch.equal(apply_correction(index(name), chunk, o), chunk)
+
+
+def test_a_firm_grasp_elsewhere_presses_as_the_firmest_grip_and_changes_nothing_else(carry):
+    o, chunk = carry((0.5, -0.1, 0.145)), torch.full((1, 8, 7), -0.25)
+    firm = apply_correction(index("grasp_plus_firm"), chunk, o)
+    assert torch.equal(firm, apply_correction(index("grip_up_4"), chunk, o))
+    names = ("grasp_plus_firm", "grasp_plus", "grip_up_4", "lift_5cm", "none")
+    acts = corrects_chunks(torch.cat([index(name) for name in names]))
+    assert acts.tolist() == [True, False, True, True, False]

@@ -37,6 +37,12 @@ def test_what_gives_way_while_closing_is_held_softly_first_unless_it_pulled():
     assert ranking("grasp_failure", "grasp", FailureSignature(load_n=3.0))[0].startswith("grip_up")
 
 
+@pytest.mark.parametrize(("failure_type", "phase"), [("grasp_failure", "lift"), ("drop", "lift"), ("drop", "carry")])
+def test_what_is_lost_on_its_way_gave_way_where_it_was_light_and_slid_where_it_was_heavy(failure_type, phase):
+    assert ranking(failure_type, phase, FailureSignature(load_n=1.5))[0].startswith("grip_down")
+    assert ranking(failure_type, phase, FailureSignature(load_n=6.0))[0].startswith("grip_up")
+
+
 def test_one_failure_lets_the_next_candidate_pass():
     prior = candidate_priors("drop", "carry").astype(float)
     first, second = (CANDIDATE_NAMES.index(name) for name in ranking("drop", "carry")[:2])
@@ -70,14 +76,15 @@ def test_a_grasp_that_gave_way_points_to_grip_before_position():
 )
 def test_what_rests_beside_its_goal_is_brought_to_the_other_side(offset_y_m, first, second):
     order = ranking("misalignment", "place", FailureSignature(offset_y_m=offset_y_m))
-    assert order[:3] == [f"goal_{first}", f"goal_{second}", "slower"]
+    assert order[:4] == [f"goal_{first}_half", f"goal_{first}", f"goal_{second}_half", f"goal_{second}"]
 
 
 @pytest.mark.parametrize(("tilt", "first", "second"), [(-0.5, "plus", "minus"), (0.5, "minus", "plus")])
 @pytest.mark.parametrize("failure_type", ["grasp_failure", "drop", "misalignment", "timeout"])
 def test_an_elongated_object_that_swung_is_grasped_nearer_to_the_end_that_hung_down(failure_type, tilt, first, second):
     order = ranking(failure_type, "carry", FailureSignature(elongated=True, tilt=tilt))
-    assert order[:2] == [f"grasp_{first}", f"grasp_{second}"]
+    sides = [f"grasp_{first}", f"grasp_{second}"]
+    assert order[:4] == [f"{side}_firm" for side in sides] + sides
 
 
 @pytest.mark.parametrize("failure_type", ["grasp_failure", "drop"])

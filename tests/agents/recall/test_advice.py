@@ -11,8 +11,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
-from flow_rag_vla.agents.recall import advice as advice_module
-from flow_rag_vla.agents.recall.advice import Advice, Advisor, Needs, ShuffledAdvisor
+from flow_rag_vla.agents.recall import advisor as advisor_module
+from flow_rag_vla.agents.recall.advice import Advice, Needs
+from flow_rag_vla.agents.recall.advisor import Advisor, ShuffledAdvisor
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.memory.index import SearchResult
@@ -52,7 +53,7 @@ def shuffled(memory: FailureMemory, seed: int) -> ShuffledAdvisor:
 
 
 def rows(advice: Advice) -> dict[str, list]:
-    names = ("case_id", "failure_type", "candidate", "reliability")
+    names = ("case_id", "failure_type", "candidate", "reliability", "uplift", "considered", "closed", "late")
     return {name: column.tolist() for name, column in zip(names, advice.columns, strict=True)}
 
 
@@ -130,7 +131,7 @@ def test_only_the_rows_that_ask_are_looked_up_and_they_hear_what_they_would_amon
     assert looked_up == [167]
     assert encoder.encoded == [500, 167]
     for name, column in rows(everybody).items():
-        silent = 0.0 if name == "reliability" else NOTHING
+        silent = 0.0 if name in ("reliability", "uplift", "considered", "closed", "late") else NOTHING
         assert rows(some)[name] == [said if ask else silent for said, ask in zip(column, asks.tolist(), strict=True)]
 
 
@@ -186,8 +187,8 @@ def test_pictures_are_not_copied_for_the_rows_that_ask(memory, met):
 
 def test_outcomes_send_no_keys_to_the_device_again(memory, met, monkeypatch):
     made = []
-    make = advice_module.make_search
-    monkeypatch.setattr(advice_module, "make_search", lambda index, to: made.append(len(index)) or make(index, to))
+    make = advisor_module.make_search
+    monkeypatch.setattr(advisor_module, "make_search", lambda index, to: made.append(len(index)) or make(index, to))
     advisor = Advisor(memory, AxisEncoder(), 1, 0.5)  # pyright: ignore[reportArgumentType]
     assert advisor.advise(met(2)).reliability.tolist() == pytest.approx([0.9])
     memory.record_outcomes([3] * 10, [2] * 10, [True] * 10)

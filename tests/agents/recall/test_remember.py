@@ -25,7 +25,7 @@ def first_to_try(observations, decided_on):
     return CANDIDATE_NAMES[(posterior[:, 0] / posterior.sum(axis=1)).argmax()]
 
 
-@pytest.mark.parametrize(("offset", "expected"), [(0.05, "goal_minus"), (-0.05, "goal_plus")])
+@pytest.mark.parametrize(("offset", "expected"), [(0.05, "goal_minus_half"), (-0.05, "goal_plus_half")])
 def test_a_misplacement_is_answered_on_the_other_side_of_the_goal(observe, carry, offset, expected):
     y = 0.22 + offset
     released = observe(object_pos_b=[0.5, y, 0.025], ee_pos_b=[0.5, y, 0.06])
@@ -53,7 +53,7 @@ def test_a_bar_that_swung_is_grasped_nearer_to_the_end_that_hung_down(observe, c
     swung = carry((0.5, -0.27, 0.1), object_quat_b=[0.0, 0.216, 0.0, 0.976], **bar)
     empty = observe(gripper_width_m=[0.0], previous_action=[0.0] * 6 + [-0.25], object_size_m=bar["object_size_m"])
     steps = [observe(**bar), carry((0.5, -0.27, 0.03), **bar), swung, *[empty] * 4]
-    assert first_to_try(steps, observe(**bar)) == "grasp_plus"
+    assert first_to_try(steps, observe(**bar)) == "grasp_plus_firm"
 
 
 def test_a_case_tells_of_the_first_alarm_and_of_the_decision_before_it(observe):

@@ -37,6 +37,7 @@ from flow_rag_vla.benchmark.training.settings import TrainSettings
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 REQUIRED = {
+    "calibrate_memory.py": ("a run",),
     "export_dataset.py": ("--out", "new"),
     "report.py": ("run",),
     "policy_table.py": ("--networks", "a=b"),

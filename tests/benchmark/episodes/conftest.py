@@ -49,6 +49,9 @@ class FakeAgent:
     def failures(self):
         return {i: f"case {i}" for i in range(self._num_envs)}
 
+    def first_keys(self):
+        return torch.eye(self._num_envs)
+
     def decide_seconds(self):
         return 0.0, self._decisions
 

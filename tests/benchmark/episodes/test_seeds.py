@@ -22,7 +22,7 @@ def test_both_ends_of_a_split_belong_to_it(name: str, part: dict[str, range]):
     assert seeds.split_of(split[-1]) == name
 
 
-@pytest.mark.parametrize("seed", [-1, seeds.EVALUATION.stop])
+@pytest.mark.parametrize("seed", [-1, seeds.CALIBRATION.stop])
 def test_a_seed_outside_every_split_is_refused(seed: int):
     with pytest.raises(ValueError, match=f"layout seed {seed} belongs to no split"):
         seeds.split_of(seed)

@@ -10,6 +10,7 @@ import pytest
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.episodes.plan import Unit, make_plan
+from flow_rag_vla.benchmark.episodes.rollout import Exposed
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.workers.barriers import Barriers
 from flow_rag_vla.benchmark.workers.lessons import Lessons
@@ -29,7 +30,11 @@ def case(number: int) -> FailureCase:
 
 
 def lessons(*numbers: int, uses: tuple[tuple[int, int, bool], ...] = ()) -> Lessons:
-    return Lessons({f"s{number}": case(number) for number in numbers}, uses)
+    met = {
+        f"s{number}": Exposed(np.eye(DIM, dtype=np.float32)[number], number % 3, number > 1, number == 3)
+        for number in numbers
+    }
+    return Lessons({f"s{number}": case(number) for number in numbers}, uses, met)
 
 
 def make_memory(source: Path | None) -> FailureMemory:
@@ -69,6 +74,10 @@ def test_lessons_are_read_as_they_were_written(tmp_path: Path):
         assert (one.cluster, one.occurrences) == (other.cluster, other.occurrences)
         for name in ("key_states", "failed_action", "correction", "prior", "counts"):
             assert getattr(one, name).tobytes() == getattr(other, name).tobytes()
+    assert {scenario: (e.key.tolist(), e.candidate, e.felt, e.worked) for scenario, e in read.exposures.items()} == {
+        "s3": ([0, 0, 0, 1, 0, 0, 0, 0], 0, True, True),
+        "s1": ([0, 1, 0, 0, 0, 0, 0, 0], 1, False, False),
+    }
 
 
 def test_a_unit_that_learned_nothing_says_so(tmp_path: Path):
@@ -91,6 +100,7 @@ def test_where_blocks_are_cut_changes_no_byte_of_the_memory(learned, units):
     ]
     one, other = (barriers.after(units[0]).read_bytes() for _, barriers in folders)
     assert one == other
+    assert make_memory(folders[0][0] / "memories/r0-flow_only/failures.sqlite").exposures.counts.sum() == 4
 
 
 def test_a_round_starts_from_all_blocks_of_the_round_before_and_adds_its_own(learned, units):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from flow_rag_vla.memory.outcomes import borrowed_counts, posterior_means
+from flow_rag_vla.memory.evidence.outcomes import borrowed_counts, posterior_means
 from flow_rag_vla.memory.pruning import rows_to_evict
 
 

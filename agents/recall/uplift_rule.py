@@ -1,0 +1,123 @@
+"""When advice is given: where the best correction gains over doing nothing, now or later, with its uncertainty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from flow_rag_vla.agents.policy.features import constant_like
+from flow_rag_vla.memory.evidence.uplift import NOTHING_PRIOR, Beta, uplift_bound
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One row a query."""
+
+    given: torch.Tensor
+    """(n,) bool: acting gains over doing nothing by more than the threshold."""
+    candidate: torch.Tensor
+    """(n,) int64: what to try; of no meaning where nothing is given."""
+    reliability: torch.Tensor
+    """(n,) float32: posterior chance that it works, 0 to 1."""
+    uplift: torch.Tensor
+    """(n,) float32: lower bound of its gain over doing nothing, -1 to 1."""
+    gains: torch.Tensor
+    """(n,) bool: the same for a threshold of 0: to wait for what will be felt is worse."""
+
+
+@dataclass(frozen=True)
+class UpliftRule:
+    """Acts by the lower bound of the gain over doing nothing, and among what gains tries by the upper bound.
+
+    With ``theta_c ~ Beta(prior_c + trials_c)`` and ``theta_0`` that of doing nothing, correction ``c`` gains where
+    ``E[theta_c - theta_0] - z sd(theta_c - theta_0) > 0``.  The one with the highest upper bound is tried: what was
+    tried less is explored as posteriors move between rounds (upper confidence bound, Auer et al. 2002).  It is given
+    where its lower bound is above the threshold, which so decides how many are advised, never what: harm can only fall
+    as the threshold rises.
+
+    Doing nothing before anything is felt includes what can be done then: ``theta_0`` is
+    ``(1 - p) theta_unfelt + p max(theta_felt, max_c theta_late_c)``, ``p`` the chance to feel something.
+    """
+
+    threshold: float = 0.0
+    """Of the lower bound, 0 to 1."""
+    caution: float = 0.1
+    """``z``: standard deviations that the bounds lie from the mean."""
+    late_shares: tuple[float, ...] | None = None
+    """For each candidate, the share of its prior chance to work that is left once something is felt; None for all."""
+
+    def choose(self, prior: torch.Tensor, trials: torch.Tensor, felt: torch.Tensor | None = None) -> Choice:
+        """What to try.
+
+        Args:
+            prior: (n, num_candidates, 2) pseudo-trials (worked, did not) of each correction; row 0 is not looked at.
+            trials: (n, 2 * num_candidates, 2) weighted episodes (worked, did not) in situations like each query's, by
+                choice (see ``Exposures``).
+            felt: (n,) bool, where something has been felt; nowhere by default.
+        """
+        early, late = trials.chunk(2, dim=1)
+        now = _posterior(prior, early)
+        later = _posterior(self._late(prior), late)
+        unfelt, stays = _posterior_of_nothing(early[:, 0]), _posterior_of_nothing(late[:, 0])
+        waiting = _waiting(unfelt, stays, later, early[:, 0].sum(dim=1), late.sum(dim=(1, 2)))
+        if felt is None:
+            return self._best(now, waiting)
+        rows = felt[:, None]
+        something = Beta(*(torch.where(rows, b, a) for a, b in zip(_pair(now), _pair(later), strict=True)))
+        nothing = Beta(*(torch.where(felt, b, a) for a, b in zip(_pair(waiting), _pair(stays), strict=True)))
+        return self._best(something, nothing)
+
+    def _late(self, prior: torch.Tensor) -> torch.Tensor:
+        if self.late_shares is None:
+            return prior
+        worked = prior[..., 0] * constant_like(self.late_shares, prior)
+        return torch.stack([worked, prior.sum(dim=2) - worked], dim=2)
+
+    def _best(self, something: Beta[torch.Tensor], nothing: Beta[torch.Tensor]) -> Choice:
+        nothing = Beta(nothing.worked[:, None], nothing.did_not[:, None])
+        lower = uplift_bound(something, nothing, -self.caution)
+        upper = uplift_bound(something, nothing, self.caution)
+        gain = lower > 0.0
+        gains = gain.any(dim=1)
+        # Where nothing gains, the best bound says by how much it was missed.
+        order = torch.where(gains[:, None], torch.where(gain, upper, -torch.inf), lower)
+        best = order.argmax(dim=1, keepdim=True)
+        bound = lower.gather(1, best).squeeze(1)
+        return Choice(
+            given=gains & (bound > self.threshold),
+            candidate=best.squeeze(1) + 1,
+            reliability=something.mean.gather(1, best).squeeze(1),
+            uplift=bound,
+            gains=gains,
+        )
+
+
+def _posterior(prior: torch.Tensor, trials: torch.Tensor) -> Beta[torch.Tensor]:
+    """Of each correction, (n, num_candidates - 1)."""
+    parameters = prior[:, 1:] + trials[:, 1:]
+    return Beta(parameters[..., 0], parameters[..., 1])
+
+
+def _posterior_of_nothing(trials: torch.Tensor) -> Beta[torch.Tensor]:
+    """Of trials (n, 2) of doing nothing, (n,)."""
+    return Beta(trials[:, 0] + NOTHING_PRIOR, trials[:, 1] + NOTHING_PRIOR)
+
+
+def _waiting(
+    unfelt: Beta[torch.Tensor],
+    stays: Beta[torch.Tensor],
+    later: Beta[torch.Tensor],
+    num_unfelt: torch.Tensor,
+    num_felt: torch.Tensor,
+) -> Beta[torch.Tensor]:
+    """Of doing nothing until something is felt and the best thing then, (n,); as sure as the episodes make it."""
+    feel = (num_felt + NOTHING_PRIOR) / (num_felt + num_unfelt + 2 * NOTHING_PRIOR)
+    then = torch.maximum(stays.mean, later.mean.amax(dim=1))
+    mean = (1.0 - feel) * unfelt.mean + feel * then
+    episodes = num_felt + num_unfelt + 2 * NOTHING_PRIOR
+    return Beta(mean * episodes, (1.0 - mean) * episodes)
+
+
+def _pair(beta: Beta[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    return beta.worked, beta.did_not

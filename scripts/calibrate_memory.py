@@ -1,0 +1,51 @@
+"""How much gain a memory's advice must promise, so that it breaks at most a given share of what works without it.
+
+./isaaclab.sh -p scripts/calibrate_memory.py runs/RUN --max_harm 2
+./isaaclab.sh -p scripts/benchmark.py (as RUN) agent.uplift_threshold=(what was found)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_rag_vla.benchmark.command.arguments import CommandParser, add_json_and_log
+from flow_rag_vla.benchmark.command.errors import ExitCode
+from flow_rag_vla.benchmark.command.main import run_command
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="run directory whose first encounter is complete")
+    parser.add_argument("--max_harm", type=float, default=2.0, help="points of CLEAN and of CONTROL (default 2)")
+    parser.add_argument("--error", type=float, default=5.0, help="chance, in points, that it is more (default 5)")
+    parser.add_argument("--episodes", type=int, default=300, help="played of either kind, twice each (default 300)")
+    add_json_and_log(parser, "outputs/calibrate_memory.log")
+    return parser
+
+
+def _calibrate(arguments: Namespace) -> ExitCode:
+    from flow_rag_vla.benchmark.command.quiet_run import quiet_run
+    from flow_rag_vla.benchmark.policies.calibration.calibrate import CalibrationRequest, calibrate
+
+    request = CalibrationRequest(arguments.run, arguments.max_harm / 100.0, arguments.error / 100.0, arguments.episodes)
+    with quiet_run(arguments.log) as console:
+        calibration = calibrate(request, console)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(calibration.to_dict(), sort_keys=True) + "\n")
+    print(calibration)
+    return ExitCode.DONE
+
+
+def main(argv: list[str]) -> int:
+    """Parse, calibrate, print the threshold; returns the exit code."""
+    return run_command(_parser(), _calibrate, argv, files=("json", "log"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
