@@ -31,11 +31,11 @@ def refuse_undeclared(cfg: Any, called: str) -> None:
 def _undeclared(cfg: Any, path: str) -> Iterator[tuple[str, Any, str]]:
     known = _names(cfg)
     for name, value in vars(cfg).items():
-        # What begins with an underscore is Isaac Lab's own.
-        if name not in known and not name.startswith("_"):
-            yield path, cfg, name
-        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            # Declared or not: a scene takes assets, such as a camera, that are added to it.
             yield from _undeclared(value, f"{path}.{name}")
+        elif name not in known and not name.startswith("_"):  # which are Isaac Lab's own
+            yield path, cfg, name
 
 
 def _names(cfg: Any) -> list[str]:
