@@ -18,6 +18,7 @@ from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT, load_check
 from flow_rag_vla.benchmark.certification.label_audit import break_physics
 from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, make_policy_agent
 from flow_rag_vla.benchmark.episodes.plan import make_plan
+from flow_rag_vla.benchmark.episodes.records import Outcome
 from flow_rag_vla.benchmark.episodes.rollout import BatchResult, run_batch
 from flow_rag_vla.tasks.contract import INVALID_REASONS, OBSERVATION_WIDTHS, InvalidReason
 from flow_rag_vla.tasks.env.play import PlayedStep, play
@@ -182,7 +183,7 @@ def run_policy(fleet: ManipulationEnv, broken: bool) -> BatchResult:
 
 def test_a_policy_whose_output_is_no_number_in_one_environment_leaves_the_records_of_the_others(fleet):
     whole, run = run_policy(fleet, broken=False), run_policy(fleet, broken=True)
-    assert [record.outcome for record in run.records].count("invalid") == 1
+    assert [record.outcome for record in run.records].count(Outcome.INVALID) == 1
     assert run.records[1].outcome == "invalid"
     assert "the policy's output had NaN" in str(run.records[1].invalid_reason)
     assert [run.records[i] for i in (0, 2, 3)] == [whole.records[i] for i in (0, 2, 3)]

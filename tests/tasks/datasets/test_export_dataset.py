@@ -81,6 +81,6 @@ def test_an_hdf5_file_names_the_environment_as_gym_knows_it(tmp_path: Path, task
     writer = make_writer("hdf5", tmp_path, task)
     writer.close()
     with h5py.File(tmp_path / "trajectories.hdf5") as file:
-        env_name = json.loads(file["data"].attrs["env_args"])["env_name"]
+        env_name = json.loads(str(file["data"].attrs["env_args"]))["env_name"]
     assert env_name == TASK
     assert gym.spec(env_name).id == TASK
