@@ -39,7 +39,7 @@ FLEET = (18, 130)
 """A unit is one batch, since steps are what costs; an episode is long enough to succeed in, and for every failure."""
 
 ANSWERS = {
-    "goal_bias_minus": "goal_plus", "goal_bias_plus": "goal_minus",
+    "goal_bias_minus": "goal_plus_half", "goal_bias_plus": "goal_minus_half",
     "pose_bias_minus": "object_plus", "pose_bias_plus": "object_minus",
     "slippery_object": "grip_up_4", "crushable_object": "grip_down_3",
 }  # fmt: skip
