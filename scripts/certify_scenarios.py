@@ -106,7 +106,8 @@ def _certify(arguments: Namespace) -> ExitCode:
             with usage_errors():
                 finished = FinishedTrials(path, conditions())
             if len(finished):
-                console.write(f"{task.name}: going on after {len(finished)} episodes in {path}\n")
+                other = ", played by other code" if finished.by_other_code else ""
+                console.write(f"{task.name}: going on after {len(finished)} episodes in {path}{other}\n")
             trials = plan_trials(task.slug, *(sizes[name] for name in ("n", "dose_n", "grid_n")))
             trials = [trial for trial in trials if trial.key[1] in names]
             with Progress(len(trials), "episodes", console) as progress:

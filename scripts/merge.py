@@ -30,7 +30,7 @@ def _merge(arguments: Namespace) -> ExitCode:
     from flow_rag_vla.benchmark.run.integrity.merge_shards import merge_shards
 
     out: Path = arguments.out
-    with usage_errors(OSError):
+    with usage_errors():
         missing = merge_shards(arguments.shards, out)
     if missing:
         print(

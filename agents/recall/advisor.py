@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -233,20 +234,22 @@ class RandomTriggerAdvisor(Advisor):
         encoder: StateEncoder,
         num_neighbours: int,
         gate: float,
-        rng: np.random.Generator,
+        seed: int,
         device: str = "cpu",
         *,
         rule: UpliftRule | None = None,
         num_situations: int = 32,
     ) -> None:
-        """``rng`` draws, at each decision, which of the environments that ask gets whose answer."""
+        """The lot is drawn by ``seed`` and by what is asked, so that no episode before has a part in it."""
         super().__init__(memory, encoder, num_neighbours, gate, device, rule=rule, num_situations=num_situations)
-        self._rng = rng
+        self._seed = seed
 
     def _answer(
         self, keys: torch.Tensor, trials: torch.Tensor | None = None, felt: torch.Tensor | None = None
     ) -> Advice:
-        lot = torch.from_numpy(self._rng.permutation(len(keys))).to(keys.device)
+        asked = hashlib.sha256(f"{self._seed} ".encode() + keys.cpu().numpy().tobytes()).digest()
+        rng = np.random.Generator(np.random.Philox(key=int.from_bytes(asked[:16])))
+        lot = torch.from_numpy(rng.permutation(len(keys))).to(keys.device)
         answers = super()._answer(keys, trials, felt)
         return Advice(*(column[lot] for column in answers.columns), needs=answers.needs)
 
@@ -261,7 +264,7 @@ def make_advisor(arm: Arm, memory: CaseReader, settings: ArmSettings, device: st
     if arm.placebo is Placebo.SHUFFLED:
         return ShuffledAdvisor(memory, *asked, rng, **by)
     if arm.placebo is Placebo.RANDOM_TRIGGER:
-        return RandomTriggerAdvisor(memory, *asked, rng, **by)
+        return RandomTriggerAdvisor(memory, *asked, settings.seed, **by)
     if arm.placebo is Placebo.EMPTY:
         empty = FailureMemory(memory.embedding_dim, horizon=memory.horizon, num_candidates=memory.num_candidates)
         return Advisor(empty, *asked, **by)

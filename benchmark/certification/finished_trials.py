@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_rag_vla.benchmark.certification.certify import Ended, Trial, run_trials
 from flow_rag_vla.benchmark.command.atomic_files import to_json_bytes
+from flow_rag_vla.benchmark.command.provenance import code_sha256
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
@@ -40,6 +41,9 @@ class FinishedTrials:
         """
         self.path = path
         self._world = json.loads(to_json_bytes(world))
+        self._code = code_sha256()
+        self.by_other_code = False
+        """Some of what it holds was played by other code, which may play the same."""
         self._ended: dict[_Episode, dict[str, Any]] = {}
         if path.is_file():
             self._read()
@@ -72,7 +76,7 @@ class FinishedTrials:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(fleet(len(missing))) as env, self.path.open("a", encoding="utf-8") as file:
                 if not file.tell():
-                    file.write(json.dumps(self._world) + "\n")
+                    file.write(json.dumps({**self._world, "code": self._code}) + "\n")
                 ends = run_trials(env, list(missing.values()), lambda n: on_trials(before + n))
                 for episode, end in zip(missing, ends, strict=True):
                     how = {name: value for name, value in vars(end).items() if name != "trial"}
@@ -90,6 +94,7 @@ class FinishedTrials:
         names = {field.name for field in dataclasses.fields(Ended)} - {"trial"}
         head, *lines = self.path.read_bytes().split(b"\n")
         made_in = _object(head, f"{self.path}:1") if lines else self._world
+        self.by_other_code = bool(lines) and made_in.get("code") != self._code
         if different := [name for name, value in self._world.items() if made_in.get(name) != value]:
             theirs, ours = made_in.get(different[0]), self._world[different[0]]
             raise ValueError(f"{self.path} was made with {different[0]} {theirs}, got {ours}; remove it to start anew")

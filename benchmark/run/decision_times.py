@@ -37,12 +37,15 @@ class DecisionTimes:
         self._run, self._env, self._barriers, self._console = run, env, barriers, console
 
     def measured(self) -> Timing:
-        """What the probe measured, in this start of the run or in an earlier one."""
+        """What the probe measured, in this start of the run or in an earlier one; kept where E2 simulates it."""
         path = self._run.directory.path
         known = probed_timing(path)
         if known is None:
             known = self._probe()
             known.write(path, run_files.LATENCY_PROBE)
+        if self._run.settings.latency == "measured" and not (path / run_files.LATENCY).is_file():
+            medians = {arm: t.decision_latency_ms.p50 for arm, t in known.arms.items() if t.decision_latency_ms}
+            write_json_atomic(path / run_files.LATENCY, medians)
         return known
 
     def latency_in(self, unit: Unit) -> LatencyProfile:
@@ -54,9 +57,7 @@ class DecisionTimes:
             return LatencyProfile({})
         kept = self._run.directory.path / run_files.LATENCY
         if not kept.is_file():
-            arms = self.measured().arms
-            medians = {arm: t.decision_latency_ms.p50 for arm, t in arms.items() if t.decision_latency_ms}
-            write_json_atomic(kept, medians)
+            self.measured()
         return parse_latency("measured", settings.arms, read_json_object(kept))
 
     def _probe(self) -> Timing:

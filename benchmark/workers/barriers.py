@@ -111,7 +111,7 @@ class Barriers:
         # Not their parents: a run directory that is gone is not made again.
         folder.parent.mkdir(exist_ok=True)
         folder.mkdir(exist_ok=True)
-        # Others may merge the same at the same time, where several shards share a folder.
+        # Readers see a memory that is whole, or none.
         own = folder / f".{os.getpid()}.{run_files.MEMORY}"
         memory.save(own)
         sha256 = file_sha256(own)

@@ -62,10 +62,19 @@ class Cluster:
         self.ray = ray
 
     def slots(self, device: str, threads: int) -> int:
-        """How many workers with ``threads`` on ``device`` find room at once, at least one."""
-        resources = self.ray.cluster_resources()
-        by_cpu = int(resources.get("CPU", 0)) // threads
-        return max(1, min(by_cpu, int(resources.get("GPU", 0))) if device.startswith("cuda") else by_cpu)
+        """How many workers with ``threads`` on ``device`` find room at once on its nodes.
+
+        Raises:
+            UsageError: not one does.
+        """
+        rooms = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        places = [int(room.get("CPU", 0)) // threads for room in rooms]
+        if device.startswith("cuda"):
+            places = [min(n, int(room.get("GPU", 0))) for n, room in zip(places, rooms, strict=True)]
+        if not sum(places):
+            wanted = f"{threads} CPUs" + (" and a GPU" if device.startswith("cuda") else "")
+            raise UsageError(f"no node of the cluster has {wanted}, which a worker takes; its nodes: {len(rooms)}")
+        return sum(places)
 
     def close(self) -> None:
         """Leave it; one that was started for this run ends."""
@@ -118,6 +127,9 @@ class RemoteWorker(Worker):
         self._tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._code = 1
+        self._closed = False
+        self._placed = False
+        """It has answered, so it has a place."""
         # Its own, so that a pool that hears another worker is not kept waiting.
         self._thread = threading.Thread(target=self._talk, daemon=True)
         self._thread.start()
@@ -133,44 +145,53 @@ class RemoteWorker(Worker):
         """As ``Worker``; what is not known of a lost node is 1."""
         self._stopped.set()
         self._thread.join(3 * _CLOSING_S)
-        with suppress(OSError):
+        if not self._closed:  # its number may be another file's by now
+            self._closed = True
             os.close(self.output)
         return self._code
 
     def _talk(self) -> None:
         """Pass on what the worker says, until it ends."""
         errand, ray = self._errand, self._cluster.ray
-        actor = ray.remote(Host).options(num_cpus=errand.threads, num_gpus=errand.gpus, max_restarts=0)
-        host = actor.remote(
-            errand.module, list(errand.arguments), dict(errand.environment), self._files(errand.to_start)
-        )
+        host: Any = None
         try:
-            while not self._stopped.is_set():
-                with suppress(queue.Empty):
-                    task = self._tasks.get_nowait()
-                    self._ask(host.give.remote(task, self._files(errand.needed_by(task))))
-                messages = self._ask(host.hear.remote(_PATIENCE_S))
-                if messages is None:
-                    self._code = self._ask(host.exit_code.remote())
-                    return
-                for message in messages:
-                    if "done" in message:
-                        self._keep(self._ask(host.results.remote(errand.left_by(message["done"]))))
-                    self._say(message)
+            actor = ray.remote(Host).options(num_cpus=errand.threads, num_gpus=errand.gpus, max_restarts=0)
+            own, files = dict(errand.environment), self._files(errand.to_start)
+            host = actor.remote(errand.module, list(errand.arguments), own, files)
+            self._serve(host)
         except ray.exceptions.RayError as error:
             self._say({"failed": f"its node or its place on it is lost: {_first_line(error)}", "out_of_memory": False})
-        except OSError as error:  # of this machine: results that cannot be kept
+        except (OSError, RuntimeError) as error:  # of this machine: files that cannot be read or kept, Ray gone
             self._say({"failed": f"{type(error).__name__}: {error}", "out_of_memory": False})
         finally:
-            self._leave(host)
+            try:
+                if host is not None:
+                    self._leave(host)
+            finally:
+                os.close(self._mouth)
+
+    def _serve(self, host: Any) -> None:
+        while not self._stopped.is_set():
+            with suppress(queue.Empty):
+                task = self._tasks.get_nowait()
+                self._ask(host.give.remote(task, self._files(self._errand.needed_by(task))))
+            messages = self._ask(host.hear.remote(_PATIENCE_S))
+            if messages is None:
+                self._code = self._ask(host.exit_code.remote())
+                return
+            for message in messages:
+                if "done" in message:
+                    self._keep(self._ask(host.results.remote(self._errand.left_by(message["done"]))))
+                self._say(message)
 
     def _ask(self, answer: Any) -> Any:
         """Wait for ``answer``; a place that is still to be found is no silence."""
         while not self._cluster.ray.wait([answer], timeout=_PATIENCE_S)[0]:
             if self._stopped.is_set():
                 raise self._cluster.ray.exceptions.RayError("no longer asked for")
-            if not self.ready:
+            if not self._placed:
                 self.heard = time.monotonic()
+        self._placed = True
         return self._cluster.ray.get(answer)
 
     def _say(self, message: Mapping[str, Any]) -> None:
@@ -197,7 +218,6 @@ class RemoteWorker(Worker):
             ray.wait([host.close.remote()], timeout=_CLOSING_S)
         with suppress(ray.exceptions.RayError):
             ray.kill(host)
-        os.close(self._mouth)
 
 
 def _first_line(error: BaseException) -> str:

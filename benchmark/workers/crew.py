@@ -84,7 +84,7 @@ def hired(launch: Launch, run_dir: Path, device: str, threads: int) -> Iterator[
     """Who runs the units of the run in ``run_dir``; None for this process alone.
 
     Raises:
-        UsageError: a device that ``launch`` asks for is not there, or Ray is not installed.
+        UsageError: a device that ``launch`` asks for is not there, Ray is not installed, or its nodes are too small.
         IncompleteError: no cluster answers.
     """
     if launch.in_this_process:
@@ -96,7 +96,8 @@ def hired(launch: Launch, run_dir: Path, device: str, threads: int) -> Iterator[
 
         cluster = Cluster(launch.cluster)
         try:
-            places = cluster.slots(device, threads) if launch.workers == "auto" else int(launch.workers)
+            room = cluster.slots(device, threads)
+            places = room if launch.workers == "auto" else int(launch.workers)
             yield ClusterCrew(run_dir, [device] * places, threads, cluster)
         finally:
             cluster.close()

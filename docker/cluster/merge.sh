@@ -20,7 +20,7 @@ if ((${#runs[@]} == 0)); then
     echo "$folder/pass-$pass holds no shard that has begun" >&2
     exit 3
 fi
-"${launch[@]}" -p scripts/merge.py "${runs[@]}" --out "$folder/merged-$pass"
+"${launch[@]}" -p scripts/merge.py "${runs[@]}" --out "$folder/merged-$pass"    # whole or not at all
 if [[ -e "$folder/merged-$pass/summary.json" ]]; then
     "${launch[@]}" -p scripts/verify_run.py "$folder/merged-$pass"
 elif [[ "${2-}" == last ]]; then

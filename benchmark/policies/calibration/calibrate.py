@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from flow_rag_vla.benchmark.episodes.actors import opened
 from flow_rag_vla.benchmark.episodes.latency import parse_latency
 from flow_rag_vla.benchmark.policies.calibration.harm import HarmMeter, calibration_episodes
 from flow_rag_vla.benchmark.policies.calibration.risk_control import NO_ADVICE, Threshold, safe_threshold
+from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
 from flow_rag_vla.benchmark.run.resume import reopened
 from flow_rag_vla.benchmark.run.run_plan import run_sites, scenario_file_of
 from flow_rag_vla.benchmark.scoring.score import require_run
@@ -65,7 +67,12 @@ class Calibration:
         lines = [f"{name:8s} {kind}" for name, kind in self.kinds.items()]
         promise = f"harm is at most {100 * self.max_harm:g} points of either, with {100 * (1 - self.error):g} %"
         lines.append("abstains: no advice is safe to give" if self.abstains else promise)
-        return "\n".join([*lines, f"agent.uplift_threshold={self.threshold:.4f}"])
+        return "\n".join([*lines, f"agent.uplift_threshold={_rounded_up(self.threshold):.4f}"])
+
+
+def _rounded_up(threshold: float) -> float:
+    """To four digits: advice whose gain is the threshold itself is not safe, and must not slip in by rounding."""
+    return math.ceil(threshold * 1e4) / 1e4
 
 
 def calibrate(request: CalibrationRequest, console: TextIO) -> Calibration:
@@ -76,11 +83,16 @@ def calibrate(request: CalibrationRequest, console: TextIO) -> Calibration:
         ValueError: its sites have no harmless twins.
     """
     require_run(request.run, "RUN")
+    with run_lock(request.run):  # its memory may have to be merged
+        return _calibrated(request, console)
+
+
+def _calibrated(request: CalibrationRequest, console: TextIO) -> Calibration:
     run = reopened(str(request.run))
     settings = run.settings
-    first = run.plan.units[0]
-    if reason := run.directory.why_not_done(first):
-        raise UsageError(f"{request.run}: the first encounter is not complete: {reason}")
+    for unit in run.plan.units:
+        if unit.round == 0 and (reason := run.directory.why_not_done(unit)):
+            raise UsageError(f"{request.run}: the first encounter is not complete: {reason}")
     if settings.latency == "measured":
         raise UsageError(f"{request.run}: runs whose latency is measured are not calibrated; expected off or a profile")
     sites = run_sites(settings, scenario_file_of(settings))

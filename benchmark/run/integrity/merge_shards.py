@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -60,13 +61,17 @@ def _hashes(shard: Path, unit: PlannedUnit) -> tuple[object, object]:
 
 
 def _copy(shards: Sequence[Path], owners: dict[str, Path], target: Path) -> None:
-    """The manifest last: without it a folder is no run directory."""
+    """Into a folder beside ``target``, which is there whole or not at all."""
+    whole, target = target, target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for unit, owner in owners.items():
         shutil.copytree(run_files.unit_folder(owner, unit), run_files.unit_folder(target, unit))
     starts = [start for shard in shards if (known := Starts.read(shard)) is not None for start in known.starts]
-    Starts(sorted(starts, key=lambda start: start.started)).write(target)
+    # Shards that go on from copies of what was merged hold the starts before it, too.
+    Starts(sorted(dict.fromkeys(starts), key=lambda start: start.started)).write(target)
     for name in _ONCE:
         found = next((shard / name for shard in shards if (shard / name).is_file()), None)
         if found is not None:
             shutil.copy2(found, target / name)
+    target.rename(whole)

@@ -134,11 +134,16 @@ def test_advice_at_random_is_as_much_advice_to_others(memory, met):
     exposed(memory, 0, NONE, 0, 2)
     states = [0] * 50 + [2] * 50
     own = advisor(memory).advise(met(*states))
-    by_lot = RandomTriggerAdvisor(memory, AxisEncoder(), 1, 0.5, np.random.default_rng(0), rule=UpliftRule())
+    by_lot = RandomTriggerAdvisor(memory, AxisEncoder(), 1, 0.5, 0, rule=UpliftRule())
     lot = by_lot.advise(met(*states))
     assert own.given.tolist() == [True] * 50 + [False] * 50
     assert int(lot.given.sum()) == 50
     assert 10 < int(lot.given[:50].sum()) < 40
+    # Who asked before, in another block of the round, has no part in it; the run's seed has.
+    anew = (RandomTriggerAdvisor(memory, AxisEncoder(), 1, 0.5, seed, rule=UpliftRule()) for seed in (0, 1))
+    fresh, other = (one.advise(met(*states)) for one in anew)
+    assert by_lot.advise(met(*states)).given.tolist() == lot.given.tolist() == fresh.given.tolist()
+    assert other.given.tolist() != fresh.given.tolist()
 
 
 def test_the_arm_says_who_weighs_doing_nothing_and_who_remembers_nothing(observe):

@@ -78,7 +78,7 @@ def test_a_cut_certification_goes_on_where_it_stopped(tmp_path: Path, played: li
     asked: list[int] = []
     counts: list[int] = []
     again = FinishedTrials(path, WORLD)
-    assert len(again) == 3
+    assert (len(again), again.by_other_code) == (3, False)
     found = again.run(trials, lambda n: fleet(asked.append(n) or n), counts.append)
     assert same(found, trials)
     assert (played, asked, counts[0], counts[-1]) == (trials, [5], 4, 8)
@@ -117,6 +117,13 @@ def test_a_line_without_an_end_is_played_again(tmp_path: Path, played: list[Tria
     assert same(FinishedTrials(path, WORLD).run(trials, fleet, lambda n: None), trials)
     assert played == [*trials, trials[-1]]
     assert len(FinishedTrials(path, WORLD)) == 4
+
+
+def test_what_other_code_played_is_told(tmp_path: Path, played: list[Trial], monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "post.trials.jsonl"
+    FinishedTrials(path, WORLD).run(some(1), fleet, lambda n: None)
+    monkeypatch.setattr(module, "code_sha256", lambda: "other")
+    assert FinishedTrials(path, WORLD).by_other_code
 
 
 def test_another_world_or_a_damaged_line_is_refused_by_name(tmp_path: Path, played: list[Trial]):

@@ -249,6 +249,8 @@ def test_every_script_answers_an_unknown_flag_in_one_line(script, capsys, monkey
     monkeypatch.chdir(tmp_path)
     # With what some of them require, so that nothing else is wrong.
     required = {
+        "calibrate_memory.py": ["run"],
+        "verify_run.py": ["run"],
         "export_dataset.py": ["--out", "o"],
         "merge.py": ["run", "--out", "o"],
         "report.py": ["run"],

@@ -50,7 +50,11 @@ WORK = {
 def started(work: str, run: Path) -> tuple[subprocess.Popen[str], int]:
     """A toy run, and the process id of its child."""
     program = [sys.executable, "-c", PROGRAM.replace("WORK", WORK[work]), str(run)]
-    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup children would ignore it
+    try:
+        process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert process.stdout is not None
     child = int(process.stdout.readline())
     time.sleep(0.3)  # until it is at work

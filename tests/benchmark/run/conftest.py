@@ -46,8 +46,10 @@ def start_fake(fake_fleet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> C
         out = tmp_path / "runs" if out is None else out
         before = set(out.glob("*"))
         reporter: Any = SimpleNamespace(build=lambda run_dir: run_dir / "report", table=lambda run_dir: "")
+        given = {override.partition("=")[0] for override in overrides}
+        plain = [setting for setting in PLAIN if setting.partition("=")[0] not in given]
         start_benchmark(
-            compose_settings([*PLAIN, f"out='{out}'", *overrides]), ["--made", "by a test"], reporter, launch
+            compose_settings([*plain, f"out='{out}'", *overrides]), ["--made", "by a test"], reporter, launch
         )
         (path,) = set(out.glob("*")) - before
         return path

@@ -82,7 +82,7 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")]))
     nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    monkeypatch.setenv("RAY_ADDRESS", str(nodes.address))
     yield nodes
     nodes.shutdown()
 
@@ -127,10 +127,16 @@ def test_units_run_on_all_nodes_and_those_of_a_lost_one_on_the_others(two_nodes:
 
 _LOCAL = """
 import os, subprocess, sys
+from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.workers.cluster import Cluster
 
 cluster = Cluster("local")
-print(cluster.slots("cpu", 1) >= 1, cluster.slots("cuda:0", 1), len(os.environ["RAY_AUTH_TOKEN"]))
+print(cluster.slots("cpu", 1) >= 1, len(os.environ["RAY_AUTH_TOKEN"]))
+for device, threads in (("cpu", 10_000), ("cuda:7", 1)):
+    try:
+        cluster.slots(device, threads)
+    except UsageError as error:
+        print(str(error).replace(" ", "_"))
 join = f"import ray; ray.init(address={cluster.ray.get_runtime_context().gcs_address!r}, log_to_driver=False)"
 for token in (os.environ["RAY_AUTH_TOKEN"], "0" * 64):
     environment = {**os.environ, "RAY_AUTH_TOKEN": token}
@@ -144,4 +150,7 @@ def test_a_cluster_of_this_machine_lets_nobody_in_who_has_not_its_token():
         pytest.skip("Ray is an extra: [cluster]")
     # A process of its own: Ray asks for the token once, when it is imported.
     done = subprocess.run([sys.executable, "-c", _LOCAL], capture_output=True, text=True, timeout=240, check=True)
-    assert done.stdout.split() == ["True", "1", "64", "0", "1"]
+    fits, token, threads, gpu, *joined = done.stdout.split()
+    assert (fits, token, joined) == ("True", "64", ["0", "1"])
+    assert threads.startswith("no_node_of_the_cluster_has_10000_CPUs,_which_a_worker_takes")
+    assert gpu.startswith("no_node_of_the_cluster_has_1_CPUs_and_a_GPU,")

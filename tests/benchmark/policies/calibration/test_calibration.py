@@ -46,6 +46,9 @@ def found() -> Calibration:
 def test_the_stricter_threshold_counts_and_is_ready_to_be_passed_on(found: Calibration):
     assert (found.threshold, found.abstains) == (0.25, False)
     assert str(found).splitlines()[-1] == "agent.uplift_threshold=0.2500"
+    # Rounded up: advice at the threshold itself is not safe.
+    odd = Calibration(0.02, 0.05, {"clean": Threshold(0.12341, 0, 2, 300, 149)})
+    assert str(odd).splitlines()[-1] == "agent.uplift_threshold=0.1235"
     assert "clean    1 of 300 episodes harmed above 0.100, 3 above 0" in str(found)
     assert "at most 2 points of either, with 95 %" in str(found)
 
