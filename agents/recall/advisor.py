@@ -260,8 +260,8 @@ def make_advisor(arm: Arm, memory: CaseReader, settings: ArmSettings, device: st
     asked = RetrievalEncoder(device=device), agent.num_neighbours, agent.confidence_gate
     rule = UpliftRule(agent.uplift_threshold, agent.caution, late_shares()) if arm.weighs_doing_nothing else None
     by = {"device": device, "rule": rule, "num_situations": agent.num_situations}
-    rng = np.random.Generator(np.random.Philox(key=settings.seed))
     if arm.placebo is Placebo.SHUFFLED:
+        rng = np.random.Generator(np.random.Philox(key=settings.seed))
         return ShuffledAdvisor(memory, *asked, rng, **by)
     if arm.placebo is Placebo.RANDOM_TRIGGER:
         return RandomTriggerAdvisor(memory, *asked, settings.seed, **by)

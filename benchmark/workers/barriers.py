@@ -37,19 +37,16 @@ class Barriers:
         run_dir: Path,
         units: Sequence[Unit],
         make_memory: Callable[[Path | None], FailureMemory],
-        folder_of: Callable[[Unit], Path] | None = None,
     ) -> None:
         """Nothing is merged yet.
 
         Args:
-            run_dir: Where merged memories are kept.
+            run_dir: Where units have left what they learned, and merged memories are kept.
             units: All units of the plan, in its order.
             make_memory: A copy of the memory in a file, or an empty one.
-            folder_of: The folder of a unit, where it is not below ``run_dir``.
         """
         self._run_dir, self._units = run_dir, units
         self.make_memory = make_memory
-        self._folder_of = folder_of or (lambda unit: run_files.unit_folder(run_dir, unit.id))
         self._checked: dict[Path, list[tuple[int, int]]] = {}
         """Memories that were whole, with time and size of them and of what they were merged from."""
 
@@ -122,7 +119,7 @@ class Barriers:
         return tuple(unit for unit in self._units if unit.arm == arm and unit.round == round_)
 
     def _lessons(self, unit: Unit) -> Path:
-        return self._folder_of(unit) / run_files.LESSONS
+        return run_files.unit_folder(self._run_dir, unit.id) / run_files.LESSONS
 
 
 def _stamps(files: Sequence[Path]) -> list[tuple[int, int]]:
