@@ -47,8 +47,6 @@ class EpisodeNotes:
     """(num_envs,) float32 lower bound of the gain that the advice taken promised; 0 without."""
     felt: torch.Tensor
     """(num_envs,) bool: a failure had been noticed when advice was taken; ever, where none was."""
-    felt: torch.Tensor
-    """(num_envs,) bool: a failure had been noticed when advice was taken; ever, where none was."""
 
     @classmethod
     def nothing(cls, num_envs: int, device: str = "cpu") -> EpisodeNotes:

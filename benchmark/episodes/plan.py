@@ -1,14 +1,15 @@
 """The plan: every scenario, unit and episode of a run, fixed before the first simulation step.
 
 In E1 the reference arm meets every scenario once, with an empty memory.  In E2 each arm meets them again: EXACT (the
-same scenario), NEAR (displaced), CLEAN (no fault) and CONTROL (the hazard's cue without its bite).
+same scenario), NEAR (displaced), FAR (a new layout at the same site and cue, another one each round), CLEAN (no fault)
+and CONTROL (the hazard's cue without its bite).  With FAR, what is harmless comes on new layouts, too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 AVOIDABLE_SHARE, EXOGENOUS_SHARE, CONTROL_SHARE = 0.60, 0.10, 0.12
 """Shares of E1's scenarios; the rest is clean."""
+
+DEFAULT_EXPOSURES = (Exposure.EXACT, Exposure.NEAR, Exposure.CLEAN, Exposure.CONTROL)
+ALL_EXPOSURES = (Exposure.EXACT, Exposure.NEAR, Exposure.FAR, Exposure.CLEAN, Exposure.CONTROL)
+"""Of E2."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +87,19 @@ class Plan:
 
 
 def plan_scenarios(
-    sites: Sequence[Site], num_scenarios: int, run_seed: int, split: str = "evaluation"
+    sites: Sequence[Site], num_scenarios: int, run_seed: int, split: str = "evaluation", visit: int = 0
 ) -> list[Scenario]:
     """The E1 scenarios: sites in turn, each site's faults in turn, layouts from the seeds of ``split``.
 
+    A further ``visit`` meets the same faults under the same cues in the same order, on layouts of its own.
+
     Raises:
-        ValueError: ``num_scenarios`` is smaller than two per avoidable fault.
+        ValueError: ``num_scenarios`` is smaller than two per avoidable fault, or there are not so many layouts.
     """
     least = 2 * sum(len(site.avoidable_faults) for site in sites)
     if num_scenarios < least:
         raise ValueError(f"got {num_scenarios} scenarios, expected at least {least} (two per avoidable fault and site)")
-    layout_seeds = iter(seed_block(split, run_seed, num_scenarios))
+    layout_seeds = iter(seed_block(split, run_seed, (visit + 1) * num_scenarios)[visit * num_scenarios :])
     scenarios = []
     for share, kind, fault_class in (
         (AVOIDABLE_SHARE, "avoidable_faults", None),
@@ -112,21 +119,42 @@ def _nth(faults: Sequence[Fault], turn: int) -> Fault | None:
     return faults[turn % len(faults)] if faults else None
 
 
-def e2_episodes(scenarios: Sequence[Scenario], rounds: int) -> list[tuple[PlannedEpisode, ...]]:
-    """What one arm meets in each of the ``rounds`` rounds, of which the first is number 1."""
+def e2_episodes(
+    scenarios: Sequence[Scenario],
+    rounds: int,
+    exposures: Collection[Exposure] = DEFAULT_EXPOSURES,
+    visits: Sequence[Sequence[Scenario]] = (),
+) -> list[tuple[PlannedEpisode, ...]]:
+    """What one arm meets in each of the ``rounds`` rounds, of which the first is number 1.
+
+    Args:
+        scenarios: What E1 met.
+        rounds: How often each is met again.
+        exposures: Of ``ALL_EXPOSURES``, those that are met.
+        visits: With FAR, one entry a round: ``scenarios`` on its new layouts, in their order.
+    """
     again: list[tuple[Exposure, Scenario, str]] = []
     for scenario in scenarios:
-        if scenario.fault_class is FaultClass.CLEAN:
-            again.append((Exposure.CLEAN, scenario, scenario.id))
-        elif scenario.fault_class is FaultClass.CONTROL:
-            again.append((Exposure.CONTROL, scenario, scenario.id))
-        else:
-            again.append((Exposure.EXACT, scenario, scenario.id))
+        harmless = _HARMLESS.get(scenario.fault_class)
+        if harmless is not None:
+            again.append((harmless, scenario, scenario.id))
+            continue
+        again.append((Exposure.EXACT, scenario, scenario.id))
+        if Exposure.NEAR in exposures:
             again.append((Exposure.NEAR, scenario.near(), scenario.id))
-    return [
-        tuple(PlannedEpisode(exposure, scenario, base, attempt) for exposure, scenario, base in again)
-        for attempt in range(1, rounds + 1)
-    ]
+    again = [met for met in again if met[0] in exposures]
+    rows = []
+    for attempt in range(1, rounds + 1):
+        met = list(again)
+        if Exposure.FAR in exposures:
+            new = zip(visits[attempt - 1], scenarios, strict=True)
+            far = [(_HARMLESS.get(s.fault_class, Exposure.FAR), s, base.id) for s, base in new]
+            met += [entry for entry in far if entry[0] in exposures]
+        rows.append(tuple(PlannedEpisode(exposure, scenario, base, attempt) for exposure, scenario, base in met))
+    return rows
+
+
+_HARMLESS = {FaultClass.CLEAN: Exposure.CLEAN, FaultClass.CONTROL: Exposure.CONTROL}
 
 
 def first_attempts(scenarios: Sequence[Scenario]) -> list[PlannedEpisode]:
@@ -135,9 +163,18 @@ def first_attempts(scenarios: Sequence[Scenario]) -> list[PlannedEpisode]:
 
 
 def make_plan(
-    scenarios: Sequence[Scenario], arms: Sequence[str], num_envs: int, rounds: int, block: int | None = None
+    scenarios: Sequence[Scenario],
+    arms: Sequence[str],
+    num_envs: int,
+    rounds: int,
+    block: int | None = None,
+    *,
+    exposures: Collection[Exposure] = DEFAULT_EXPOSURES,
+    visits: Sequence[Sequence[Scenario]] = (),
 ) -> Plan:
     """E1, then ``rounds`` rounds of E2 for every arm, in blocks of ``block`` episodes (``num_envs`` where None).
+
+    ``exposures`` and ``visits`` are those of ``e2_episodes``.
 
     Raises:
         ValueError: ``block`` is no multiple of ``num_envs``, so that other episodes would run side by side than in
@@ -147,7 +184,7 @@ def make_plan(
     if size < 1 or size % num_envs:
         raise ValueError(f"block is {size}, expected a multiple of num_envs, which is {num_envs}")
     units = _blocks(reference_arm().name, 0, num_envs, first_attempts(scenarios), size)
-    for round_index, episodes in enumerate(e2_episodes(scenarios, rounds), start=1):
+    for round_index, episodes in enumerate(e2_episodes(scenarios, rounds, exposures, visits), start=1):
         for arm in arms:
             units += _blocks(arm, round_index, num_envs, episodes, size)
     return Plan(tuple(scenarios), tuple(units))

@@ -27,7 +27,7 @@ class Exposure(StrEnum):
     NEAR = "near"
     """The scenario displaced."""
     FAR = "far"
-    """A new layout at the same site and cue.  No plan has it yet."""
+    """A new layout at the same site and cue."""
     CLEAN = "clean"
     """No fault."""
     CONTROL = "control"

@@ -41,6 +41,11 @@ def _parser() -> OverridesParser:
         "give the flag twice for both",
     )
     flag("--rounds", help="rounds of E2 (default: 1; 4 with --ablation full)")
+    flag(
+        "--exposures",
+        help="how E2 meets the scenarios again, a comma list of exact, near, far, clean, control "
+        "(default: all but far; with --ablation full all)",
+    )
     flag("--sites", help="sites to spread the scenarios over (default: 1)")
     flag("--seed", help="run seed (default: 0)")
     flag("--device", help="cpu or cuda:N (default: cuda:0 if there is one)")

@@ -12,6 +12,8 @@ from flow_rag_vla.agents.arms.settings import AgentSettings
 from flow_rag_vla.agents.detection import DETECTORS
 from flow_rag_vla.benchmark.command.arguments import comma_list
 from flow_rag_vla.benchmark.command.composition import compose_dataclass
+from flow_rag_vla.benchmark.episodes.plan import ALL_EXPOSURES, DEFAULT_EXPOSURES
+from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES
 from flow_rag_vla.tasks.catalogue.pick_place import TASK as DEFAULT_TASK
 from flow_rag_vla.tasks.catalogue.registry import get_task
@@ -36,6 +38,8 @@ class BenchmarkSettings:
     num_envs: int | None = None
     scenarios: int | None = None
     rounds: int | None = None
+    exposures: str = ""
+    """How E2 meets the scenarios again, a comma list; empty for all but FAR, or with the ablation ``full`` for all."""
     block: int | None = None
     """Episodes of a unit, a multiple of ``num_envs``, which it is by default."""
     sites: int = 1
@@ -79,6 +83,21 @@ class BenchmarkSettings:
                 raise ValueError(f"unknown arm {arm!r}; available: {', '.join(known)}, or all, or full")
         reference = reference_arm().name
         return (reference, *dict.fromkeys(arm for arm in arms if arm != reference))
+
+    @property
+    def met_again(self) -> tuple[Exposure, ...]:
+        """The exposures of E2, in the order of tables.
+
+        Raises:
+            ValueError: an unknown exposure.
+        """
+        if not self.exposures:
+            return ALL_EXPOSURES if self.ablation == Suite.CONTROL else DEFAULT_EXPOSURES
+        names = comma_list(self.exposures)
+        for name in names:
+            if name not in ALL_EXPOSURES:
+                raise ValueError(f"unknown exposure {name!r}; available: {', '.join(ALL_EXPOSURES)}")
+        return tuple(exposure for exposure in ALL_EXPOSURES if exposure in names)
 
 
 def compose_settings(overrides: Sequence[str]) -> BenchmarkSettings:
@@ -126,4 +145,6 @@ def _check(settings: BenchmarkSettings) -> None:
     if settings.vision_async and settings.obs != "rgb":
         raise ValueError(f"vision_async looks at pictures, got obs={settings.obs}; expected obs=rgb")
     settings.ablation = ",".join(comma_list(settings.ablation))
+    settings.exposures = ",".join(comma_list(settings.exposures)) if settings.exposures else ""
+    _ = settings.met_again
     _ = settings.arms

@@ -15,6 +15,7 @@ from flow_rag_vla.agents.arms.arm import Suite
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.episodes.plan import Plan, make_plan, plan_scenarios
+from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings
 from flow_rag_vla.tasks.env.make import resolve_device, resolve_physics
@@ -73,8 +74,12 @@ def plan_run(settings: BenchmarkSettings, scenario_file: ScenarioFile | None = N
     scenarios, num_envs, rounds = settings.scenarios, settings.num_envs, settings.rounds
     if scenarios is None or num_envs is None or rounds is None:
         raise ValueError("plan_run needs resolved settings")
-    episodes = plan_scenarios(run_sites(settings, scenario_file), scenarios, settings.seed, settings.split)
-    return make_plan(episodes, settings.arms, num_envs, rounds, settings.block)
+    sites, exposures = run_sites(settings, scenario_file), settings.met_again
+    new_layouts = rounds if Exposure.FAR in exposures else 0
+    first, *visits = (
+        plan_scenarios(sites, scenarios, settings.seed, settings.split, visit) for visit in range(1 + new_layouts)
+    )
+    return make_plan(first, settings.arms, num_envs, rounds, settings.block, exposures=exposures, visits=visits)
 
 
 def run_sites(settings: BenchmarkSettings, scenario_file: ScenarioFile | None = None) -> list[Site]:

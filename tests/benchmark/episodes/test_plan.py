@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from flow_rag_vla.benchmark.episodes.plan import e2_episodes, make_plan, plan_scenarios
+from flow_rag_vla.benchmark.episodes.plan import ALL_EXPOSURES, e2_episodes, make_plan, plan_scenarios
+from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.seeds import EVALUATION
 from flow_rag_vla.tasks.catalogue.registry import all_tasks
 from flow_rag_vla.tasks.contract import FaultClass
@@ -41,6 +42,33 @@ def test_e2_repeats_faults_exactly_and_nearby_and_the_rest_once(scenarios):
     for episode in episodes:
         assert (episode.scenario.id == episode.base_scenario_id) == (episode.exposure != "near")
         assert episode.attempt == 1
+
+
+def test_far_is_the_same_fault_and_cue_on_another_layout_each_round_and_so_is_what_is_harmless(scenarios):
+    visits = [plan_scenarios(SITES, 100, 0, visit=visit) for visit in (1, 2)]
+    rounds = e2_episodes(scenarios, 2, ALL_EXPOSURES, visits)
+    by_id = {s.id: s for s in scenarios}
+    layouts = {s.layout_seed for s in scenarios}
+    for episodes in rounds:
+        assert Counter(e.exposure for e in episodes) == {
+            "exact": 70, "near": 70, "far": 70, "control": 24, "clean": 36
+        }  # fmt: skip
+        new = [e for e in episodes if e.scenario.layout_seed != by_id[e.base_scenario_id].layout_seed]
+        assert Counter(e.exposure for e in new) == {"far": 70, "control": 12, "clean": 18}
+        for episode in new:
+            base = by_id[episode.base_scenario_id]
+            for name in ("site", "fault", "fault_class", "severity", "parameters"):
+                assert getattr(episode.scenario, name) == getattr(base, name), name
+            if base.fault in SITES[0].colour_of:
+                assert episode.scenario.object_colour == base.object_colour
+            assert episode.scenario.layout_seed in EVALUATION
+            layouts.add(episode.scenario.layout_seed)
+    assert len(layouts) == 300
+
+
+def test_what_is_left_out_is_not_met(scenarios):
+    (episodes,) = e2_episodes(scenarios, 1, (Exposure.NEAR, Exposure.CONTROL))
+    assert Counter(e.exposure for e in episodes) == {"near": 70, "control": 12}
 
 
 def test_all_arms_meet_the_same_episodes(scenarios):

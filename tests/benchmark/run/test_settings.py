@@ -69,6 +69,15 @@ def test_spaces_around_the_commas_of_a_list_of_arms_do_not_count():
     assert (settings.ablation, settings.arms) == ("parallel,rag_only", ("flow_only", "parallel", "rag_only"))
 
 
+def test_exposures_are_all_but_far_or_those_that_are_named_and_full_has_every_one():
+    met = [compose_settings(o).met_again for o in ([], ["ablation=full"], ["exposures=' control , near'"])]
+    assert met == [
+        ("exact", "near", "clean", "control"),
+        ("exact", "near", "far", "clean", "control"),
+        ("near", "control"),
+    ]
+
+
 @pytest.mark.parametrize("key", ["out", "checkpoint", "vision", "ablation", "latency", "device"])
 def test_an_empty_text_stands_for_nothing(key):
     with pytest.raises(ValueError, match=f"^{key} is '', expected a text that is not empty$"):
@@ -89,6 +98,7 @@ def test_a_setting_is_given_once_and_the_help_says_so(capsys):
     ("override", "complaint"),
     [
         ("ablation=parralel", "unknown arm 'parralel'; available: .*parallel"),
+        ("exposures='near,new'", "unknown exposure 'new'; available: exact, near, far, clean, control"),
         ("task=Isaac-Lift", "unknown task 'Isaac-Lift'; available: pick_place .FlowRAG-PickPlace-Franka"),
         ("physics=bullet", "unknown physics 'bullet'; available: .*newton_mujoco"),
         ("detector=oracles", "unknown detector 'oracles'; available: rules, learned"),
