@@ -136,8 +136,8 @@ LIFTED_M = 0.01
 STARTS_LIFTING_M = 0.002
 """An upward displacement command larger than this begins the lift."""
 
-DETOUR_END_M = 0.18
-"""A detour rejoins the straight way this far (along y) before the goal."""
+DETOUR_END_M = 0.09
+"""A detour rejoins the straight way this far (along y) before the goal: past what stands in the middle of the way."""
 
 
 def reroutes(candidate: torch.Tensor) -> torch.Tensor:
@@ -235,14 +235,14 @@ def _reroute(table: _CandidateTable, chunk: torch.Tensor, o: Observation) -> tor
 
 
 def _detour(table: _CandidateTable, delta: torch.Tensor, to_goal: torch.Tensor, speed: torch.Tensor) -> torch.Tensor:
-    """Displacements (num_envs, 3) towards a point beside the way, until that point is passed."""
+    """Displacements (num_envs, 3) to the side first, then along, until a point beside the way is passed."""
+    aside_m = to_goal[:, 0] + table.lateral_offset_m
+    along_m = to_goal[:, 1] - to_goal[:, 1].sign() * DETOUR_END_M
     ahead = to_goal[:, 1].abs() > DETOUR_END_M + ARRIVED_M
-    beside = torch.stack(
-        [to_goal[:, 0] + table.lateral_offset_m, to_goal[:, 1] - to_goal[:, 1].sign() * DETOUR_END_M], dim=1
-    )
+    along_m = torch.where(aside_m.abs() < ARRIVED_M, along_m, 0.0)
     # Keep the policy's own height profile; turn only what it moves in the table's plane.
     pace = (speed**2 - delta[:, 2] ** 2).clamp(min=0.0).sqrt()
-    turned = torch.cat([_towards(beside, pace), delta[:, 2:]], dim=1)
+    turned = torch.cat([_towards(torch.stack([aside_m, along_m], dim=1), pace), delta[:, 2:]], dim=1)
     return torch.where(ahead.unsqueeze(1), turned, delta)
 
 
