@@ -54,6 +54,9 @@ OBSERVATION_WIDTHS: dict[str, int] = {
 }  # fmt: skip
 """Columns of every field of ``Observation`` that a robot always senses, in its order."""
 
+WORKCELL_DIM = 16
+"""Columns of the tag that tells work cells apart."""
+
 NOTHING = -1
 """In columns of indices: no failure, no phase, no case, no candidate."""
 
@@ -190,6 +193,9 @@ class Observation:
     """num_envs instruction texts."""
     rgb: torch.Tensor | None = None
     """(num_envs, height, width, 3) uint8, the camera's pictures; None where none were taken."""
+    workcell: torch.Tensor | None = None
+    """(num_envs, WORKCELL_DIM) tag of the work cell in which the robot stands: it tells cells apart, as a name does,
+    and says nothing of what awaits there; None where nobody tells them apart."""
 
     @property
     def num_envs(self) -> int:

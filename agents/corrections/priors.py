@@ -27,6 +27,8 @@ class FailureSignature:
     """Of a misplaced object: how far from the goal it came to rest, along y of the base, m."""
     elongated: bool = False
     """The object is clearly longer than wide."""
+    beyond_x_m: float = 0.0
+    """Of a collision: how far beyond the middle of the workspace the object was carried, along x of the base, m."""
     tilt: float = 0.0
     """Sine of the steepest pitch of the object's long axis while held; negative where its +x end hung down."""
 
@@ -49,7 +51,9 @@ _UNLIKELY_MEAN = 0.1
 _MORE_GRIP = ("grip_up_4", "grip_up_3", "grip_up_2", "grip_up_1")
 _LESS_GRIP = ("grip_down_3", "grip_down_2", "grip_down_1")
 _GO_OVER = ("lift_10cm", "lift_15cm", "lift_5cm")
-_GO_ROUND = ("detour_plus", "detour_minus")
+
+WORKSPACE_MIDDLE_X_M = 0.53
+"""Middle of what the arm reaches comfortably in front of its base: on this side of it there is more room beyond."""
 
 SWUNG = 0.15
 """A held object whose long axis pitched by more than this (sine) swung in the fingers."""
@@ -65,7 +69,8 @@ def candidate_priors(
     without having pulled on the hand, or only lightly, is held more softly first; what was never in the fingers is
     looked for beside where it seemed to be, and what came to rest beside the goal is brought to where it should have
     been; an elongated object is gripped nearer to the end that hung down; what the hand or the object runs into is
-    passed higher (the guide's lift rule), what the arm behind it runs into, lower.
+    passed higher (the guide's lift rule) or on the side where the arm has more room, what the arm behind it runs into,
+    lower.
 
     Args:
         failure_type: One of ``FAILURE_TYPES``.
@@ -127,7 +132,11 @@ def _ranking_of_compact(failure_type: FailureType, phase: Phase, signature: Fail
         grips = _LESS_GRIP + _MORE_GRIP if light else _MORE_GRIP
         return (*grips, "lift_5cm", "slower")
     if failure_type is FailureType.COLLISION:
-        return ("stay_low", *_GO_ROUND, *_GO_OVER) if signature.link_contact else (*_GO_OVER, *_GO_ROUND, "stay_low")
+        # Where one way over fails, so does the next: ways round come between, that with more room first.
+        roomy, narrow = _pair("detour", -signature.beyond_x_m)
+        if signature.link_contact:
+            return ("stay_low", roomy, narrow, *_GO_OVER)
+        return (_GO_OVER[0], roomy, _GO_OVER[1], narrow, _GO_OVER[2], "stay_low")
     if failure_type is FailureType.MISALIGNMENT:
         # Half the way first: it spares what lies within the goal's tolerance already.
         near, far = (_pair("goal", -signature.offset_y_m, size) for size in ("_half", ""))

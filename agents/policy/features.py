@@ -19,6 +19,7 @@ from flow_rag_vla.tasks.contract import (
     ELONGATED_RATIO,
     MAX_GRIP_FORCE_N,
     OBSERVATION_WIDTHS,
+    WORKCELL_DIM,
     Observation,
 )
 
@@ -165,6 +166,8 @@ RETRIEVAL_GROUPS: tuple[RetrievalGroup, ...] = (
     RetrievalGroup("held", 1, 0.5),
     RetrievalGroup("ee_above_object_m", 1, 0.06),
     RetrievalGroup("object_goal_distance_m", 1, 0.15),
+    # What is known of one work cell says nothing of another: tags lie about 5.6 apart.
+    RetrievalGroup("workcell", WORKCELL_DIM, 0.3),
 )
 """Groups of ``retrieval_features``, in order."""
 
@@ -190,8 +193,8 @@ def held(observation: Observation) -> torch.Tensor:
 def retrieval_features(observation: Observation) -> torch.Tensor:
     """Memory-key quantities (num_envs, NUM_RETRIEVAL_FEATURES), float32, in metres, 0 to 1 for colours and flags.
 
-    What the object looks like, where in the workspace the job is, and how far it has come; columns as in
-    ``RETRIEVAL_GROUPS``.
+    What the object looks like, where in the workspace the job is, how far it has come, and in which work cell; columns
+    as in ``RETRIEVAL_GROUPS``.
     """
     o = observation
     distance = (o.goal_pos_b - o.object_pos_b)[:, :2].norm(dim=1, keepdim=True)
@@ -205,5 +208,6 @@ def retrieval_features(observation: Observation) -> torch.Tensor:
         held(o).float().unsqueeze(1),
         (o.ee_pos_b - o.object_pos_b)[:, 2:3],
         distance,
+        o.object_rgb.new_zeros(len(distance), WORKCELL_DIM) if o.workcell is None else o.workcell,
     )
     return torch.cat(columns, dim=1).float()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from flow_rag_vla.agents.corrections.corrections import apply_correction
-from flow_rag_vla.agents.corrections.priors import FailureSignature, candidate_priors
+from flow_rag_vla.agents.corrections.priors import WORKSPACE_MIDDLE_X_M, FailureSignature, candidate_priors
 from flow_rag_vla.agents.detection.alarm import FailureAlarm
 from flow_rag_vla.agents.policy.features import elongated, held, long_axis
 from flow_rag_vla.memory.case import FailureCase
@@ -73,6 +73,7 @@ def signatures_between(kinds: Sequence[str], before: Observation, after: Observa
         held(before).tolist(),
         (after.object_pos_b - after.goal_pos_b)[:, 1].tolist(),
         elongated(after).tolist(),
+        after.object_pos_b[:, 0].tolist(),
         long_axis(before)[:, 2].tolist(),
     )
     return [
@@ -80,9 +81,10 @@ def signatures_between(kinds: Sequence[str], before: Observation, after: Observa
             missed=kind == FailureType.GRASP_FAILURE and not was_held,
             offset_y_m=offset_y_m if kind == FailureType.MISALIGNMENT else 0.0,
             elongated=is_long,
+            beyond_x_m=x_m - WORKSPACE_MIDDLE_X_M,
             tilt=tilt,
         )
-        for kind, was_held, offset_y_m, is_long, tilt in zip(kinds, *columns, strict=True)
+        for kind, was_held, offset_y_m, is_long, x_m, tilt in zip(kinds, *columns, strict=True)
     ]
 
 
@@ -95,6 +97,7 @@ def _signatures(alarm: FailureAlarm, observation: Observation) -> list[FailureSi
         "side_y": alarm.side_y,
         "offset_y_m": alarm.offset_y_m,
         "elongated": elongated(observation),
+        "beyond_x_m": observation.object_pos_b[:, 0] - WORKSPACE_MIDDLE_X_M,
         "tilt": alarm.tilt,
     }
     rows = zip(*(column.tolist() for column in felt.values()), strict=True)

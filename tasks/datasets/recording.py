@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from flow_rag_vla.tasks.contract import NOTHING, Observation
+from flow_rag_vla.tasks.contract import NOTHING, OBSERVATION_WIDTHS, Observation
 from flow_rag_vla.tasks.datasets.trajectory import NO_FAILURE, EpisodeLabels, Trajectory
 from flow_rag_vla.tasks.env.batches import padded
 from flow_rag_vla.tasks.env.play import PlayedStep, play
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
     from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
-SENSED_FIELDS: tuple[str, ...] = tuple(
-    f.name for f in dataclasses.fields(Observation) if f.name not in ("instruction", "rgb")
-)
+SENSED_FIELDS: tuple[str, ...] = tuple(OBSERVATION_WIDTHS)
 """Everything that a robot senses, in the order of ``Observation``."""
 
 

@@ -211,6 +211,7 @@ class ManipulationEnv(DirectRLEnv):
             object_rgb=self._tabletop.colour.clone(),
             goal_pos_b=perceived_goal(self._tabletop.true_goal_b(), self._events.released, self._hazards),
             instruction=tuple(self._instructions),
+            workcell=self._tabletop.workcell.clone(),
         )
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[VecEnvObs, dict]:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from flow_rag_vla.tasks.contract import WORKCELL_DIM
 from flow_rag_vla.tasks.facts.colours import PALETTE
 from flow_rag_vla.tasks.facts.objects import get_object
+from flow_rag_vla.tasks.facts.workcell import workcell_tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,8 @@ class Tabletop:
         zeros = torch.zeros_like(self._origins)
         self.goal_pos_b, self.colour, self.size_m = zeros, zeros.clone(), zeros.clone()
         """(num_envs, 3) each: planned goal for the object's centre, m; the object's RGB, 0 to 1; its edges, m."""
+        self.workcell = zeros.new_zeros(len(zeros), WORKCELL_DIM)
+        """(num_envs, WORKCELL_DIM), as in ``Observation``."""
 
     def place(self, env_ids: torch.Tensor, scenarios: Sequence[Scenario]) -> None:
         """Lay out ``scenarios[i]`` in ``env_ids[i]`` (k,), everything at rest."""
@@ -45,6 +49,7 @@ class Tabletop:
         goal_height = torch.tensor([layout.goal_height_m for layout in layouts], device=device)
         self.goal_pos_b[env_ids, 2] = goal_height + sizes[:, 2] / 2
         self.colour[env_ids] = torch.tensor([PALETTE[s.object_colour] for s in scenarios], device=device)
+        self.workcell[env_ids] = torch.tensor([workcell_tag(s.site) for s in scenarios], device=device)
         self.size_m[env_ids] = sizes
         if self._base is not None:
             pose[:, :2] = self.goal_pos_b[env_ids, :2]

@@ -8,7 +8,7 @@ from flow_rag_vla.tasks.contract import ACTION_DIM, ACTION_LIMITS, OBSERVATION_W
 
 
 def test_every_sensed_field_has_a_width_in_the_order_of_the_observation():
-    sensed = [f.name for f in dataclasses.fields(Observation) if f.name not in ("instruction", "rgb")]
+    sensed = [f.name for f in dataclasses.fields(Observation) if f.name not in ("instruction", "rgb", "workcell")]
     assert list(OBSERVATION_WIDTHS) == sensed
 
 

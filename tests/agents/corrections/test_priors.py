@@ -26,6 +26,8 @@ def test_priors_express_the_guides_rules():
     assert ranking("grasp_failure", "lift")[0].startswith("grip_up")
     assert ranking("drop", "carry")[0].startswith("grip_up")
     assert ranking("collision", "carry")[0].startswith("lift")
+    near, far = (ranking("collision", "carry", FailureSignature(beyond_x_m=x)) for x in (-0.1, 0.1))
+    assert (near[1], far[1]) == ("detour_plus", "detour_minus")
     assert ranking("collision", "carry", FailureSignature(link_contact=True))[0] == "stay_low"
     assert ranking("timeout", "carry")[0] == "none"
 

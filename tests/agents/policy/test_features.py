@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.policy.features import (
     NUM_POLICY_FEATURES,
     NUM_RETRIEVAL_FEATURES,
@@ -15,6 +16,7 @@ from flow_rag_vla.agents.policy.features import (
     policy_features,
     retrieval_features,
 )
+from flow_rag_vla.tasks.facts.workcell import workcell_tag
 
 
 def block(features, name):
@@ -94,6 +96,17 @@ def test_retrieval_features_see_colour_and_grasp(observe, carry):
     free, held = retrieval_features(observe()), retrieval_features(carry((0.5, -0.27, 0.025)))
     assert free.shape == (1, NUM_RETRIEVAL_FEATURES)
     assert free[0, :3].tolist() == pytest.approx([0.85, 0.15, 0.15])
-    # Columns: colour 3, size 3, object xy 2, goal xy 2, width, closing, held, height, distance.
-    assert free[0, 10:].tolist() == pytest.approx([0.08, 0.0, 0.0, 0.10, 0.49])
-    assert held[0, 10:].tolist() == pytest.approx([0.05, 1.0, 1.0, 0.0, 0.49])
+    # Columns: colour 3, size 3, object xy 2, goal xy 2, width, closing, held, height, distance, tag of the work cell.
+    assert free[0, 10:15].tolist() == pytest.approx([0.08, 0.0, 0.0, 0.10, 0.49])
+    assert held[0, 10:15].tolist() == pytest.approx([0.05, 1.0, 1.0, 0.0, 0.49])
+
+
+def test_what_happened_in_one_work_cell_says_nothing_of_another(observe):
+    tags = [torch.tensor([workcell_tag(site)]) for site in (20_000_000, 20_000_000, 20_000_001)]
+    here, again, there = (dataclasses.replace(observe(), workcell=tag) for tag in tags)
+    keys = RetrievalEncoder().encode
+    assert float(keys(here) @ keys(again).T) == pytest.approx(1.0, abs=1e-5)
+    assert abs(float(keys(here) @ keys(there).T)) < 0.2
+    features = [retrieval_features(o)[0] for o in (here, there)]
+    assert float(RetrievalEncoder().kernel(features[0][None], features[1][None])) < 1e-3
+    assert torch.equal(policy_features(here), policy_features(there))
