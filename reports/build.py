@@ -93,10 +93,11 @@ def _content(results: RunResults) -> dict[str, Any]:
     every_table = [
         tables.ablation(results), tables.first_exposure(results), tables.success(results),
         tables.comparisons(results), tables.repeats(results, Exposure.NEAR), tables.repeats(results, Exposure.EXACT),
-        tables.reductions(results), payoff_tables.payoff(results), tables.loss_chain(results), tables.faults(results),
-        tables.rounds(results), timing_tables.latency(results), timing_tables.fleet(results),
+        tables.reductions(results), payoff_tables.payoff(results), payoff_tables.corrections(results),
+        tables.loss_chain(results), tables.faults(results), tables.rounds(results),
+        timing_tables.latency(results), timing_tables.fleet(results),
     ]  # fmt: skip
-    by_name: dict[str, Table | None] = dict.fromkeys(("loss-chain", "rounds"))
+    by_name: dict[str, Table | None] = dict.fromkeys(("corrections", "loss-chain", "rounds"))
     by_name |= {table.name: table for table in every_table if table is not None}
     return {
         "title": f"Flow-RAG-VLA: {summary.task}",

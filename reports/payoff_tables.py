@@ -1,4 +1,4 @@
-"""The table of what every arm is worth: verdict, gain, harm, break-even point, and success where hazards are rare."""
+"""What every arm is worth, from verdict to break-even point; and what came of each correction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, guide_numbers
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.summary import ArmSummary
 from flow_rag_vla.reports.table import Cell, Table, arm_row, pointer
-from flow_rag_vla.reports.wording import DASH, answer, interval, ordered_arms, percent, points, prevalence
+from flow_rag_vla.reports.wording import (
+    DASH,
+    EXPOSURE_ORDER,
+    answer,
+    interval,
+    ordered_arms,
+    percent,
+    points,
+    prevalence,
+)
 
 _REFERENCE = Cell("reference")
 
@@ -63,4 +72,28 @@ def _against_reference(arm: ArmSummary, base: tuple[str, ...]) -> tuple[Cell, ..
                 for key in ("pays_from", "may_pay_from", "surely_pays_from")
             ]
         ),
+    )
+
+
+def corrections(results: RunResults) -> Table | None:
+    """What came of every correction, by arm and exposure; None where nobody took one."""
+    rows = []
+    for name in ordered_arms(results.summary.arms):
+        by_exposure = results.summary.arms[name].corrections
+        for exposure in (e for e in EXPOSURE_ORDER if e in by_exposure):
+            for correction, effect in by_exposure[exposure].items():
+                base = ("summary", "arms", name, "corrections", exposure, correction)
+                counts = (
+                    Cell(str(getattr(effect, k)), pointer(*base, k)) for k in ("n", "helped", "no_effect", "harmed")
+                )
+                rows.append(arm_row(results, name, (Cell(exposure.upper()), Cell(correction), *counts)))
+    if not rows:
+        return None
+    return Table(
+        "corrections",
+        f"Episodes of the last round in which an arm took a correction, beside {REFERENCE_ARM} on the same ones: it "
+        f"helped where {REFERENCE_ARM} fails and it does not, harmed where it is the other way round.",
+        "Arm",
+        ("exposure", "correction", "episodes", "helped", "no effect", "harmed"),
+        tuple(rows),
     )

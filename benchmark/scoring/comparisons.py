@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,14 @@ from flow_rag_vla.benchmark.scoring.statistics import (
     paired_reduction,
     proportion,
 )
-from flow_rag_vla.benchmark.scoring.summary import HEADLINE_EXPOSURE, ArmSummary, Comparison, Harm
+from flow_rag_vla.benchmark.scoring.summary import (
+    HEADLINE_EXPOSURE,
+    SUMMARY_EXPOSURES,
+    ArmSummary,
+    Comparison,
+    CorrectionEffect,
+    Harm,
+)
 
 HARM_EXPOSURES: tuple[Exposure, ...] = (Exposure.CLEAN, Exposure.CONTROL)
 
@@ -66,6 +74,25 @@ def harm(run: RunRecords, arm: str, seed: int = 0) -> Harm:
     difference = paired_difference(ours, theirs, _rng(seed, "harm", arm, REFERENCE_ARM), _sites(pairs))
     p = mcnemar_exact(ours, theirs).p if pairs else None
     return Harm(difference.difference, difference.ci95, failed, difference.n, p, difference.method)
+
+
+def correction_effects(run: RunRecords, arm: str) -> dict[str, dict[str, CorrectionEffect]]:
+    """By exposure and correction, the last round's episodes in which ``arm`` acted on one and the reference did not."""
+    effects: dict[str, dict[str, CorrectionEffect]] = {}
+    for exposure in SUMMARY_EXPOSURES:
+        outcomes: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
+        for ours, theirs in run.pairs(arm, REFERENCE_ARM, exposure):
+            if ours.candidate is not None:
+                outcomes[ours.candidate].append((ours.succeeded, theirs.succeeded))
+        if outcomes:
+            effects[exposure.value] = {name: _effect(outcomes[name]) for name in sorted(outcomes)}
+    return effects
+
+
+def _effect(outcomes: list[tuple[bool, bool]]) -> CorrectionEffect:
+    helped = sum(ours and not theirs for ours, theirs in outcomes)
+    harmed = sum(theirs and not ours for ours, theirs in outcomes)
+    return CorrectionEffect(len(outcomes), helped, len(outcomes) - helped - harmed, harmed)
 
 
 def adjust_for_many_arms(arms: dict[str, ArmSummary]) -> dict[str, ArmSummary]:

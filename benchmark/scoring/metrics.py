@@ -14,7 +14,13 @@ import numpy as np
 
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
 from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, verdict_arms
-from flow_rag_vla.benchmark.scoring.comparisons import HARM_EXPOSURES, adjust_for_many_arms, compare, harm
+from flow_rag_vla.benchmark.scoring.comparisons import (
+    HARM_EXPOSURES,
+    adjust_for_many_arms,
+    compare,
+    correction_effects,
+    harm,
+)
 from flow_rag_vla.benchmark.scoring.repeats import loss_chains, repeat_counts
 from flow_rag_vla.benchmark.scoring.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.statistics import Proportion, proportion
@@ -141,6 +147,7 @@ def _arm(run: RunRecords, arm: str, memory_entries: int | None, sizes: Mapping[i
             for exposure in SUMMARY_EXPOSURES
             if (arm, round_, exposure) in run.e2
         ],
+        corrections=correction_effects(run, arm),
     )
 
 

@@ -134,6 +134,18 @@ class LossChain:
 
 
 @dataclass(frozen=True)
+class CorrectionEffect:
+    """What came of a correction in ``n`` episodes, beside the reference on the same ones."""
+
+    n: int
+    helped: int
+    """The reference fails."""
+    no_effect: int
+    harmed: int
+    """The reference succeeds."""
+
+
+@dataclass(frozen=True)
 class RoundSummary:
     """One arm on one exposure in one round."""
 
@@ -222,6 +234,8 @@ class ArmSummary:
     loss_chain: dict[str, dict[str, LossChain]]
     """Exposure, then fault (``all`` for their sum); empty for arms without memory."""
     rounds: list[RoundSummary]
+    corrections: dict[str, dict[str, CorrectionEffect]] = field(default_factory=dict)
+    """Exposure, then correction; empty for arms that took none."""
 
     def exposure(self, name: str) -> ExposureSummary:
         """The exposure called ``name``.

@@ -113,7 +113,7 @@ def _record(
         decisions=14,
         retrievals=rng.randint(1, 4) if memory else 0,
         retrieved_type=(failure_type if rng.random() < 0.9 else "timeout") if memory else None,
-        candidate=None,
+        candidate=("stay_low", "slower")[int(base[1:]) % 2] if memory and base[-1].isdigit() else None,
         late_retrievals=0,
     )
 

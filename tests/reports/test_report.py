@@ -413,6 +413,15 @@ def test_what_every_arm_is_worth_is_drawn_and_listed(run_dir: Path, html: str):
     assert drawn.count("pays from") == len(summary.arms) - 1
 
 
+def test_what_became_of_each_correction_is_listed(run_dir: Path, html: str):
+    corrections = Summary.read(run_dir).arms["parallel"].corrections["near"]
+    assert sum(effect.n for effect in corrections.values()) > 0
+    listed = tables_of(html, "corrections")
+    for name, effect in corrections.items():
+        assert name in listed
+        assert effect.n == effect.helped + effect.no_effect + effect.harmed
+
+
 def test_rounds_and_loss_chain_appear_only_where_they_exist(make_run: Writer, run_dir: Path):
     one = html_of(make_run(num_scenarios=14, fix_rate={"flow_only": 0.1, "always_cautious": 0.5}))
     assert 'id="table-rounds"' not in one

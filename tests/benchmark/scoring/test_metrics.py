@@ -12,7 +12,7 @@ from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure, Out
 from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.repeats import can_repeat, exemplars, pose_bin_distance, same_failure
 from flow_rag_vla.benchmark.scoring.run_records import RunRecords
-from flow_rag_vla.benchmark.scoring.summary import Penetration, Summary
+from flow_rag_vla.benchmark.scoring.summary import CorrectionEffect, Penetration, Summary
 
 Factory = Callable[..., EpisodeRecord]
 
@@ -209,6 +209,19 @@ def test_the_loss_chain_narrows_stage_by_stage(dropped: Factory, again: Factory,
     assert [(s.k, s.n) for s in stages] == [(4, 5), (3, 4), (2, 3), (1, 2)]
     assert summary.arms["parallel"].loss_chain["near"]["all"] == chain
     assert summary.arms["parallel"].memory_entries == 4
+
+
+def test_a_correction_is_judged_beside_the_reference_on_the_same_episode(dropped: Factory, again: Factory):
+    first = [dropped(f"s{i}") for i in range(5)]
+    done: dict[str, object] = {}
+    failed: dict[str, object] = {"outcome": "failure", "failure_type": "drop", "failure_phase": "carry"}
+    pairs = [(failed, done, "grip_up_4"), (done, failed, "grip_up_4"), (failed, failed, "grip_up_4")]
+    pairs += [(done, done, "lift_10cm"), (failed, done, None)]
+    records = list(first)
+    for one, (theirs, ours, correction) in zip(first, pairs, strict=True):
+        records += [again(one, "flow_only", **theirs), again(one, "parallel", candidate=correction, **ours)]
+    effects = summary_of(records, flow_only=None, parallel=5).arms["parallel"].corrections
+    assert effects == {"near": {"grip_up_4": CorrectionEffect(3, 1, 1, 1), "lift_10cm": CorrectionEffect(1, 0, 1, 0)}}
 
 
 def test_an_arm_without_memory_has_no_loss_chain(dropped: Factory, again: Factory):
