@@ -40,7 +40,7 @@ def _parser() -> OverridesParser:
         help="scenarios in E1 (default: 1024 on CPU, 4096 on CUDA), or a YAML file with sites and faults of your own; "
         "give the flag twice for both",
     )
-    flag("--rounds", help="rounds of E2 (default: 1; 4 with --ablation full)")
+    flag("--rounds", help="rounds of E2 (default: 2; 1 with --quick, 4 with --ablation full)")
     flag(
         "--exposures",
         help="how E2 meets the scenarios again, a comma list of exact, near, far, clean, control "

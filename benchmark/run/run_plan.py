@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
 CPU_SCALE, CUDA_SCALE, QUICK_SCALE = 1024, 4096, 64
 
+ROUNDS, CONTROL_ROUNDS = 2, 4
+"""Of E2.  The second teaches most: where the first correction did not help, the next one is tried.
+
+Development seed 31, ten sites, 400 scenarios, NEAR success of ``parallel`` by round: 66, 80 and 85 % (of
+``flow_only`` 17 to 19 %).
+"""
+
 
 def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
     """``settings`` with every default of the device filled in.
@@ -50,7 +57,7 @@ def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
     scenarios = settings.scenarios or scale
     # Few batches matter more than small ones: E2 has up to 1.7 episodes for each scenario.
     num_envs = settings.num_envs or (2 * QUICK_SCALE if settings.quick else scale)
-    rounds = settings.rounds or (4 if settings.ablation == Suite.CONTROL else 1)
+    rounds = CONTROL_ROUNDS if settings.ablation == Suite.CONTROL else 1 if settings.quick else ROUNDS
     return dataclasses.replace(
         settings,
         device=device,
@@ -58,7 +65,7 @@ def resolve_settings(settings: BenchmarkSettings) -> BenchmarkSettings:
         num_envs=num_envs,
         block=settings.block or num_envs,
         scenarios=scenarios,
-        rounds=rounds,
+        rounds=settings.rounds or rounds,
         # A resume may be started elsewhere.
         checkpoint=_absolute(settings.checkpoint),
         vision=_absolute(settings.vision),

@@ -98,7 +98,7 @@ def test_a_shards_exit_code_is_the_benchmarks(checkout: Path, tmp_path: Path):
 
 def test_passes_of_shards_are_submitted_as_arrays_each_merged_before_the_next(checkout: Path, tmp_path: Path):
     runs = tmp_path / "runs"
-    result = run(checkout, "slurm_submit.sh", "8", str(runs), "--ablation", "all", GPU="1")
+    result = run(checkout, "slurm_submit.sh", "8", str(runs), "--ablation", "all", GPU="1", PASSES="2")
     first, merge, second, last = called(checkout)
     scripts = checkout / "docker/cluster"
     assert first.startswith(

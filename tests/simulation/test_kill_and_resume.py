@@ -15,7 +15,7 @@ from flow_rag_vla.benchmark.run.start import start_benchmark
 
 pytestmark = pytest.mark.sim
 
-OVERRIDES = ("scenarios=24", "num_envs=24", "max_steps=24", "seed=1", "split=development", "device=cpu")
+OVERRIDES = ("scenarios=24", "rounds=1", "num_envs=24", "max_steps=24", "seed=1", "split=development", "device=cpu")
 RESULTS = ("summary.json", "merged/episodes.parquet")
 
 KILLED = """

@@ -29,6 +29,7 @@ def test_the_example_runs_unchanged(tmp_path, no_reports):
         [
             f"scenario_file='{EXAMPLE}'",
             "scenarios=16",
+            "rounds=1",
             "num_envs=32",
             "max_steps=130",
             "device=cpu",

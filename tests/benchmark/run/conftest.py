@@ -12,7 +12,15 @@ import pytest
 
 from flow_rag_vla.benchmark.workers.launch import Launch
 
-PLAIN = ("scenarios=16", "num_envs=16", "max_steps=12", "split=development", "device=cpu", "physics=newton_mujoco")
+PLAIN = (
+    "scenarios=16",
+    "rounds=1",
+    "num_envs=16",
+    "max_steps=12",
+    "split=development",
+    "device=cpu",
+    "physics=newton_mujoco",
+)
 
 
 @pytest.fixture
