@@ -23,9 +23,7 @@ from flow_rag_vla.benchmark.run.waiting_units import queue_of, run_waiting_units
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.results import notices
 from flow_rag_vla.benchmark.scoring.starts import StartClock
-from flow_rag_vla.benchmark.workers.crew import hired
 from flow_rag_vla.benchmark.workers.incidents import Incidents
-from flow_rag_vla.benchmark.workers.launch import Launch
 from flow_rag_vla.benchmark.workers.parcels import Parcels
 from flow_rag_vla.benchmark.workers.pool import Pool
 
@@ -41,16 +39,14 @@ MERGE = "scripts/merge.py"
 """Puts the units of shards together."""
 
 
-def carry_out(run: Run, reporter: Reporter, launch: Launch | None = None) -> bool:
+def carry_out(run: Run, reporter: Reporter, crew: Crew | None = None, shard: Shard | None = None) -> bool:
     """Run what is left of the plan, then score and report; False where something broke on the way.
 
-    The units run in this process, or in those that ``launch`` asks for; errors as in ``hired``.  Of a shard that waits
-    for others nothing is scored; it is True, as all of its own has run.
+    The units, or those of ``shard`` alone, are run by ``crew``, or in this process.  Of a shard that waits for others
+    nothing is scored; it is True, as all of its own has run.
     """
-    path, settings = run.directory.path, run.settings
-    launch = launch or Launch()
-    shard = launch.shard
-    with hired(launch, path, settings.device, settings.threads) as crew, work_on_run(path) as work:
+    path = run.directory.path
+    with work_on_run(path) as work:
         say(work.console, _headline(run))
         with StartClock(path) as clock, ends_in_time(clock.note_interrupted):
             withdraw_results(path)
@@ -87,7 +83,7 @@ def _run_in_workers(
     queue = queue_of(run, barriers, shard)
     parcels = Parcels(directory.path, run.plan.units, queue, barriers)
     pool = Pool(
-        lambda device, num_envs: crew.start(device, num_envs, parcels),
+        lambda device, num_envs: crew.start(directory.path, device, num_envs, parcels),
         crew.devices,
         settings.num_envs or CPU_SCALE,
         Incidents(directory.path),

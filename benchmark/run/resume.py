@@ -20,11 +20,11 @@ from flow_rag_vla.benchmark.run.integrity.damaged_files import set_aside_damaged
 from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.score import is_finished, require_run
+from flow_rag_vla.benchmark.workers.launch import Launch
 
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.run.conclusion import Reporter
     from flow_rag_vla.benchmark.run.run import Run
-    from flow_rag_vla.benchmark.workers.launch import Launch
 
 
 def resume_benchmark(path: str, reporter: Reporter, launch: Launch | None = None) -> bool:
@@ -47,17 +47,19 @@ def resume_benchmark(path: str, reporter: Reporter, launch: Launch | None = None
             say(sys.stdout, f"nothing is left to run; the report is {run_dir / run_files.REPORT_HTML}")
             return True
         from flow_rag_vla.benchmark.run.carry_out import carry_out
+        from flow_rag_vla.benchmark.workers.crew import hired
 
+        launch = launch or Launch()
         run = reopened(path)
-        if launch is not None:
-            launch.require_shardable(run.settings.latency, measured=(run_dir / run_files.LATENCY).is_file())
-        return carry_out(run, reporter, launch)
+        launch.require_shardable(run.settings.latency, measured=(run_dir / run_files.LATENCY).is_file())
+        with hired(launch, run.settings.device, run.settings.threads, run.networks.cargo()) as crew:
+            return carry_out(run, reporter, crew, launch.shard)
 
 
-def reopened(path: str, device: str | None = None) -> Run:
+def reopened(path: str, device: str | None = None, weights: Path | None = None) -> Run:
     """The run in ``path``, which is one, with its own settings; errors as in ``resume_benchmark``.
 
-    ``device`` is another one than it was started on.
+    ``device`` is another one than it was started on; ``weights`` holds its networks where they do not lie as named.
     """
     # Late: a finished run needs neither torch nor a simulator.
     from flow_rag_vla.benchmark.run.run import Run, load_networks
@@ -69,7 +71,7 @@ def reopened(path: str, device: str | None = None) -> Run:
     directory.require_version()
     settings = directory.settings()
     here = settings if device is None else replace(settings, device=device)
-    networks = load_networks(here)
+    networks = load_networks(here, weights)
     plan = plan_run(settings, scenario_file_of(settings))
     directory.require_same(settings, plan, networks.sha256 | {"contacts_sha256": contact_digest()})
     return Run(directory, here, plan, networks)
