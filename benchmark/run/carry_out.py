@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.command.console import say, say_start
 from flow_rag_vla.benchmark.command.errors import IncompleteError
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.command.stop_signals import ends_in_time
 from flow_rag_vla.benchmark.run.conclusion import (
     conclude,
+    keep_gaps,
     render_stills,
     say_and_log,
     withdraw_results,
@@ -20,7 +20,6 @@ from flow_rag_vla.benchmark.run.conclusion import (
 )
 from flow_rag_vla.benchmark.run.run_plan import CPU_SCALE
 from flow_rag_vla.benchmark.run.waiting_units import queue_of, run_waiting_units, set_aside
-from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.results import notices
 from flow_rag_vla.benchmark.scoring.starts import StartClock
 from flow_rag_vla.benchmark.workers.incidents import Incidents
@@ -55,8 +54,9 @@ def carry_out(run: Run, reporter: Reporter, crew: Crew | None = None, shard: Sha
             else:
                 done, given_up = run_waiting_units(run, work.console, clock.note, shard), {}
             if given_up:
+                waiting = (unit.id for unit in run.plan.units if unit.id not in done) if shard is None else ()
+                keep_gaps(path, given_up, waiting)
                 if shard is None:
-                    _keep_gaps(run, done, given_up)
                     with suppress(IncompleteError):  # nothing at all has run
                         conclude(path, reporter, work.console)
                 raise IncompleteError(_missing(run, done, given_up))
@@ -104,12 +104,6 @@ def _run_in_workers(
         )
     barriers.merge_done(lambda unit: unit.id in queue.done)
     return queue.done, given_up
-
-
-def _keep_gaps(run: Run, done: set[str], given_up: Mapping[str, str]) -> None:
-    waited = "waits for units that were given up"
-    gaps = {unit.id: given_up.get(unit.id, waited) for unit in run.plan.units if unit.id not in done}
-    write_json_atomic(run.directory.path / run_files.GAPS, gaps)
 
 
 def _missing(run: Run, done: set[str], given_up: Iterable[str]) -> str:

@@ -178,13 +178,14 @@ class RunDirectory:
     def finish(self, unit: Unit, measured: dict[str, Any], before: MemoryBefore | None = None) -> None:
         """Mark ``unit`` done; the last thing written of it.  ``before`` is the memory that it started from."""
         folder = self.unit(unit)
-        lessons = folder / run_files.LESSONS
+        lessons, latency = folder / run_files.LESSONS, self.path / run_files.LATENCY
         done = {
             "unit": unit.id,
             "episodes": len(unit.episodes),
             "sha256": file_sha256(folder / run_files.EPISODES),
             "lessons_sha256": file_sha256(lessons) if lessons.is_file() else None,
             "memory_before": before,
+            "latency_sha256": file_sha256(latency) if unit.round > 0 and latency.is_file() else None,
             "bound": bound(self.manifest()),
             "measured": measured,
         }
