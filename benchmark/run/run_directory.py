@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_bytes_atomic, write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
-from flow_rag_vla.benchmark.command.provenance import hardware_state
+from flow_rag_vla.benchmark.command.provenance import arithmetic_state, hardware_state
 from flow_rag_vla.benchmark.episodes.episode_log import append_episodes
 from flow_rag_vla.benchmark.episodes.plan import Plan, Unit
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
@@ -78,6 +78,7 @@ class RunDirectory:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": shlex.join(["./isaaclab.sh", "-p", "scripts/benchmark.py", *argv]),
             "hardware": hardware_state(settings.device),
+            "arithmetic": arithmetic_state(),
             **extra,
         }
         write_json_atomic(self.path / run_files.MANIFEST, manifest)
