@@ -1,6 +1,8 @@
 """Put what the shards of one benchmark run have done into one run directory; where all is done, score and report it.
 
 ./isaaclab.sh -p scripts/merge.py shards/1/* shards/2/* shards/3/* --out runs/whole
+
+Called again after it was cut off, it does what is missing.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.arguments import CommandParser
-from flow_rag_vla.benchmark.command.errors import ExitCode, resume_flag, usage_errors
+from flow_rag_vla.benchmark.command.errors import ExitCode, usage_errors
 from flow_rag_vla.benchmark.command.main import run_command
 
 if TYPE_CHECKING:
@@ -22,31 +24,26 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "shards", type=Path, nargs="+", metavar="DIR", help="what scripts/benchmark.py --shard left behind"
     )
-    parser.add_argument("--out", type=Path, required=True, help="the run directory to make")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="directory to make, or one that these shards were merged into",
+    )
     return parser
 
 
 def _merge(arguments: Namespace) -> ExitCode:
     from flow_rag_vla.benchmark.run.integrity.merge_shards import merge_shards
+    from flow_rag_vla.benchmark.run.resume import conclude_merged
+    from flow_rag_vla.reports.reporter import RunReporter
 
     out: Path = arguments.out
     with usage_errors():
-        missing = merge_shards(arguments.shards, out)
-    if missing:
-        print(
-            f"{out}: {len(missing)} units are left (the first is {missing[0]}); go on with scripts/benchmark.py "
-            f"{resume_flag(out)}, or with --shard i/N in copies of it"
-        )
-        return ExitCode.DONE
-    from flow_rag_vla.benchmark.run.conclusion import conclude, work_on_run
-    from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
-    from flow_rag_vla.benchmark.run.resume import reopened
-    from flow_rag_vla.reports.reporter import RunReporter
-
-    with usage_errors(), run_lock(out), work_on_run(out) as work:
-        reopened(str(out)).barriers().merge_done(lambda unit: True)
-        conclude(out, RunReporter(), work.console)
-    return ExitCode.DONE if work.complete else ExitCode.INCOMPLETE
+        merged = merge_shards(arguments.shards, out)
+        if merged.before:
+            print(f"{out}: these shards are merged there already")
+        return conclude_merged(out, RunReporter(), merged)
 
 
 def main(argv: list[str]) -> int:

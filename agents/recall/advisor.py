@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from flow_rag_vla.agents.corrections.priors import late_shares
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.known_cases import KnownCases
+from flow_rag_vla.agents.recall.placebos import AnswersByLot, OwnAnswers, ShuffledAnswers
 from flow_rag_vla.agents.recall.situation import KnownSituations, Situation
 from flow_rag_vla.agents.recall.uplift_rule import Choice, UpliftRule
 from flow_rag_vla.memory.failure_memory import FailureMemory
@@ -53,6 +53,7 @@ class Advisor:
         *,
         rule: UpliftRule | None = None,
         num_situations: int = 32,
+        answers: OwnAnswers | None = None,
     ) -> None:
         """Advise from ``memory`` on ``device``.
 
@@ -64,10 +65,12 @@ class Advisor:
             device: Where observations live.
             rule: Says where a correction gains over doing nothing; None never asks.
             num_situations: Situations that are pooled.
+            answers: Who answers for whom; None for each for itself.
         """
         self.memory, self._encoder = memory, encoder
         self._k, self._gate, self._device = num_neighbours, gate, device
         self._rule, self._num_situations = rule, num_situations
+        self.answers = answers or OwnAnswers()
         self._search: tuple[int, CaseSearch] | None = None
         self._known: tuple[CaseTable, KnownCases] | None = None
         self._met: tuple[Exposures, KnownSituations] | None = None
@@ -154,7 +157,7 @@ class Advisor:
         given = similar & choice.given
         # The first that counts: they come in the order of their similarity.
         nearest = place.gather(1, counts.int().argmax(dim=1, keepdim=True)).squeeze(1)
-        return Advice(
+        advice = Advice(
             case_id=torch.where(given, cases.answering[nearest], NOTHING),
             failure_type=torch.where(given, cases.failure_type[nearest], NOTHING),
             candidate=torch.where(given, choice.candidate, NOTHING),
@@ -164,11 +167,13 @@ class Advisor:
             closed=late | (considered & choice.gains),
             late=late,
         )
+        lot = self.answers.of_rows(keys)
+        return advice if lot is None else Advice(*(column[lot] for column in advice.columns), needs=advice.needs)
 
     def _situations(self) -> KnownSituations:
         exposures = self.memory.exposures
         if self._met is None or self._met[0] is not exposures:
-            answering = self._answering_situations(len(exposures))
+            answering = self.answers.of_situations(len(exposures))
             threshold = self.memory.similarity_threshold
             met = KnownSituations(exposures, self._num_situations, threshold, self._device, answering)
             self._met = exposures, met
@@ -184,88 +189,28 @@ class Advisor:
     def _up_to_date_cases(self) -> KnownCases:
         table = self.memory.table
         if self._known is None or self._known[0] is not table:
-            answering = self._answering(self.memory.case_ids)
+            answering = self.answers.of_cases(self.memory.case_ids)
             self._known = table, KnownCases.of(self.memory, answering, self._device)
         return self._known[1]
-
-    def _answering(self, case_ids: np.ndarray) -> np.ndarray:
-        """The case that answers where each of ``case_ids`` is retrieved."""
-        return case_ids
-
-    def _answering_situations(self, count: int) -> np.ndarray | None:
-        """The row of the situation that answers, as to corrections, for each of ``count``; None for its own."""
-        return None
-
-
-class ShuffledAdvisor(Advisor):
-    """A placebo: similar situations still trigger advice, but each case answers with another case's corrections."""
-
-    def __init__(
-        self,
-        memory: CaseReader,
-        encoder: StateEncoder,
-        num_neighbours: int,
-        gate: float,
-        rng: np.random.Generator,
-        device: str = "cpu",
-        *,
-        rule: UpliftRule | None = None,
-        num_situations: int = 32,
-    ) -> None:
-        """``rng`` draws the permutation of cases, and that of situations, once."""
-        super().__init__(memory, encoder, num_neighbours, gate, device, rule=rule, num_situations=num_situations)
-        self._rng = rng
-        ids = memory.case_ids
-        self._answers_for = dict(zip(ids.tolist(), rng.permutation(ids).tolist(), strict=True))
-
-    def _answering(self, case_ids: np.ndarray) -> np.ndarray:
-        return np.array([self._answers_for.get(case_id, case_id) for case_id in case_ids.tolist()], dtype=np.int64)
-
-    def _answering_situations(self, count: int) -> np.ndarray:
-        return self._rng.permutation(count)
-
-
-class RandomTriggerAdvisor(Advisor):
-    """A placebo: as much advice as the memory would give, in episodes drawn by lot."""
-
-    def __init__(
-        self,
-        memory: CaseReader,
-        encoder: StateEncoder,
-        num_neighbours: int,
-        gate: float,
-        seed: int,
-        device: str = "cpu",
-        *,
-        rule: UpliftRule | None = None,
-        num_situations: int = 32,
-    ) -> None:
-        """The lot is drawn by ``seed`` and by what is asked, so that no episode before has a part in it."""
-        super().__init__(memory, encoder, num_neighbours, gate, device, rule=rule, num_situations=num_situations)
-        self._seed = seed
-
-    def _answer(
-        self, keys: torch.Tensor, trials: torch.Tensor | None = None, felt: torch.Tensor | None = None
-    ) -> Advice:
-        asked = hashlib.sha256(f"{self._seed} ".encode() + keys.cpu().numpy().tobytes()).digest()
-        rng = np.random.Generator(np.random.Philox(key=int.from_bytes(asked[:16])))
-        lot = torch.from_numpy(rng.permutation(len(keys))).to(keys.device)
-        answers = super()._answer(keys, trials, felt)
-        return Advice(*(column[lot] for column in answers.columns), needs=answers.needs)
 
 
 def make_advisor(arm: Arm, memory: CaseReader, settings: ArmSettings, device: str = "cpu") -> Advisor:
     """The voice of ``memory`` as ``arm`` hears it."""
     agent = settings.agent
-    asked = RetrievalEncoder(device=device), agent.num_neighbours, agent.confidence_gate
-    rule = UpliftRule(agent.uplift_threshold, agent.caution, late_shares()) if arm.weighs_doing_nothing else None
-    by = {"device": device, "rule": rule, "num_situations": agent.num_situations}
+    answers = None
     if arm.placebo is Placebo.SHUFFLED:
-        rng = np.random.Generator(np.random.Philox(key=settings.seed))
-        return ShuffledAdvisor(memory, *asked, rng, **by)
-    if arm.placebo is Placebo.RANDOM_TRIGGER:
-        return RandomTriggerAdvisor(memory, *asked, settings.seed, **by)
-    if arm.placebo is Placebo.EMPTY:
-        empty = FailureMemory(memory.embedding_dim, horizon=memory.horizon, num_candidates=memory.num_candidates)
-        return Advisor(empty, *asked, **by)
-    return Advisor(memory, *asked, **by)
+        answers = ShuffledAnswers(memory.case_ids, np.random.Generator(np.random.Philox(key=settings.seed)))
+    elif arm.placebo is Placebo.RANDOM_TRIGGER:
+        answers = AnswersByLot(settings.seed)
+    elif arm.placebo is Placebo.EMPTY:
+        memory = FailureMemory(memory.embedding_dim, horizon=memory.horizon, num_candidates=memory.num_candidates)
+    return Advisor(
+        memory,
+        RetrievalEncoder(device=device),
+        agent.num_neighbours,
+        agent.confidence_gate,
+        device,
+        rule=UpliftRule(agent.uplift_threshold, agent.caution, late_shares()) if arm.weighs_doing_nothing else None,
+        num_situations=agent.num_situations,
+        answers=answers,
+    )

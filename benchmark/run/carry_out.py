@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.command.console import say, say_start
 from flow_rag_vla.benchmark.command.errors import IncompleteError
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.command.stop_signals import ends_in_time
 from flow_rag_vla.benchmark.run.conclusion import (
     conclude,
+    keep_gaps,
     render_stills,
     say_and_log,
     withdraw_results,
@@ -20,12 +20,9 @@ from flow_rag_vla.benchmark.run.conclusion import (
 )
 from flow_rag_vla.benchmark.run.run_plan import CPU_SCALE
 from flow_rag_vla.benchmark.run.waiting_units import queue_of, run_waiting_units, set_aside
-from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.results import notices
 from flow_rag_vla.benchmark.scoring.starts import StartClock
-from flow_rag_vla.benchmark.workers.crew import hired
 from flow_rag_vla.benchmark.workers.incidents import Incidents
-from flow_rag_vla.benchmark.workers.launch import Launch
 from flow_rag_vla.benchmark.workers.parcels import Parcels
 from flow_rag_vla.benchmark.workers.pool import Pool
 
@@ -41,16 +38,14 @@ MERGE = "scripts/merge.py"
 """Puts the units of shards together."""
 
 
-def carry_out(run: Run, reporter: Reporter, launch: Launch | None = None) -> bool:
+def carry_out(run: Run, reporter: Reporter, crew: Crew | None = None, shard: Shard | None = None) -> bool:
     """Run what is left of the plan, then score and report; False where something broke on the way.
 
-    The units run in this process, or in those that ``launch`` asks for; errors as in ``hired``.  Of a shard that waits
-    for others nothing is scored; it is True, as all of its own has run.
+    The units, or those of ``shard`` alone, are run by ``crew``, or in this process.  Of a shard that waits for others
+    nothing is scored; it is True, as all of its own has run.
     """
-    path, settings = run.directory.path, run.settings
-    launch = launch or Launch()
-    shard = launch.shard
-    with hired(launch, path, settings.device, settings.threads) as crew, work_on_run(path) as work:
+    path = run.directory.path
+    with work_on_run(path) as work:
         say(work.console, _headline(run))
         with StartClock(path) as clock, ends_in_time(clock.note_interrupted):
             withdraw_results(path)
@@ -59,8 +54,9 @@ def carry_out(run: Run, reporter: Reporter, launch: Launch | None = None) -> boo
             else:
                 done, given_up = run_waiting_units(run, work.console, clock.note, shard), {}
             if given_up:
+                waiting = (unit.id for unit in run.plan.units if unit.id not in done) if shard is None else ()
+                keep_gaps(path, given_up, waiting)
                 if shard is None:
-                    _keep_gaps(run, done, given_up)
                     with suppress(IncompleteError):  # nothing at all has run
                         conclude(path, reporter, work.console)
                 raise IncompleteError(_missing(run, done, given_up))
@@ -87,7 +83,7 @@ def _run_in_workers(
     queue = queue_of(run, barriers, shard)
     parcels = Parcels(directory.path, run.plan.units, queue, barriers)
     pool = Pool(
-        lambda device, num_envs: crew.start(device, num_envs, parcels),
+        lambda device, num_envs: crew.start(directory.path, device, num_envs, parcels),
         crew.devices,
         settings.num_envs or CPU_SCALE,
         Incidents(directory.path),
@@ -108,12 +104,6 @@ def _run_in_workers(
         )
     barriers.merge_done(lambda unit: unit.id in queue.done)
     return queue.done, given_up
-
-
-def _keep_gaps(run: Run, done: set[str], given_up: Mapping[str, str]) -> None:
-    waited = "waits for units that were given up"
-    gaps = {unit.id: given_up.get(unit.id, waited) for unit in run.plan.units if unit.id not in done}
-    write_json_atomic(run.directory.path / run_files.GAPS, gaps)
 
 
 def _missing(run: Run, done: set[str], given_up: Iterable[str]) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import subprocess
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.command.attached import attached
 from flow_rag_vla.benchmark.command.console import say
 from flow_rag_vla.benchmark.command.errors import IncompleteError, in_one_line, resume_flag
@@ -40,6 +41,12 @@ def withdraw_results(run_dir: Path) -> None:
     for name in _RESULTS:
         (run_dir / name).unlink(missing_ok=True)
     (run_dir / run_files.GAPS).unlink(missing_ok=True)
+
+
+def keep_gaps(run_dir: Path, given_up: Mapping[str, str], waiting: Iterable[str]) -> None:
+    """Note the units that were ``given_up``, id to why, and those ``waiting`` for them: results name them as gaps."""
+    gaps = dict.fromkeys(waiting, "waits for units that were given up")
+    write_json_atomic(run_dir / run_files.GAPS, gaps | dict(given_up))
 
 
 def render_stills(run_dir: Path, console: TextIO) -> None:

@@ -8,13 +8,12 @@ import torch
 
 from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.agents.recall.new_memory import new_memory
-from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_json_atomic
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.latency import LatencyProfile, parse_latency
 from flow_rag_vla.benchmark.policies.probe import REPETITIONS, WARM_UP, probe_arms
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.score import probed_timing
-from flow_rag_vla.benchmark.scoring.timing import Timing
+from flow_rag_vla.benchmark.scoring.timing import Timing, read_medians
 from flow_rag_vla.tasks.env.batches import padded
 
 if TYPE_CHECKING:
@@ -44,8 +43,7 @@ class DecisionTimes:
             known = self._probe()
             known.write(path, run_files.LATENCY_PROBE)
         if self._run.settings.latency == "measured" and not (path / run_files.LATENCY).is_file():
-            medians = {arm: t.decision_latency_ms.p50 for arm, t in known.arms.items() if t.decision_latency_ms}
-            write_json_atomic(path / run_files.LATENCY, medians)
+            known.write_medians(path)
         return known
 
     def latency_in(self, unit: Unit) -> LatencyProfile:
@@ -55,10 +53,10 @@ class DecisionTimes:
             return parse_latency(settings.latency, settings.arms)
         if unit.round == 0:
             return LatencyProfile({})
-        kept = self._run.directory.path / run_files.LATENCY
-        if not kept.is_file():
+        path = self._run.directory.path
+        if not (path / run_files.LATENCY).is_file():
             self.measured()
-        return parse_latency("measured", settings.arms, read_json_object(kept))
+        return parse_latency("measured", settings.arms, read_medians(path))
 
     def _probe(self) -> Timing:
         run = self._run

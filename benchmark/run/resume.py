@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.benchmark.command.console import say
+from flow_rag_vla.benchmark.command.errors import ExitCode, IncompleteError, resume_flag
 from flow_rag_vla.benchmark.run.conclusion import (
     conclude,
     has_stills,
     is_concluded,
+    keep_gaps,
     render_stills,
     say_and_log,
     work_on_run,
@@ -19,12 +21,13 @@ from flow_rag_vla.benchmark.run.conclusion import (
 from flow_rag_vla.benchmark.run.integrity.damaged_files import set_aside_damaged
 from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.score import is_finished, require_run
+from flow_rag_vla.benchmark.scoring.score import is_finished, probed_timing, require_run
+from flow_rag_vla.benchmark.workers.launch import Launch
 
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.run.conclusion import Reporter
+    from flow_rag_vla.benchmark.run.integrity.merge_shards import MergedShards
     from flow_rag_vla.benchmark.run.run import Run
-    from flow_rag_vla.benchmark.workers.launch import Launch
 
 
 def resume_benchmark(path: str, reporter: Reporter, launch: Launch | None = None) -> bool:
@@ -47,17 +50,20 @@ def resume_benchmark(path: str, reporter: Reporter, launch: Launch | None = None
             say(sys.stdout, f"nothing is left to run; the report is {run_dir / run_files.REPORT_HTML}")
             return True
         from flow_rag_vla.benchmark.run.carry_out import carry_out
+        from flow_rag_vla.benchmark.workers.crew import hired
 
+        launch = launch or Launch()
         run = reopened(path)
-        if launch is not None:
-            launch.require_shardable(run.settings.latency, measured=(run_dir / run_files.LATENCY).is_file())
-        return carry_out(run, reporter, launch)
+        known = (run_dir / run_files.LATENCY).is_file() or probed_timing(run_dir) is not None
+        launch.require_shardable(run.settings.latency, measured=known)
+        with hired(launch, run.settings.device, run.settings.threads, run.networks.cargo()) as crew:
+            return carry_out(run, reporter, crew, launch.shard)
 
 
-def reopened(path: str, device: str | None = None) -> Run:
+def reopened(path: str, device: str | None = None, weights: Path | None = None) -> Run:
     """The run in ``path``, which is one, with its own settings; errors as in ``resume_benchmark``.
 
-    ``device`` is another one than it was started on.
+    ``device`` is another one than it was started on; ``weights`` holds its networks where they do not lie as named.
     """
     # Late: a finished run needs neither torch nor a simulator.
     from flow_rag_vla.benchmark.run.run import Run, load_networks
@@ -69,10 +75,42 @@ def reopened(path: str, device: str | None = None) -> Run:
     directory.require_version()
     settings = directory.settings()
     here = settings if device is None else replace(settings, device=device)
-    networks = load_networks(here)
+    networks = load_networks(here, weights)
     plan = plan_run(settings, scenario_file_of(settings))
     directory.require_same(settings, plan, networks.sha256 | {"contacts_sha256": contact_digest()})
     return Run(directory, here, plan, networks)
+
+
+def conclude_merged(run_dir: Path, reporter: Reporter, merged: MergedShards) -> ExitCode:
+    """Score and report the run in ``run_dir``, ``merged`` from shards, where nothing is left that they could run.
+
+    Units that a shard has given up, and those that wait for them, are gaps, of which the code is ``INCOMPLETE``;
+    errors as in ``resume_benchmark``.
+    """
+    gaps: set[str] = set()
+    with run_lock(run_dir):
+        if merged.missing and merged.given_up:
+            waiting = reopened(str(run_dir)).barriers().held_up_by(merged.given_up) & set(merged.missing)
+            gaps = waiting | merged.given_up.keys()
+            keep_gaps(run_dir, merged.given_up, sorted(waiting))
+        if left := [unit for unit in merged.missing if unit not in gaps]:
+            say(
+                sys.stdout,
+                f"{run_dir}: {len(left)} units are left (the first is {left[0]}); go on with scripts/benchmark.py "
+                f"{resume_flag(run_dir)}, or with --shard i/N in copies of it",
+            )
+            return ExitCode.DONE
+        if not gaps and is_concluded(run_dir):
+            say(sys.stdout, f"nothing is left to do; the report is {run_dir / run_files.REPORT_HTML}")
+            return ExitCode.DONE
+        with work_on_run(run_dir) as work:
+            barriers, missing = reopened(str(run_dir)).barriers(), set(merged.missing)
+            barriers.merge_done(lambda unit: unit.id not in missing)
+            conclude(run_dir, reporter, work.console)
+    if gaps:
+        given_up = ", ".join(merged.given_up)
+        raise IncompleteError(f"{run_dir}: {len(gaps)} units are gaps, given up: {given_up}; {resume_flag(run_dir)}")
+    return ExitCode.DONE if work.complete else ExitCode.INCOMPLETE
 
 
 def _conclude_again(run_dir: Path, reporter: Reporter) -> bool:

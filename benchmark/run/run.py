@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms.registry import get_arm
@@ -14,6 +15,7 @@ from flow_rag_vla.agents.vision.checkpoint import load_vision
 from flow_rag_vla.benchmark.episodes.actors import arm_settings, checkpoint_path, load_bank, load_policy, vision_path
 from flow_rag_vla.benchmark.episodes.latency import LatencyProfile
 from flow_rag_vla.benchmark.workers.barriers import Barriers
+from flow_rag_vla.benchmark.workers.cargo import weight_cargo, weight_places
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.arms.settings import ArmSettings
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from flow_rag_vla.benchmark.episodes.plan import Plan
     from flow_rag_vla.benchmark.run.config import BenchmarkSettings
     from flow_rag_vla.benchmark.run.run_directory import RunDirectory
+    from flow_rag_vla.benchmark.workers.cargo import Cargo
 
 
 @dataclass(frozen=True)
@@ -36,30 +39,46 @@ class Networks:
     detector: DetectorCheckpoint | None
     sha256: dict[str, str]
     """The hash of every file, for the manifest: ``policy_sha256``, ``vision_sha256`` and so on."""
+    files: dict[str, Path]
+    """Where each was loaded from: ``policy``, ``vision`` and so on."""
+
+    def cargo(self) -> list[Cargo]:
+        """What must travel to a machine that does not see those files."""
+        return weight_cargo(self.files, self.sha256)
 
 
-def load_networks(settings: BenchmarkSettings) -> Networks:
-    """The networks that resolved ``settings`` name.
+def load_networks(settings: BenchmarkSettings, weights: Path | None = None) -> Networks:
+    """The networks that resolved ``settings`` name, from where those lie or, on a node, from the folder ``weights``.
 
     Raises:
         ValueError: a file cannot be read, the policy was not trained on the task, or its demonstrations have chunks of
             another length.
     """
     device = settings.device
-    policy = load_policy(settings.checkpoint, settings.task, device, settings.agent.ode_steps)
+    named = {
+        "policy": checkpoint_path(settings.checkpoint),
+        "vision": vision_path(settings.vision),
+        "detector": DEFAULT_DETECTOR,
+    }
+    places = named if weights is None else weight_places(weights)
+    files = {"policy": places["policy"]}
+    policy = load_policy(str(files["policy"]), settings.task, device, settings.agent.ode_steps)
     hashes = {"policy_sha256": policy.sha256}
-    bank = load_bank([get_arm(name) for name in settings.arms], settings.checkpoint, policy, device)
+    bank = load_bank([get_arm(name) for name in settings.arms], str(files["policy"]), policy, device)
     vision = detector = None
     if settings.obs == "rgb":
-        checkpoint = load_vision(vision_path(settings.vision), device)
+        files["vision"] = places["vision"]
+        checkpoint = load_vision(files["vision"], device)
         vision = checkpoint.encoder
         hashes["vision_sha256"] = checkpoint.sha256
     if settings.detector == "learned":
-        detector = load_detector(DEFAULT_DETECTOR, device)
+        files["detector"] = places["detector"]
+        detector = load_detector(files["detector"], device)
         hashes["detector_sha256"] = detector.sha256
     if bank is not None:
-        hashes["bank_sha256"] = file_sha256(bank_path(checkpoint_path(settings.checkpoint)))
-    return Networks(policy, vision, bank, detector, hashes)
+        files["bank"] = bank_path(files["policy"])
+        hashes["bank_sha256"] = file_sha256(files["bank"])
+    return Networks(policy, vision, bank, detector, hashes, files)
 
 
 @dataclass(frozen=True)

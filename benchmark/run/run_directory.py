@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_bytes_atomic, write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
-from flow_rag_vla.benchmark.command.provenance import hardware_state
+from flow_rag_vla.benchmark.command.provenance import arithmetic_state, hardware_state
 from flow_rag_vla.benchmark.episodes.episode_log import append_episodes
 from flow_rag_vla.benchmark.episodes.plan import Plan, Unit
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
@@ -78,6 +78,7 @@ class RunDirectory:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": shlex.join(["./isaaclab.sh", "-p", "scripts/benchmark.py", *argv]),
             "hardware": hardware_state(settings.device),
+            "arithmetic": arithmetic_state(),
             **extra,
         }
         write_json_atomic(self.path / run_files.MANIFEST, manifest)
@@ -178,13 +179,14 @@ class RunDirectory:
     def finish(self, unit: Unit, measured: dict[str, Any], before: MemoryBefore | None = None) -> None:
         """Mark ``unit`` done; the last thing written of it.  ``before`` is the memory that it started from."""
         folder = self.unit(unit)
-        lessons = folder / run_files.LESSONS
+        lessons, latency = folder / run_files.LESSONS, self.path / run_files.LATENCY
         done = {
             "unit": unit.id,
             "episodes": len(unit.episodes),
             "sha256": file_sha256(folder / run_files.EPISODES),
             "lessons_sha256": file_sha256(lessons) if lessons.is_file() else None,
             "memory_before": before,
+            "latency_sha256": file_sha256(latency) if unit.round > 0 and latency.is_file() else None,
             "bound": bound(self.manifest()),
             "measured": measured,
         }

@@ -12,12 +12,13 @@ from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
 from flow_rag_vla.benchmark.run.run import Run, load_networks
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.run_plan import plan_run, resolve_settings, scenario_file_of, with_policy_defaults
+from flow_rag_vla.benchmark.workers.crew import hired
+from flow_rag_vla.benchmark.workers.launch import Launch
 from flow_rag_vla.tasks.facts.contact_parameters import contact_digest
 
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.run.conclusion import Reporter
     from flow_rag_vla.benchmark.run.config import BenchmarkSettings
-    from flow_rag_vla.benchmark.workers.launch import Launch
 
 
 VARIES_ON_CUDA = (
@@ -43,7 +44,8 @@ def start_benchmark(
     """Run from scratch; True when everything planned has run.
 
     Raises:
-        UsageError: the settings cannot run here; nothing is left behind.
+        UsageError: the settings cannot run here, or not by who is asked to; nothing is left behind.
+        IncompleteError: no cluster answers; likewise.
         ValueError: likewise.
     """
     settings = resolve_settings(settings)
@@ -52,24 +54,25 @@ def start_benchmark(
     scenario_file = scenario_file_of(settings)
     plan = plan_run(settings, scenario_file)
     parse_latency(settings.latency, settings.arms, {})
-    if launch is not None:
-        launch.require_shardable(settings.latency, measured=False)
-        launch.devices_of_workers(settings.device, settings.threads)
-    directory = RunDirectory.create(settings.out, settings.ablation.replace(",", "+"))
-    with run_lock(directory.path):
-        try:
-            certificate = load_certificate(settings.task, settings.physics)
-            extra: dict[str, object] = {
-                "physics": settings.physics,
-                "uncertified_faults": uncertified(plan.scenarios, certificate),
-                "certified_physics": None if certificate is None else settings.physics,
-            }
-            if causes := _varies_by(settings):
-                extra["reproducible"] = f"no, not bit for bit: {'; '.join(causes)}"
-            if scenario_file is not None:
-                extra["scenario_file"] = directory.keep_scenario_file(scenario_file)
-            directory.start(settings, plan, argv, extra, networks.sha256 | {"contacts_sha256": contact_digest()})
-        except BaseException:
-            directory.discard()
-            raise
-        return carry_out(Run(directory, settings, plan, networks), reporter, launch)
+    launch = launch or Launch()
+    launch.require_shardable(settings.latency, measured=False)
+    # Who runs it is found before anything is written.
+    with hired(launch, settings.device, settings.threads, networks.cargo()) as crew:
+        directory = RunDirectory.create(settings.out, settings.ablation.replace(",", "+"))
+        with run_lock(directory.path):
+            try:
+                certificate = load_certificate(settings.task, settings.physics)
+                extra: dict[str, object] = {
+                    "physics": settings.physics,
+                    "uncertified_faults": uncertified(plan.scenarios, certificate),
+                    "certified_physics": None if certificate is None else settings.physics,
+                }
+                if causes := _varies_by(settings):
+                    extra["reproducible"] = f"no, not bit for bit: {'; '.join(causes)}"
+                if scenario_file is not None:
+                    extra["scenario_file"] = directory.keep_scenario_file(scenario_file)
+                directory.start(settings, plan, argv, extra, networks.sha256 | {"contacts_sha256": contact_digest()})
+            except BaseException:
+                directory.discard()
+                raise
+            return carry_out(Run(directory, settings, plan, networks), reporter, crew, launch.shard)

@@ -47,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--device", required=True)
     parser.add_argument("--num_envs", type=int, required=True)
+    parser.add_argument("--weights", help="folder in the run's that holds its networks, where their own paths do not")
     arguments = parser.parse_args(argv)
     with quiet_console(arguments.run / run_files.LOG) as pipe:
         voice = _Voice(pipe)
@@ -64,7 +65,8 @@ def _serve(arguments: argparse.Namespace, voice: _Voice) -> None:
     from flow_rag_vla.benchmark.run.resume import reopened
     from flow_rag_vla.benchmark.run.waiting_units import opened_bench
 
-    run = reopened(str(arguments.run), arguments.device)
+    weights = None if arguments.weights is None else arguments.run / arguments.weights
+    run = reopened(str(arguments.run), arguments.device, weights)
     units = {unit.id: unit for unit in run.plan.units}
     with open(os.devnull, "w") as nowhere, opened_bench(run, run.barriers(), nowhere, arguments.num_envs) as bench:
         voice.say(ready=True)

@@ -128,6 +128,7 @@ def read_unit(run_dir: Path, unit: PlannedUnit) -> FinishedUnit:
     _require_planned(unit, log, episodes)
     _require_lessons(row, folder / run_files.LESSONS)
     _require_memory_before(row, run_dir)
+    _require_latency(row, run_dir / run_files.LATENCY)
     return FinishedUnit(log, measures)
 
 
@@ -167,6 +168,13 @@ def _require_memory_before(done: dict[str, Any], run_dir: Path) -> None:
     if merged is not None and merged.sha256 != before.sha256:
         folder = run_files.memory_folder(run_dir, before.arm, before.round)
         raise UnfinishedUnitError(f"it began with another memory than {folder / run_files.MEMORY} is now")
+
+
+def _require_latency(done: dict[str, Any], latency: Path) -> None:
+    """Where decisions take another time now, the unit is to run again; while nobody has timed them, nobody knows."""
+    sha256 = done.get("latency_sha256")
+    if sha256 is not None and latency.is_file() and file_sha256(latency) != sha256:
+        raise UnfinishedUnitError(f"it simulated other decision times than {latency} has now")
 
 
 def is_done(run_dir: Path, unit: PlannedUnit) -> bool:

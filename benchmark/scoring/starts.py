@@ -34,6 +34,8 @@ class Start:
     cpu: str | None = None
     commit: str | None = None
     """Of the code; what decides the rows is bound by its hash and cannot change between starts."""
+    load: float | None = None
+    """Mean number of running processes in the minute before."""
     end: str | None = None
     """``done``, ``interrupted`` or ``incomplete``; None while the start goes on, and after one that was killed."""
 
@@ -100,8 +102,9 @@ class StartClock:
     def __enter__(self) -> Self:
         """Start."""
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        cpu, commit = hardware_state("cpu")["cpu"], code_state()["commit"]
-        self._start, self._since = Start(started, 0.0, socket.gethostname(), cpu, commit), time.monotonic()
+        machine, commit = hardware_state("cpu"), code_state()["commit"]
+        self._start = Start(started, 0.0, socket.gethostname(), machine["cpu"], commit, machine["load"][0])
+        self._since = time.monotonic()
         self.note()
         return self
 

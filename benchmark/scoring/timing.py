@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_json_atomic
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.decoding import read_record
+from flow_rag_vla.benchmark.scoring.decoding import decode, read_record
 from flow_rag_vla.benchmark.scoring.statistics import Interval
 
 SCHEMA_VERSION = 1
@@ -66,6 +67,11 @@ class Timing:
         write_json_atomic(path, self)
         return path
 
+    def write_medians(self, run_dir: Path) -> None:
+        """Write ``latency.json``: what E2 simulates of it."""
+        medians = {arm: t.decision_latency_ms.p50 for arm, t in self.arms.items() if t.decision_latency_ms}
+        write_json_atomic(run_dir / run_files.LATENCY, medians)
+
     @classmethod
     def read(cls, run_dir: Path, name: str = run_files.TIMING) -> Self:
         """The timing of a run directory.
@@ -74,3 +80,16 @@ class Timing:
             ValueError: damaged, incomplete or of another schema version.
         """
         return read_record(cls, run_dir / name, SCHEMA_VERSION)
+
+
+def read_medians(run_dir: Path) -> dict[str, float]:
+    """``latency.json``: arm to the time that its decisions take in E2, ms.
+
+    Raises:
+        ValueError: damaged.
+    """
+    path = run_dir / run_files.LATENCY
+    medians = decode(dict[str, float], read_json_object(path), f"{path}: $")
+    if not all(math.isfinite(ms) and ms >= 0.0 for ms in medians.values()):
+        raise ValueError(f"{path}: expected milliseconds, got {medians}")
+    return medians

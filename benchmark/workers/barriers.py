@@ -7,7 +7,7 @@ on who ran a block, or when.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,14 @@ class Barriers:
             return ()
         arm = reference_arm().name if unit.round == 1 else unit.arm
         return self._blocks(arm, unit.round - 1)
+
+    def held_up_by(self, ids: Collection[str]) -> set[str]:
+        """Ids of the units that need one of those called ``ids``, or one that does."""
+        held: set[str] = set()
+        for unit in self._units:
+            if any(other.id in ids or other.id in held for other in self.needed_by(unit)):
+                held.add(unit.id)
+        return held
 
     def before(self, unit: Unit) -> Path | None:
         """The memory file that ``unit`` starts from; None in E1 and without memory. Errors as in ``after``."""

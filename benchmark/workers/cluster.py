@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from flow_rag_vla.benchmark.command.atomic_files import write_bytes_atomic
-from flow_rag_vla.benchmark.command.errors import IncompleteError, UsageError
+from flow_rag_vla.benchmark.command.errors import IncompleteError, UsageError, in_one_line
+from flow_rag_vla.benchmark.workers.cargo import Cargo
 from flow_rag_vla.benchmark.workers.cluster_host import Files, Host
 from flow_rag_vla.benchmark.workers.launch import LOCAL
 from flow_rag_vla.benchmark.workers.processes import Worker
@@ -76,9 +77,32 @@ class Cluster:
             raise UsageError(f"no node of the cluster has {wanted}, which a worker takes; its nodes: {len(rooms)}")
         return sum(places)
 
+    def stow(self, cargo: Sequence[Cargo]) -> list[Stowed]:
+        """Put ``cargo`` into the object store, equal contents once; a node fetches each when a worker there needs it.
+
+        Raises:
+            UsageError: a file is not what the run has loaded.
+        """
+        stored: dict[str, Any] = {}
+        for file in cargo:
+            if file.sha256 not in stored:
+                stored[file.sha256] = self.ray.put(file.read())
+        return [Stowed(file.name, file.sha256, stored[file.sha256]) for file in cargo]
+
     def close(self) -> None:
         """Leave it; one that was started for this run ends."""
         self.ray.shutdown()
+
+
+@dataclass(frozen=True)
+class Stowed:
+    """A file in a cluster's object store."""
+
+    name: str
+    """Below a node's copy of the run."""
+    sha256: str
+    reference: Any
+    """Ray's."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +124,8 @@ class Errand:
     """Names of the files that a task reads."""
     left_by: Callable[[str], Sequence[str]]
     """Names of the files that a task leaves behind, its mark of completion last."""
+    stowed: Sequence[Stowed] = ()
+    """What it reads from outside the run's directory."""
 
 
 class RemoteWorker(Worker):
@@ -156,9 +182,15 @@ class RemoteWorker(Worker):
         host: Any = None
         try:
             actor = ray.remote(Host).options(num_cpus=errand.threads, num_gpus=errand.gpus, max_restarts=0)
-            own, files = dict(errand.environment), self._files(errand.to_start)
-            host = actor.remote(errand.module, list(errand.arguments), own, files)
+            host = actor.remote()
+            for file in errand.stowed:
+                # Ray hands a method's own arguments over as what they refer to.
+                self._ask(host.receive.remote(file.name, file.sha256, file.reference))
+            self._ask(host.take.remote(self._files(errand.to_start)))
+            self._ask(host.start.remote(errand.module, list(errand.arguments), dict(errand.environment)))
             self._serve(host)
+        except ray.exceptions.RayTaskError as error:
+            self._say({"failed": f"on its node: {in_one_line(error.cause)}", "out_of_memory": False})
         except ray.exceptions.RayError as error:
             self._say({"failed": f"its node or its place on it is lost: {_first_line(error)}", "out_of_memory": False})
         except (OSError, RuntimeError) as error:  # of this machine: files that cannot be read or kept, Ray gone

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flow_rag_vla.benchmark.command.attached import attached
+from flow_rag_vla.benchmark.workers.cargo import require_sha256
 from flow_rag_vla.benchmark.workers.processes import ChildProcess
 
 type Files = Mapping[str, bytes]
@@ -23,19 +24,30 @@ type Files = Mapping[str, bytes]
 class Host:
     """One worker process and its copy of a run directory, which goes with it."""
 
-    def __init__(self, module: str, arguments: Sequence[str], environment: Mapping[str, str], files: Files) -> None:
-        """Write ``files`` and start the worker.
+    def __init__(self) -> None:
+        """An empty folder; no worker yet."""
+        self._folder = Path(tempfile.mkdtemp(prefix="flow_rag_vla_"))
+        self._worker: ChildProcess | None = None
+
+    def receive(self, name: str, sha256: str, content: bytes) -> None:
+        """Keep a file of the user's as ``name``.
+
+        Raises:
+            UsageError: ``content`` is not what was sent.
+        """
+        require_sha256(content, sha256, name)
+        self.take({name: content})
+
+    def start(self, module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start the worker, when all that it reads then is here.
 
         Args:
             module: The worker's program; its first argument is the folder of the run.
             arguments: The others.
             environment: Variables of the worker, beside this process's own.
-            files: What the worker reads when it starts.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix="flow_rag_vla_"))
-        self._log = self._folder / "worker.log"
-        self.take(files)
-        self._worker = ChildProcess(attached(module, str(self._folder), *arguments), environment, self._log)
+        command = attached(module, str(self._folder), *arguments)
+        self._worker = ChildProcess(command, environment, self._folder / "worker.log")
 
     def take(self, files: Files) -> None:
         """Write ``files``, each whole."""
@@ -47,25 +59,20 @@ class Host:
     def give(self, task: str, files: Files) -> None:
         """Let the worker begin ``task``, which needs ``files``."""
         self.take(files)
-        self._worker.give(task)
+        self._started.give(task)
 
     def hear(self, patience_s: float) -> list[dict[str, Any]] | None:
         """What the worker says within ``patience_s``; None where it has ended."""
-        ready, _, _ = select.select([self._worker.output], [], [], patience_s)
-        return self._worker.read() if ready else []
+        ready, _, _ = select.select([self._started.output], [], [], patience_s)
+        return self._started.read() if ready else []
 
     def results(self, names: Sequence[str]) -> dict[str, bytes]:
-        """The files called ``names``, and those in the folders called so; what is not there is left out."""
-        found: dict[str, bytes] = {}
-        for name in names:
-            path = self._folder / name
-            inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-            found |= {str(p.relative_to(self._folder)): p.read_bytes() for p in inside if p.is_file()}
-        return found
+        """The files called ``names``; what is not there is left out."""
+        return {name: (self._folder / name).read_bytes() for name in names if (self._folder / name).is_file()}
 
     def exit_code(self) -> int:
         """Of a worker that has ended."""
-        return self._worker.exit_code()
+        return self._started.exit_code()
 
     def log(self) -> bytes:
         """What the worker and its simulator printed since this was asked before."""
@@ -77,5 +84,12 @@ class Host:
 
     def close(self) -> None:
         """End the worker and remove the folder."""
-        self._worker.end()
+        if self._worker is not None:
+            self._worker.end()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def _started(self) -> ChildProcess:
+        if self._worker is None:
+            raise RuntimeError("the worker is not started")
+        return self._worker

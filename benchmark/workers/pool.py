@@ -111,24 +111,18 @@ class Pool:
                     slot.worker = None
 
     def _hand_out(self, on_start: Callable[[str], None]) -> None:
-        """Give every worker that is ready a task; start one where a task would find none."""
+        """Give every worker that is ready a task; start as many as would find one."""
         for slot in self._slots:
             worker = slot.worker
-            if worker is not None and (not worker.ready or worker.task):
-                continue
-            task = self._queue.take()
-            if task is None:
-                return
-            if worker is None:
-                self._queue.put_back(task)
-                starting = sum(s.worker is not None and not s.worker.ready for s in self._slots)
-                idle = sum(s.worker is not None and s.worker.ready and not s.worker.task for s in self._slots)
-                if idle == 0 and (starting == 0 or starting < self._ready_tasks()):
-                    slot.worker = self._start(slot.device, slot.num_envs)
-                    self._selector.register(slot.worker.output, selectors.EVENT_READ, slot)
-                continue
-            on_start(task)
-            worker.give(task)
+            if worker is not None and worker.ready and not worker.task and (task := self._queue.take()) is not None:
+                on_start(task)
+                worker.give(task)
+        starting = sum(slot.worker is not None and not slot.worker.ready for slot in self._slots)
+        empty = [slot for slot in self._slots if slot.worker is None]
+        wanted = self._ready_tasks() - starting if empty else 0
+        for slot in empty[: max(0, wanted)]:
+            slot.worker = self._start(slot.device, slot.num_envs)
+            self._selector.register(slot.worker.output, selectors.EVENT_READ, slot)
 
     def _ready_tasks(self) -> int:
         """How many tasks could begin now, up to the number of slots."""

@@ -41,13 +41,14 @@ class UnitQueue:
         self._barriers, self._is_done = barriers, is_done
         self._left: list[Unit] = []
         self._asked_again: set[str] = set()
-        """Units that are done if what they need is merged into the memory that they began with."""
+        """Units that are done if what they need is merged into the memory that they began with, or if decisions take as
+        long as they simulated."""
         self._running: set[str] = set()
-        self._probe, self._e2_waits = probe, probe and probe_before_e2
+        self._probe, self._e2_waits, self._only = probe, probe and probe_before_e2, only
         for unit in units:
-            known = self._can_begin(unit)
+            known = self._can_begin(unit) and not (self._e2_waits and unit.round > 0)
             if not is_done(unit):
-                if only is None or unit.id in only:
+                if self._hands_out(unit):
                     self._left.append(unit)
             elif known:
                 self.done.add(unit.id)
@@ -71,6 +72,8 @@ class UnitQueue:
                 if self._is_done(unit):
                     self.done.add(unit.id)
                     continue
+                if not self._hands_out(unit):
+                    continue
             self._running.add(unit.id)
             return unit.id
         e1_done = all(unit.id in self.done for unit in self._units.values() if unit.round == 0)
@@ -86,6 +89,9 @@ class UnitQueue:
             return False
         self._barriers.before(unit)
         return True
+
+    def _hands_out(self, unit: Unit) -> bool:
+        return self._only is None or unit.id in self._only
 
     def put_back(self, task: str) -> None:
         """``task`` is left again, before all others."""

@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Any
+
+
+class UndeclaredError(AttributeError):
+    """A setting that nobody has declared; where nobody catches it, it ends the command with one line and code 2."""
+
+
+_say_error = sys.excepthook
+
+
+def _say_undeclared(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The commands are Isaac Lab's, which let it pass: its user has mistyped a word and needs no traceback."""
+    if not issubclass(kind, UndeclaredError):
+        _say_error(kind, error, trace)
+        return
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+sys.excepthook = _say_undeclared
 
 
 class Declared:
     """A base of configuration classes; to set anything else in one is an error that says what there is."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Set the field ``name``; raises ``AttributeError`` where there is none."""
+        """Set the field ``name``; raises ``UndeclaredError`` where there is none."""
         known = _names(self)
         if name not in known:
-            raise AttributeError(f"{type(self).__name__} has no setting {name!r}; available: {', '.join(known)}")
+            raise UndeclaredError(f"{type(self).__name__} has no setting {name!r}; available: {', '.join(known)}")
         super().__setattr__(name, value)
 
 
@@ -22,10 +43,10 @@ def refuse_undeclared(cfg: Any, called: str) -> None:
     """Look for such settings in the configurations inside ``cfg``, which are not ours.
 
     Raises:
-        AttributeError: naming the first of them, under ``called``, and what there is beside it.
+        UndeclaredError: naming the first of them, under ``called``, and what there is beside it.
     """
     for path, inner, name in _undeclared(cfg, called):
-        raise AttributeError(f"{path} has no setting {name!r}; available: {', '.join(_names(inner))}")
+        raise UndeclaredError(f"{path} has no setting {name!r}; available: {', '.join(_names(inner))}")
 
 
 def _undeclared(cfg: Any, path: str) -> Iterator[tuple[str, Any, str]]:

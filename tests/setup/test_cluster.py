@@ -152,10 +152,33 @@ def test_a_merge_checks_what_it_merged_and_misses_what_the_last_pass_left(checko
     merge = f"-p scripts/merge.py {shards[0]} {shards[1]} --out {runs}/merged-1"
     assert [run(checkout, "merge.sh", str(runs), *last).returncode for last in ((), ("last",))] == [0, 3]
     assert called(checkout) == [merge] * 2
-    (runs / "merged-1").mkdir()
-    (runs / "merged-1/summary.json").write_text("{}")
+    merged = begin(runs / "merged-1")
+    (merged / "summary.json").write_text("{}")
     assert run(checkout, "merge.sh", str(runs), "last").returncode == 0
     assert called(checkout)[2:] == [merge, f"-p scripts/verify_run.py {runs}/merged-1"]
+
+
+def test_a_merge_that_was_cut_off_is_started_again_until_the_next_pass_has_begun(checkout: Path, tmp_path: Path):
+    runs = tmp_path / "runs"
+    first = begin(runs / "pass-1/shard-0-of-1/20260101T000000Z_all_0123abcd")
+    begin(runs / "merged-1")
+    assert run(checkout, "merge.sh", str(runs)).returncode == 0
+    second = begin(runs / "pass-2/shard-0-of-1/run")
+    assert run(checkout, "merge.sh", str(runs)).returncode == 0
+    assert called(checkout) == [
+        f"-p scripts/merge.py {first} --out {runs}/merged-1",
+        f"-p scripts/merge.py {second} --out {runs}/merged-2",
+    ]
+
+
+@pytest.mark.parametrize(("last", "gaps", "code"), [("", True, 0), ("last", True, 3), ("", False, 3)])
+def test_what_a_shard_gave_up_is_for_the_next_pass(checkout: Path, tmp_path: Path, last: str, gaps: bool, code: int):
+    runs = tmp_path / "runs"
+    begin(runs / "pass-1/shard-0-of-1/run")
+    if gaps:
+        (begin(runs / "merged-1") / "gaps.json").write_text("{}")
+    assert run(checkout, "merge.sh", str(runs), last, CODE="3").returncode == code
+    assert len(called(checkout)) == 1
 
 
 def test_in_an_image_the_script_there_runs_and_may_write_to_the_runs_folder_alone(checkout: Path, tmp_path: Path):

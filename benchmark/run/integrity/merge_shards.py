@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
@@ -13,37 +13,69 @@ from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.run.integrity.binding import require_one_run
 from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.planned_units import PlannedUnit, is_done, read_planned_units
+from flow_rag_vla.benchmark.scoring.planned_units import PlannedUnit, is_done, read_given_up, read_planned_units
 from flow_rag_vla.benchmark.scoring.score import require_run
 from flow_rag_vla.benchmark.scoring.starts import Starts
+from flow_rag_vla.benchmark.workers.incidents import merged_incidents, write_incidents
 
 _ONCE = (run_files.PLAN, run_files.SCENARIOS, run_files.LATENCY, run_files.LATENCY_PROBE, run_files.MANIFEST)
 """Taken from the first shard that has it."""
 
 
-def merge_shards(shards: Sequence[Path], target: Path) -> list[str]:
-    """Copy the units that any of ``shards`` has done into the new directory ``target``; returns ids of the others.
+@dataclass(frozen=True)
+class MergedShards:
+    """What shards of a run have done together."""
+
+    missing: list[str]
+    """Ids of the units that none has done, in the plan's order."""
+    given_up: dict[str, str]
+    """Those of them that a shard has given up, and why."""
+    before: bool = False
+    """They had been merged before."""
+
+
+def merge_shards(shards: Sequence[Path], target: Path) -> MergedShards:
+    """Copy the units that any of ``shards`` has done into the directory ``target``, unless all of them are there.
 
     Memories are not copied: they are merged from what the units have learned.
 
     Raises:
-        UsageError: they are no shards of one run, one is at work, ``target`` exists, or a unit ran twice with other
-            rows.
+        UsageError: they are no shards of one run, one is at work, ``target`` exists and is not what they give, or a
+            unit ran twice with other rows.
         ValueError: a file is damaged.
     """
     for shard in shards:
         require_run(shard)
-    if target.exists():
+    before = (target / run_files.MANIFEST).is_file()
+    if target.exists() and not before:
         raise UsageError(f"--out {str(target)!r}: exists; expected a folder that is made")
-    require_one_run(shards)
+    require_one_run([*shards, target] if before else shards)
     plan_sha256 = read_json_object(shards[0] / run_files.MANIFEST)["plan_sha256"]
     with ExitStack() as locks:
         for shard in shards:
             locks.enter_context(run_lock(shard))
         units = read_planned_units(shards[0], plan_sha256)
         owners = {unit.id: _owner(shards, unit) for unit in units}
-        _copy(shards, {unit: owner for unit, owner in owners.items() if owner is not None}, target)
-    return [unit for unit, owner in owners.items() if owner is None]
+        if before:
+            _require_all(target, units, owners)
+            missing = [unit.id for unit in units if not is_done(target, unit)]
+        else:
+            missing = [unit for unit, owner in owners.items() if owner is None]
+        given_up = {unit: why for shard in shards for unit, why in read_given_up(shard).items() if unit in missing}
+        if not before:
+            _copy(shards, {unit: owner for unit, owner in owners.items() if owner is not None}, target)
+    return MergedShards(missing, given_up, before)
+
+
+def _require_all(target: Path, units: Sequence[PlannedUnit], owners: dict[str, Path | None]) -> None:
+    """Refuse a run into which not all that shards have done was merged."""
+    for unit in units:
+        owner = owners[unit.id]
+        if owner is not None and (not is_done(target, unit) or _hashes(target, unit) != _hashes(owner, unit)):
+            raise UsageError(
+                f"--out {str(target)!r}: exists, and its {unit.id} is not the one of {owner}; expected a folder that "
+                "is made"
+            )
 
 
 def _owner(shards: Sequence[Path], unit: PlannedUnit) -> Path | None:
@@ -61,17 +93,22 @@ def _hashes(shard: Path, unit: PlannedUnit) -> tuple[object, object]:
 
 
 def _copy(shards: Sequence[Path], owners: dict[str, Path], target: Path) -> None:
-    """Into a folder beside ``target``, which is there whole or not at all."""
-    whole, target = target, target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    for unit, owner in owners.items():
-        shutil.copytree(run_files.unit_folder(owner, unit), run_files.unit_folder(target, unit))
-    starts = [start for shard in shards if (known := Starts.read(shard)) is not None for start in known.starts]
-    # Shards that go on from copies of what was merged hold the starts before it, too.
-    Starts(sorted(dict.fromkeys(starts), key=lambda start: start.started)).write(target)
-    for name in _ONCE:
-        found = next((shard / name for shard in shards if (shard / name).is_file()), None)
-        if found is not None:
-            shutil.copy2(found, target / name)
-    target.rename(whole)
+    """Into a folder beside ``target``, which is there whole or not at all; what a broken off merge has left goes."""
+    part = target.with_name(f".{target.name}.part")
+    part.mkdir(parents=True, exist_ok=True)
+    with run_lock(part):
+        for left in part.iterdir():
+            if left.name != run_files.LOCK:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        for unit, owner in owners.items():
+            shutil.copytree(run_files.unit_folder(owner, unit), run_files.unit_folder(part, unit))
+        starts = [start for shard in shards if (known := Starts.read(shard)) is not None for start in known.starts]
+        # Shards that go on from copies of what was merged hold the starts before it, too.
+        Starts(sorted(dict.fromkeys(starts), key=lambda start: start.started)).write(part)
+        if incidents := merged_incidents(shards):
+            write_incidents(part, incidents)
+        for name in _ONCE:
+            found = next((shard / name for shard in shards if (shard / name).is_file()), None)
+            if found is not None:
+                shutil.copy2(found, part / name)
+        part.rename(target)

@@ -18,9 +18,9 @@ from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder, LearnedStateEncoderCfg
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
-from flow_rag_vla.agents.recall.advisor import ShuffledAdvisor
 from flow_rag_vla.agents.recall.clock import VirtualClock
 from flow_rag_vla.agents.recall.new_memory import new_memory
+from flow_rag_vla.agents.recall.placebos import ShuffledAnswers
 from flow_rag_vla.tasks.contract import UnknownNameError
 
 HORIZON = 8
@@ -48,7 +48,8 @@ def test_every_arm_with_a_policy_decides(arm: Arm, policy, observe):
     assert chunk.shape == (2, HORIZON, 7)
     assert bool((chunk == 0.5).all()) == (arm.chunk_source is ChunkSource.DEMONSTRATIONS)
     assert (model.advisor is not None) == arm.consults_memory
-    assert isinstance(model.advisor, ShuffledAdvisor) == (arm.placebo is Placebo.SHUFFLED)
+    answers = None if model.advisor is None else model.advisor.answers
+    assert isinstance(answers, ShuffledAnswers) == (arm.placebo is Placebo.SHUFFLED)
 
 
 @pytest.mark.parametrize("arm", registry.all_arms(), ids=lambda arm: arm.name)

@@ -13,7 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.recall import advisor as advisor_module
 from flow_rag_vla.agents.recall.advice import Advice, Needs
-from flow_rag_vla.agents.recall.advisor import Advisor, ShuffledAdvisor
+from flow_rag_vla.agents.recall.advisor import Advisor
+from flow_rag_vla.agents.recall.placebos import ShuffledAnswers
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.memory.index import SearchResult
@@ -48,8 +49,9 @@ def met(observe: Callable[..., Observation]) -> Callable[..., Observation]:
     return lambda *states: observe(len(states), object_pos_b=[[float(state), 0.0, 0.0] for state in states])
 
 
-def shuffled(memory: FailureMemory, seed: int) -> ShuffledAdvisor:
-    return ShuffledAdvisor(memory, AxisEncoder(), 1, GATE, np.random.default_rng(seed))  # pyright: ignore[reportArgumentType]
+def shuffled(memory: FailureMemory, seed: int) -> Advisor:
+    answers = ShuffledAnswers(memory.case_ids, np.random.default_rng(seed))
+    return Advisor(memory, AxisEncoder(), 1, GATE, answers=answers)  # pyright: ignore[reportArgumentType]
 
 
 def rows(advice: Advice) -> dict[str, list]:
@@ -206,9 +208,8 @@ def test_keys_search_scores_and_advice_stay_on_a_cuda_device(memory, met, placeb
         observation = met(*range(5))
         cuda = {name: value.cuda() for name, value in vars(observation).items() if isinstance(value, torch.Tensor)}
         encoder = GivenKeys(torch.ones(5, NUM_CASES + 1, device="cuda"))
-        rng = [np.random.default_rng(0)] if placebo else []
-        kind = ShuffledAdvisor if placebo else Advisor
-        advisor = kind(memory, encoder, 5, GATE, *rng, device="cuda")  # pyright: ignore
+        answers = ShuffledAnswers(memory.case_ids, np.random.default_rng(0)) if placebo else None
+        advisor = Advisor(memory, encoder, 5, GATE, device="cuda", answers=answers)  # pyright: ignore
         advice = advisor.advise(dataclasses.replace(observation, **cuda))
     assert {column.device.type for column in advice.columns} == {"cuda"}
     assert {column.shape for column in advice.columns} == {(5,)}

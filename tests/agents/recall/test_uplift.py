@@ -12,7 +12,8 @@ from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.agents.arms.settings import AgentSettings, ArmSettings
 from flow_rag_vla.agents.corrections.corrections import CANDIDATES
 from flow_rag_vla.agents.corrections.priors import candidate_priors
-from flow_rag_vla.agents.recall.advisor import Advisor, RandomTriggerAdvisor, make_advisor
+from flow_rag_vla.agents.recall.advisor import Advisor, make_advisor
+from flow_rag_vla.agents.recall.placebos import AnswersByLot
 from flow_rag_vla.agents.recall.situation import KnownSituations, Situation
 from flow_rag_vla.agents.recall.uplift_rule import UpliftRule
 from flow_rag_vla.memory.case import FailureCase
@@ -134,13 +135,13 @@ def test_advice_at_random_is_as_much_advice_to_others(memory, met):
     exposed(memory, 0, NONE, 0, 2)
     states = [0] * 50 + [2] * 50
     own = advisor(memory).advise(met(*states))
-    by_lot = RandomTriggerAdvisor(memory, AxisEncoder(), 1, 0.5, 0, rule=UpliftRule())
+    by_lot = Advisor(memory, AxisEncoder(), 1, 0.5, rule=UpliftRule(), answers=AnswersByLot(0))
     lot = by_lot.advise(met(*states))
     assert own.given.tolist() == [True] * 50 + [False] * 50
     assert int(lot.given.sum()) == 50
     assert 10 < int(lot.given[:50].sum()) < 40
     # Who asked before, in another block of the round, has no part in it; the run's seed has.
-    anew = (RandomTriggerAdvisor(memory, AxisEncoder(), 1, 0.5, seed, rule=UpliftRule()) for seed in (0, 1))
+    anew = (Advisor(memory, AxisEncoder(), 1, 0.5, rule=UpliftRule(), answers=AnswersByLot(seed)) for seed in (0, 1))
     fresh, other = (one.advise(met(*states)) for one in anew)
     assert by_lot.advise(met(*states)).given.tolist() == lot.given.tolist() == fresh.given.tolist()
     assert other.given.tolist() != fresh.given.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from types import SimpleNamespace
 
 import pytest
@@ -25,8 +26,10 @@ def test_a_processor_without_a_name_is_none_or_what_python_says(tmp_path, monkey
 
 def test_on_the_cpu_no_gpu_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(provenance.os, "sched_getaffinity", lambda pid: {0, 3, 5})
+    monkeypatch.setattr(provenance.os, "getloadavg", lambda: (2.0, 1.5, 1.0))
     state = provenance.hardware_state("cpu")
-    assert state["cores"] == 3
+    assert (state["cores"], state["load"]) == (3, [2.0, 1.5, 1.0])
+    assert state["memory_bytes"] > 1 << 28
     assert "gpu" not in state
 
 
@@ -66,3 +69,23 @@ def test_in_an_image_the_commit_is_the_one_that_it_was_built_from(monkeypatch: p
     assert provenance.code_state()["commit"] == "0123abcd"
     monkeypatch.setenv("FLOW_RAG_VLA_COMMIT", "")
     assert provenance.code_state()["commit"] is None
+
+
+def test_the_code_is_named_with_the_lock_that_its_packages_came_from(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(provenance, "_root", lambda: tmp_path)
+    assert provenance.code_state()["lock_sha256"] is None
+    (tmp_path / "requirements.lock").write_bytes(b"torch==2.11.0\n")
+    assert provenance.code_state()["lock_sha256"] == hashlib.sha256(b"torch==2.11.0\n").hexdigest()
+
+
+def test_how_torch_computes_and_what_is_said_of_threads_is_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        torch.use_deterministic_algorithms(not before)
+        state = provenance.arithmetic_state()
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert state["deterministic_algorithms"] is not before
+    assert (state["thread_variables"]["OMP_NUM_THREADS"], state["thread_variables"]["MKL_NUM_THREADS"]) == ("7", None)

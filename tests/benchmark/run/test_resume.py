@@ -17,10 +17,11 @@ from flow_rag_vla.benchmark.command import provenance
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.episodes.plan import Unit
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
-from flow_rag_vla.benchmark.run import cli
+from flow_rag_vla.benchmark.run import cli, decision_times
 from flow_rag_vla.benchmark.run.resume import resume_benchmark
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.scoring.score import is_finished
+from flow_rag_vla.benchmark.scoring.timing import ArmTiming, Percentiles, Timing
 
 REPORTER: Any = SimpleNamespace(build=lambda run_dir: run_dir / "report", table=lambda run_dir: "")
 RESULTS = ("summary.json", "merged/episodes.parquet")
@@ -231,6 +232,39 @@ def test_a_damaged_probe_and_damaged_starts_are_made_anew(run: Path, capfd):
     assert is_finished(run)
     assert [start["end"] for start in starts(run)] == ["done"]
     assert {name: (run / name).read_bytes() for name in RESULTS} == before
+
+
+@pytest.fixture
+def measured_run(start_fake: Callable[..., Path]) -> Path:
+    """A whole run whose E2 simulates the decision times that were measured."""
+    return start_fake("latency=measured")
+
+
+def test_damaged_decision_times_are_those_of_the_probe_again(measured_run: Path, capfd):
+    run = measured_run
+    kept = ("latency.json", *RESULTS)
+    before = {name: (run / name).read_bytes() for name in kept}
+    for torn in ("{torn", '{"parallel": "fast"}', '{"parallel": -1.0}', "[]"):
+        (run / "latency.json").write_text(torn)
+        unfinish(run)
+        assert resume_benchmark(str(run), REPORTER)
+        assert "is kept as latency.json.damaged" in capfd.readouterr().out
+        assert {name: (run / name).read_bytes() for name in kept} == before
+    assert not list(run.glob("units/r1-flow_only*.interrupted-*"))
+
+
+def test_what_simulated_decision_times_that_nobody_knows_any_more_runs_again(
+    measured_run: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = measured_run
+    for name in ("latency.json", "latency_probe.json", "timing.json"):
+        (run / name).write_text("{torn")
+    slower = Timing({"parallel": ArmTiming(Percentiles(7.0, 8.0, 9.0))})
+    monkeypatch.setattr(decision_times.DecisionTimes, "_probe", lambda self: slower)
+    assert resume_benchmark(str(run), REPORTER)
+    assert json.loads((run / "latency.json").read_text()) == {"parallel": 7.0}
+    again = {path.name.partition("-b")[0] for path in run.glob("units/*.interrupted-*")}
+    assert again == {"r1-flow_only", "r1-parallel"}
 
 
 def test_results_of_rows_that_change_do_not_stand_while_they_do(run: Path, monkeypatch: pytest.MonkeyPatch):

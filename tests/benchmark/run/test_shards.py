@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from flow_rag_vla.benchmark.command.errors import UsageError
-from flow_rag_vla.benchmark.run.integrity.merge_shards import merge_shards
+from flow_rag_vla.benchmark.run.conclusion import keep_gaps
+from flow_rag_vla.benchmark.run.integrity.merge_shards import MergedShards, merge_shards
 from flow_rag_vla.benchmark.run.resume import resume_benchmark
+from flow_rag_vla.benchmark.workers.incidents import Incidents, merged_incidents, read_incidents
 from flow_rag_vla.benchmark.workers.launch import Launch
 from flow_rag_vla.benchmark.workers.shard import Shard
 
@@ -73,6 +75,74 @@ def test_what_is_no_shard_of_the_same_run_is_refused_and_named(start_shards: Cal
     with pytest.raises(UsageError, match="exists; expected a folder that is made"):
         merge_shards(shards[:1], tmp_path)
     assert not out.exists()
+
+
+@pytest.fixture
+def whole_shards(start_fake: Callable[..., Path], start_shards: Callable[[], list[Path]], tmp_path: Path) -> list[Path]:
+    """Copies of a run that is done, each of which lacks another half of the last round."""
+    whole = start_fake("scenarios=32", out=tmp_path / "whole")
+    shards = [shutil.copytree(whole, tmp_path / name) for name in ("one", "two")]
+    for shard, block in zip(shards, ("b0", "b1"), strict=True):
+        shutil.rmtree(next(shard.glob(f"units/r1-parallel-{block}-*")))
+    return [whole, *shards]
+
+
+def test_a_merge_that_was_cut_off_is_finished_when_it_is_started_again(whole_shards: list[Path], tmp_path: Path, capfd):
+    whole, *shards = whole_shards
+    out, part = tmp_path / "out", tmp_path / ".out.part"
+    (part / "units").mkdir(parents=True)  # cut off while it copied
+    (part / "units/half a unit").touch()
+    assert merge_shards(shards, out) == MergedShards([], {})  # cut off before it scored
+    assert not part.exists()
+    assert not (out / "units/half a unit").exists()
+    assert not (out / "summary.json").exists()
+    merge = runpy.run_path(MERGE)["main"]
+    arguments = [*map(str, shards), "--out", str(out)]
+    assert merge(arguments) == 0
+    assert f"{out}: these shards are merged there already\n" in capfd.readouterr().out
+    for name in ("summary.json", "merged/episodes.parquet", "memories/r1-parallel/failures.sqlite"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes(), name
+    assert (out / "report/index.html").is_file()
+    written = (out / "report/index.html").stat().st_mtime_ns
+    assert merge(arguments) == 0
+    assert "nothing is left to do; the report is " in capfd.readouterr().out
+    assert (out / "report/index.html").stat().st_mtime_ns == written
+
+
+def test_a_directory_that_lacks_what_a_shard_has_done_is_not_taken_for_merged(whole_shards: list[Path], tmp_path: Path):
+    _, one, two = whole_shards
+    merge_shards([one], tmp_path / "out")
+    with pytest.raises(
+        UsageError, match=r"out': exists, and its r1-parallel-b0-\w+ is not the one of .*two; expected a "
+    ):
+        merge_shards([one, two], tmp_path / "out")
+
+
+def test_what_went_wrong_in_shards_is_kept_and_what_they_gave_up_is_a_gap_of_the_report(
+    whole_shards: list[Path], tmp_path: Path, capfd
+):
+    shards = whole_shards[1:]
+    for shard, block in zip(shards, ("b1", "b0"), strict=True):
+        shutil.rmtree(next(shard.glob(f"units/r1-parallel-{block}-*")))
+    block = next(whole_shards[0].glob("units/r1-parallel-b0-*")).name
+    other = next(whole_shards[0].glob("units/r1-parallel-b1-*")).name
+    Incidents(shards[0]).note(block, "ended by signal 9", "given up after 3 attempts", 16)
+    Incidents(shards[1]).note(None, "CUDA out of memory", "tried again with 8 environments", 8)
+    why = "given up after 3 attempts: ended by signal 9"
+    keep_gaps(shards[0], {block: why}, ())
+    merge = runpy.run_path(MERGE)["main"]
+    assert merge([*map(str, shards), "--out", str(tmp_path / "between")]) == 0
+    assert f"1 units are left (the first is {other})" in capfd.readouterr().out
+
+    keep_gaps(shards[1], {other: why}, ())
+    out = tmp_path / "out"
+    assert merge([*map(str, shards), "--out", str(out)]) == 3
+    assert f"2 units are gaps, given up: {block}, {other}; --resume {out}" in capfd.readouterr().err
+    kept = [(i.task, i.num_envs, i.shard) for i in read_incidents(out)]
+    assert sorted(kept, key=str) == [(block, 16, str(shards[0])), (None, 8, str(shards[1]))]
+    assert [gap["unit"] for gap in json.loads((out / "summary.json").read_text())["gaps"]] == [block, other]
+    assert why in (out / "report/report.md").read_text()
+    assert [i.shard for i in merged_incidents([out, shards[0]])].count(str(shards[0])) == 1
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/", "a/b", "-1/3", "٣/٣"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import pytest
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.command.errors import UsageError
-from flow_rag_vla.benchmark.workers.cluster import Cluster, Errand, RemoteWorker
+from flow_rag_vla.benchmark.workers.cargo import weight_cargo
+from flow_rag_vla.benchmark.workers.cluster import Cluster, Errand, RemoteWorker, Stowed
 from flow_rag_vla.benchmark.workers.cluster_host import Host
 from flow_rag_vla.benchmark.workers.incidents import Incidents
 from flow_rag_vla.benchmark.workers.launch import Launch
@@ -30,7 +32,9 @@ HERE = str(Path(__file__).parent)
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([HERE, os.environ.get("PYTHONPATH", "")]))
-    made = Host("acting_worker", ["8"], {}, {"plan.jsonl": b"a plan", "memories/r0/failures.sqlite": b"cases"})
+    made = Host()
+    made.take({"plan.jsonl": b"a plan", "memories/r0/failures.sqlite": b"cases"})
+    made.start("acting_worker", ["8"], {})
     yield made
     made.close()
 
@@ -43,7 +47,7 @@ def test_a_host_runs_a_task_beside_its_own_copy_of_the_files_and_hands_over_what
         if {"done": "u1"} in messages:
             break
     assert messages == [{"ready": True}, {"ended": 1}, {"done": "u1"}]
-    found = host.results(["u1", "memories", "more", "not there"])
+    found = host.results(["u1", "memories/r0/failures.sqlite", "more", "not there"])
     assert list(found) == ["u1", "memories/r0/failures.sqlite", "more"]
     assert found["u1"].split()[1] == b"8"
     assert (found["memories/r0/failures.sqlite"], found["more"]) == (b"cases", b"needed")
@@ -57,6 +61,28 @@ def test_a_host_whose_worker_crashed_says_how_it_ended_and_leaves_nothing_behind
     assert host.exit_code() == -9
     host.close()
     assert not folder.exists()
+
+
+def test_a_host_keeps_only_what_arrives_as_it_was_sent(host: Host):
+    good = hashlib.sha256(b"weights").hexdigest()
+    host.receive("weights/policy.safetensors", good, b"weights")
+    assert (host._folder / "weights/policy.safetensors").read_bytes() == b"weights"
+    with pytest.raises(UsageError, match=r"^weights/vision\.safetensors: its sha256 is [0-9a-f]{12}…, expected "):
+        host.receive("weights/vision.safetensors", good, b"weightz")
+    assert not (host._folder / "weights/vision.safetensors").exists()
+
+
+def test_a_checkpoint_that_was_swapped_since_it_was_loaded_does_not_travel(tmp_path: Path):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(b"mine")
+    (cargo,) = weight_cargo({"policy": path}, {"policy_sha256": hashlib.sha256(b"mine").hexdigest()})
+    assert (cargo.name, cargo.read()) == ("weights/policy.safetensors", b"mine")
+    path.write_bytes(b"yours")
+    with pytest.raises(UsageError, match=r"mine\.safetensors: its sha256 is .*, expected "):
+        cargo.read()
+    path.unlink()
+    with pytest.raises(UsageError, match=r"mine\.safetensors: cannot be read: No such file"):
+        cargo.read()
 
 
 @pytest.mark.parametrize("where", ["", "somewhere", "http://localhost"])
@@ -87,8 +113,13 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     nodes.shutdown()
 
 
-def _pool(cluster: Cluster, run_dir: Path, workers: int, environment: dict[str, str]) -> Pool:
-    errand = Errand("acting_worker", ["8"], environment, 1, 0, ["plan.jsonl"], lambda task: [], lambda task: [task])
+def _pool(
+    cluster: Cluster, run_dir: Path, workers: int, environment: dict[str, str], stowed: Sequence[Stowed] = ()
+) -> Pool:
+    left = [file.name for file in stowed]  # so that what lay there can be seen
+    errand = Errand(
+        "acting_worker", ["8"], environment, 1, 0, ["plan.jsonl"], lambda task: [], lambda task: [task, *left], stowed
+    )
 
     def start(device: str, num_envs: int) -> RemoteWorker:
         del device, num_envs
@@ -123,6 +154,40 @@ def test_units_run_on_all_nodes_and_those_of_a_lost_one_on_the_others(two_nodes:
     assert any("is lost" in line for line in said), said
     incidents = read_json_object(tmp_path / "incidents.json")["incidents"]
     assert all("tried again" in incident["answer"] for incident in incidents)
+
+
+def test_files_from_outside_the_run_are_stored_once_a_content_and_reach_the_node(
+    two_nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "plan.jsonl").write_text("a plan")
+    paths = {name: tmp_path / f"my {name}" for name in ("policy", "bank", "vision")}
+    contents = {"policy": b"a policy", "bank": b"a bank", "vision": b"a policy"}
+    for name, path in paths.items():
+        path.write_bytes(contents[name])
+    cluster = Cluster("auto")
+    try:
+        puts: list[bytes] = []
+        put = cluster.ray.put
+        monkeypatch.setattr(cluster.ray, "put", lambda content: (puts.append(content), put(content))[1])
+        hashes = {f"{name}_sha256": hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+        stowed = cluster.stow(weight_cargo(paths, hashes))
+        for path in paths.values():
+            path.unlink()  # no node sees it
+        assert puts == [b"a policy", b"a bank"]
+        run = _pool(cluster, tmp_path, 1, {}, stowed).run
+        given_up = run(queue_of(unit("u1"), unit("u2")), lambda task: None, lambda t: None, lambda n, note: None, print)
+        assert (given_up, len(puts)) == ({}, 2)
+        arrived = {path.name: path.read_bytes() for path in (tmp_path / "weights").iterdir()}
+        names = ("policy.safetensors", "policy_bank.safetensors", "vision.safetensors")
+        assert arrived == dict(zip(names, contents.values(), strict=True))
+
+        damaged = [Stowed(stowed[0].name, "0" * 64, stowed[0].reference)]
+        with pytest.raises(RuntimeError, match=r"workers do not start: on its node: weights/policy\.safetensors: its "):
+            _pool(cluster, tmp_path, 1, {}, damaged).run(
+                queue_of(unit("u3")), lambda task: None, lambda t: None, lambda n, note: None, print
+            )
+    finally:
+        cluster.close()
 
 
 _LOCAL = """

@@ -132,6 +132,31 @@ def test_a_unit_that_had_run_runs_again_if_what_it_needs_taught_something_else()
     assert queue.take() == "u"
 
 
+def test_a_shard_waits_for_anothers_unit_that_must_run_again():
+    now_done = {"u", "v"}
+    units = [e1 := unit("e1", round=0), unit("u", needs=("e1",)), unit("v", needs=("e1",)), unit("w", needs=("u",))]
+    memories: Any = _NoMemories(units)
+    queue = UnitQueue(units, memories, lambda unit: unit.id in now_done, probe=False, only={"e1", "v", "w"})
+    assert queue.waiting == [e1, units[3]]
+    assert queue.take() == "e1"
+    now_done.clear()  # the memory is another one now
+    queue.finished("e1")
+    assert (queue.take(), queue.take()) == ("v", None)
+
+
+def test_a_unit_that_had_run_waits_for_the_latency_that_it_may_not_have_simulated():
+    now_done = {"e1", "u", "v"}
+    units = [unit("e1", round=0), unit("u"), unit("v")]
+    memories: Any = _NoMemories(units)
+    queue = UnitQueue(
+        units, memories, lambda unit: unit.id in now_done, probe=True, probe_before_e2=True, only={"u", "v"}
+    )
+    assert (queue.done, queue.take()) == ({"e1"}, PROBE)
+    now_done.remove("v")  # decisions take longer now
+    queue.finished(PROBE)
+    assert (queue.take(), queue.done) == ("v", {"e1", PROBE, "u"})
+
+
 def test_a_worker_ends_with_its_parent(tmp_path: Path):
     program = (
         "import os, subprocess, sys, time\n"

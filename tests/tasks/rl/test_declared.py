@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 pytest.importorskip("isaaclab_tasks")
@@ -44,3 +47,39 @@ def test_a_setting_that_nobody_has_declared_is_refused_with_what_there_is(overri
     with pytest.raises(AttributeError, match=complaint) as error:
         configured(override)
     assert "\n" not in str(error.value)
+
+
+_COMMAND = """
+import dataclasses, sys
+from flow_rag_vla.tasks.facts.declared import Declared, refuse_undeclared
+
+@dataclasses.dataclass
+class Cfg(Declared):
+    seed: int = 0
+
+@dataclasses.dataclass
+class Foreign:
+    dt: float = 0.1
+
+foreign = Foreign()
+foreign.nonsense = 3
+cfg = Cfg()
+def set_nonsense():
+    cfg.nonsense = 3
+{"agent": set_nonsense, "env": lambda: refuse_undeclared(foreign, "env.sim"), "bug": lambda: cfg.gone}[sys.argv[1]]()
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "code", "said"),
+    [
+        ("agent", 2, "error: Cfg has no setting 'nonsense'; available: seed"),
+        ("env", 2, "error: env.sim has no setting 'nonsense'; available: dt"),
+        ("bug", 1, "AttributeError: 'Cfg' object has no attribute 'gone'"),
+    ],
+)
+def test_it_ends_a_command_that_lets_it_pass_with_one_line(where: str, code: int, said: str):
+    done = subprocess.run([sys.executable, "-c", _COMMAND, where], capture_output=True, text=True, check=False)
+    lines = done.stderr.splitlines()
+    assert (done.returncode, lines[-1]) == (code, said)
+    assert (len(lines) == 1) == (code == 2)
