@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from processes import family, kill, mentioning, seconds_until_gone, workers
-from run_evidence import Evidence
+from run_evidence import ASIDE, Evidence
+from started import started
 
 from flow_rag_vla.benchmark.scoring import run_files
 
-ROOT = Path(__file__).parents[2]
-SETTINGS = ("scenarios=16", "num_envs=8", "max_steps=24", "seed=1", "split=development", "device=cpu", "threads=1")
+SETTINGS = (
+    *("scenarios=24", "num_envs=8", "block=16", "max_steps=48"),
+    *("seed=1", "split=development", "device=cpu", "threads=1"),
+)
 GONE_WITHIN_S = 10.0
 """All that a killed process had started."""
 _LOOK_S = 0.001
@@ -70,13 +72,26 @@ class KilledRun:
     """All that was on disk at any kill."""
     slowest_end_s: float = 0.0
     """Of what a killed process had started."""
-    _process: subprocess.Popen[bytes] | None = None
+    _num_workers: int = 2
+    _said: int = 0
+    """Bytes of the console that earlier starts had said."""
+    _process: BaseProcess | None = None
 
     @property
     def run_dir(self) -> Path | None:
         """Where it lies; None before it has begun."""
         begun = sorted(self.out.glob(f"*/{run_files.MANIFEST}"))
         return begun[0].parent if begun else None
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether its last memory has been merged, so that no barrier is ahead."""
+        return bool(list(self.out.glob(f"*/{run_files.MEMORIES}/r1-*/{run_files.MERGED}")))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its report has been written."""
+        return bool(list(self.out.glob(f"*/{run_files.REPORT_HTML}")))
 
     @property
     def console(self) -> Path:
@@ -91,26 +106,20 @@ class KilledRun:
             launch += ["--out", str(self.out), "--ablation", "parallel", *SETTINGS]
         else:
             launch += ["--resume", str(self.run_dir)]
-        with self.console.open("ab") as console:
-            self._process = subprocess.Popen(
-                [sys.executable, str(ROOT / "scripts/benchmark.py"), *launch],
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )
-        self._began, self._said = time.time(), self.console.stat().st_size
+        self._said = self.console.stat().st_size if self.console.exists() else 0
+        self._process = started(launch, self.console)
+        self._num_workers = num_workers
 
     def finish(self, within_s: float = 900.0) -> int:
         """Wait for its end, which is ended where it does not come; returns the exit code."""
         if self._process is None:
             raise RuntimeError("it has not been started")
-        try:
-            return self._process.wait(within_s)
-        except subprocess.TimeoutExpired:
+        self._process.join(within_s)
+        if self._process.exitcode is None:
             self.faults.append(f"had not ended after {within_s:.0f} s")
             kill(family(self._pid))
-            return self._process.wait()
+            self._process.join()
+        return self._process.exitcode or 0
 
     def hit(self, kind: Kind) -> bool:
         """Kill it as ``kind`` says, at an instant that is drawn; False where it has ended before that came."""
@@ -124,9 +133,8 @@ class KilledRun:
         kill(processes[:1] if alone else processes)
         self.finish()
         try:
-            self.slowest_end_s = max(
-                self.slowest_end_s, seconds_until_gone([*processes, *mentioning(str(self.out))], GONE_WITHIN_S)
-            )
+            all_of_it = [*processes, *mentioning(str(self.out))]
+            self.slowest_end_s = max(self.slowest_end_s, seconds_until_gone(all_of_it, GONE_WITHIN_S))
         except TimeoutError as error:
             self.faults.append(f"{kind}: {error}")
         self._check(kind, before)
@@ -159,35 +167,32 @@ class KilledRun:
 
     def _wait_for(self, kind: Kind) -> bool:
         """Wait until the instant to hit; False where the process has ended before."""
-        draw = self.rng.uniform
+        draw, units_s = self.rng.uniform, self.pace.units * self._share_left()
         match kind:
-            case Kind.PARENT | Kind.GROUP:
-                return self._sleep(draw(0.0, self.pace.begin + self.pace.units * self._share_left()))
-            case Kind.WORKER:
-                return self._until(lambda: bool(workers(family(self._pid))), look_s=0.05) and self._sleep(
-                    draw(0.0, 0.6 * self.pace.begin + self.pace.units * self._share_left())
-                )
+            case Kind.PARENT | Kind.GROUP if not units_s or draw(0.0, 1.0) < 0.5:
+                return self._sleep(draw(0.0, self.pace.begin + units_s))
+            case Kind.PARENT | Kind.GROUP | Kind.WORKER:
+                return self._until(self._touched("units/*")) and self._sleep(draw(0.0, units_s))
             case Kind.BARRIER:
                 return self._until(self._touched("memories/*")) and self._sleep(draw(0.0, 0.05))
             case Kind.STILLS:
-                return self._until(self._stills, look_s=0.02) and self._sleep(draw(0.0, self.pace.stills))
+                return self._until(self._stills, look_s=0.02) and self._sleep(draw(0.0, 0.8 * self.pace.stills))
             case Kind.TABLE:
                 return self._until(self._touched("merged")) and self._sleep(draw(0.0, 0.06))
             case Kind.REPORT:
-                return self._until(self._touched(run_files.TIMING)) and self._sleep(draw(0.0, self.pace.report))
+                return self._until(self._touched(run_files.TIMING)) and self._sleep(draw(0.0, 0.8 * self.pace.report))
 
     def _touched(self, pattern: str) -> Callable[[], bool]:
-        """Whether anything has changed since now in what is called ``pattern``, a folder's entries among that."""
+        """Whether a file or folder called ``pattern`` is new or has changed; setting units aside does not count."""
         before = self._stamps(pattern)
-        return lambda: self._stamps(pattern) != before
+        return lambda: any(stamp != before.get(path) for path, stamp in self._stamps(pattern).items())
 
     def _stamps(self, pattern: str) -> dict[Path, int]:
         stamps = {}
         for path in self.out.glob(f"*/{pattern}"):
-            try:
-                stamps[path] = path.stat().st_mtime_ns
-            except FileNotFoundError:
-                continue
+            with suppress(FileNotFoundError):
+                if ASIDE not in path.name:
+                    stamps[path] = path.stat().st_mtime_ns
         return stamps
 
     def _stills(self) -> bool:
@@ -197,7 +202,7 @@ class KilledRun:
 
     def _until(self, came: Callable[[], bool], look_s: float = _LOOK_S) -> bool:
         while not came():
-            if self._process is None or self._process.poll() is not None:
+            if self._process is None or not self._process.is_alive():
                 return False
             time.sleep(look_s)
         return True
@@ -205,11 +210,8 @@ class KilledRun:
     def _sleep(self, seconds: float) -> bool:
         if self._process is None:
             return False
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return True
-        return False
+        self._process.join(seconds)
+        return self._process.is_alive()
 
     def _share_left(self) -> float:
         """Of its units, those that are not done."""
@@ -222,4 +224,4 @@ class KilledRun:
 
     @property
     def _pid(self) -> int:
-        return -1 if self._process is None else self._process.pid
+        return -1 if self._process is None else self._process.pid or -1

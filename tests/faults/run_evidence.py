@@ -14,7 +14,8 @@ from flow_rag_vla.reports.build import build_report
 
 CLOCKS = (run_files.MANIFEST, run_files.STARTS, run_files.INCIDENTS, run_files.TIMING, run_files.LATENCY_PROBE)
 """What may differ between equal runs: when, where and how long, and what went wrong on the way."""
-_ASIDE = ".interrupted-"
+ASIDE = ".interrupted-"
+"""In the name of what an attempt left that did not finish."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Evidence:
         """What there is now."""
         done = {}
         for path in run_dir.glob(f"units/*/{run_files.DONE}"):
-            if _ASIDE not in path.parent.name:
+            if ASIDE not in path.parent.name:
                 done[path.parent.name] = (file_sha256(path), file_sha256(path.with_name(run_files.EPISODES)))
         rows = [line for path in run_dir.glob(f"units/*/{run_files.EPISODES}") for line in _lines(path)]
         return cls(frozenset(rows), done)
@@ -52,7 +53,7 @@ class Evidence:
 
 def counted_wrongly(run_dir: Path, acknowledged: frozenset[bytes]) -> Iterator[str]:
     """A line for what of ``acknowledged`` rows a finished run does not count exactly once."""
-    logs = [path for path in run_dir.glob(f"units/*/{run_files.EPISODES}") if _ASIDE not in path.parent.name]
+    logs = [path for path in run_dir.glob(f"units/*/{run_files.EPISODES}") if ASIDE not in path.parent.name]
     counted = Counter(line for path in logs for line in _lines(path))
     wrong = {line: counted[line] for line in acknowledged if counted[line] != 1}
     if wrong:
