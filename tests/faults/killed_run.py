@@ -50,7 +50,7 @@ class Pace:
     """How long the parts of an uninterrupted run take, s."""
 
     begin: float
-    """From its start to its first row."""
+    """From its directory's making to its first unit's end."""
     units: float
     """From there to the last unit's end."""
     stills: float
