@@ -20,6 +20,7 @@ from flow_rag_vla.benchmark.run.conclusion import (
 )
 from flow_rag_vla.benchmark.run.integrity.damaged_files import set_aside_damaged
 from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
+from flow_rag_vla.benchmark.run.integrity.unfinished_writes import remove_unfinished_writes
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.score import is_finished, probed_timing, require_run
 from flow_rag_vla.benchmark.workers.launch import Launch
@@ -41,6 +42,7 @@ def resume_benchmark(path: str, reporter: Reporter, launch: Launch | None = None
     run_dir = Path(path)
     require_run(run_dir, "--resume")
     with run_lock(run_dir):
+        remove_unfinished_writes(run_dir)
         damaged = set_aside_damaged(run_dir)
         for notice in damaged:
             say_and_log(run_dir, sys.stdout, notice)

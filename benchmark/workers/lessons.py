@@ -24,7 +24,8 @@ from flow_rag_vla.memory.case import ACTION_DIM, FailureCase
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.episodes.rollout import BatchResult
 
-_TEXTS, _EXPOSED = "texts", "exposed"
+_NAMES = "names"
+"""One entry for all text: safetensors writes several in an order that differs from time to time."""
 _PER_CASE = ("failed_action", "correction", "prior", "counts")
 
 
@@ -64,7 +65,8 @@ class Lessons:
             arrays["exposed_keys"] = np.stack([exposed.key for exposed in met])
             arrays["exposed"] = np.array([(e.candidate, e.felt, e.worked) for e in met], np.int64)
         texts = [[scenario, *case.cluster] for scenario, case in self.failures.items()]
-        write_bytes_atomic(path, save(arrays, {_TEXTS: json.dumps(texts), _EXPOSED: json.dumps(list(self.exposures))}))
+        names = json.dumps({"texts": texts, "exposed": list(self.exposures)})
+        write_bytes_atomic(path, save(arrays, {_NAMES: names}))
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -76,7 +78,8 @@ class Lessons:
         try:
             with safe_open(path, framework="numpy") as file:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-                texts, exposed = (json.loads(file.metadata()[name]) for name in (_TEXTS, _EXPOSED))
+                names = json.loads(file.metadata()[_NAMES])
+            texts, exposed = names["texts"], names["exposed"]
             uses = tuple((case, tried, bool(helped)) for case, tried, helped in arrays["uses"].tolist())
             return cls(_cases(arrays, texts) if texts else {}, uses, _exposures(arrays, exposed) if exposed else {})
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:

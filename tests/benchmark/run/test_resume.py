@@ -267,6 +267,19 @@ def test_what_simulated_decision_times_that_nobody_knows_any_more_runs_again(
     assert again == {"r1-flow_only", "r1-parallel"}
 
 
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(run: Path):
+    unfinish(run)
+    names = (".summary.json.7.tmp", "merged/.episodes.parquet.812.tmp", "report/.index.html.7.tmp")
+    names += tuple(
+        f"memories/r0-flow_only/.7.failures.sqlite{end}" for end in ("", ".unfinished", ".unfinished-journal")
+    )
+    for name in (*names, ".note", ".tmp"):
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text("half a")
+    assert resume_benchmark(str(run), REPORTER)
+    assert sorted(path.name for path in run.rglob(".*")) == [".note", ".tmp"]
+
+
 def test_results_of_rows_that_change_do_not_stand_while_they_do(run: Path, monkeypatch: pytest.MonkeyPatch):
     unfinish(run)
     monkeypatch.setattr(RunDirectory, "append", lambda self, unit, records: full())

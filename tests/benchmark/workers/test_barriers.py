@@ -85,6 +85,12 @@ def test_a_unit_that_learned_nothing_says_so(tmp_path: Path):
     assert Lessons.read(tmp_path / "lessons") == Lessons({}, ())
 
 
+def test_equal_lessons_are_equal_bytes_whenever_they_are_written(tmp_path: Path):
+    for i in range(16):
+        lessons(1, 3, uses=((1, 0, True),)).write(tmp_path / f"{i}")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def test_lessons_that_are_cut_off_are_refused_by_name(tmp_path: Path):
     path = tmp_path / "lessons"
     lessons(1).write(path)
