@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flow_rag_vla.benchmark.command.atomic_files import write_bytes_atomic
+from flow_rag_vla.benchmark.episodes.record_lines import to_lines
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 
 EPISODE_ORDER = ["arm", "round", "exposure", "scenario_id"]
@@ -36,7 +37,7 @@ EPISODE_SCHEMA = pa.schema(
 
 def append_episodes(file: IO[str], records: Iterable[EpisodeRecord]) -> None:
     """Append one line per record and make them durable before returning."""
-    file.writelines(record.to_json() + "\n" for record in records)
+    file.write(to_lines(records))
     file.flush()
     os.fsync(file.fileno())
 
@@ -59,7 +60,7 @@ def read_episodes(path: Path) -> EpisodeLog:
     *lines, unfinished = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(EpisodeRecord.from_json(line.decode()))
+            records.append(EpisodeRecord.from_json(line))
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from None
     notice = None

@@ -19,11 +19,14 @@ from safetensors.numpy import save
 
 from flow_rag_vla.benchmark.command.atomic_files import write_bytes_atomic
 from flow_rag_vla.benchmark.episodes.rollout import Exposed
-from flow_rag_vla.memory.case import ACTION_DIM, FailureCase
+from flow_rag_vla.memory.stored_cases import cases_of_columns
 
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.episodes.rollout import BatchResult
+    from flow_rag_vla.memory.case import FailureCase
 
+_TOLD = "told"
+"""One entry of metadata: safetensors writes several in an order that changes from process to process."""
 _TEXTS, _EXPOSED = "texts", "exposed"
 _PER_CASE = ("failed_action", "correction", "prior", "counts")
 
@@ -64,7 +67,8 @@ class Lessons:
             arrays["exposed_keys"] = np.stack([exposed.key for exposed in met])
             arrays["exposed"] = np.array([(e.candidate, e.felt, e.worked) for e in met], np.int64)
         texts = [[scenario, *case.cluster] for scenario, case in self.failures.items()]
-        write_bytes_atomic(path, save(arrays, {_TEXTS: json.dumps(texts), _EXPOSED: json.dumps(list(self.exposures))}))
+        told = json.dumps({_TEXTS: texts, _EXPOSED: list(self.exposures)})
+        write_bytes_atomic(path, save(arrays, {_TOLD: told}))
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -76,7 +80,8 @@ class Lessons:
         try:
             with safe_open(path, framework="numpy") as file:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-                texts, exposed = (json.loads(file.metadata()[name]) for name in (_TEXTS, _EXPOSED))
+                told = json.loads(file.metadata()[_TOLD])
+            texts, exposed = told[_TEXTS], told[_EXPOSED]
             uses = tuple((case, tried, bool(helped)) for case, tried, helped in arrays["uses"].tolist())
             return cls(_cases(arrays, texts) if texts else {}, uses, _exposures(arrays, exposed) if exposed else {})
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
@@ -89,23 +94,17 @@ def _exposures(arrays: Mapping[str, np.ndarray], scenarios: list[str]) -> dict[s
 
 
 def _cases(arrays: Mapping[str, np.ndarray], texts: list[list[str]]) -> dict[str, FailureCase]:
-    keys = np.split(arrays["key_states"], np.cumsum(arrays["num_keys"])[:-1])
-    columns = (keys, *(arrays[name] for name in _PER_CASE), arrays["occurrences"].tolist())
-    if arrays["failed_action"].shape[-1] != ACTION_DIM:
-        raise ValueError(f"actions of {arrays['failed_action'].shape[-1]} numbers, expected {ACTION_DIM}")
-    return {
-        scenario: FailureCase(
-            key_states=states,
-            failed_action=action,
-            failure_type=kind,
-            correction=correction,
-            phase=phase,
-            region=region,
-            prior=prior,
-            counts=counts,
-            occurrences=occurrences,
-        )
-        for (scenario, kind, phase, region), states, action, correction, prior, counts, occurrences in zip(
-            texts, *columns, strict=True
-        )
-    }
+    names, kinds, phases, regions = zip(*texts, strict=True)
+    cases = cases_of_columns(
+        failure_types=kinds,
+        phases=phases,
+        regions=regions,
+        keys=arrays["key_states"],
+        num_keys=arrays["num_keys"],
+        failed_actions=arrays["failed_action"],
+        corrections=arrays["correction"],
+        priors=arrays["prior"],
+        counts=arrays["counts"],
+        occurrences=arrays["occurrences"],
+    )
+    return dict(zip(names, cases, strict=True))

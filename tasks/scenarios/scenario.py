@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Self
 
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.facts.layout import Layout, displace_layout
+from flow_rag_vla.tasks.facts.layout import Layout, displace_layouts
 from flow_rag_vla.tasks.facts.randomness import keyed_generator
 
 # Made once: ``json.dumps`` makes an encoder a call.
@@ -41,8 +42,9 @@ class Scenario:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able content, from which ``from_dict`` rebuilds an equal scenario."""
-        row = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return row | {"layout": dict(vars(self.layout)), "parameters": dict(self.parameters)}
+        row = dict(zip(self.__dataclass_fields__, _fields_of(self), strict=True))
+        row["layout"], row["parameters"] = dict(vars(self.layout)), dict(self.parameters)
+        return row
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Self:
@@ -58,8 +60,23 @@ class Scenario:
 
     def near(self) -> Self:
         """The same cue, lane and hazard with object and goal displaced (the NEAR exposure)."""
-        moved = displace_layout(self.layout, self.layout_seed, get_task(self.task).area)
-        return dataclasses.replace(self, layout=moved)
+        return self._at(displace_layouts([self.layout], [self.layout_seed], get_task(self.task).area)[0])
+
+    @staticmethod
+    def nearby(scenarios: Sequence[Scenario]) -> list[Scenario]:
+        """What ``near`` makes of each of ``scenarios``."""
+        moved: dict[int, Scenario] = {}
+        for task in {scenario.task for scenario in scenarios}:
+            rows = [i for i, scenario in enumerate(scenarios) if scenario.task == task]
+            layouts = displace_layouts(
+                [scenarios[i].layout for i in rows], [scenarios[i].layout_seed for i in rows], get_task(task).area
+            )
+            moved |= {i: scenarios[i]._at(layout) for i, layout in zip(rows, layouts, strict=True)}
+        return [moved[i] for i in range(len(scenarios))]
+
+    def _at(self, layout: Layout) -> Self:
+        values = dict(zip(self.__dataclass_fields__, _fields_of(self), strict=True)) | {"layout": layout}
+        return type(self)(**values)
 
     @cached_property
     def instruction(self) -> str:
@@ -75,3 +92,6 @@ class Scenario:
         """
         visible = [self.task, self.layout_seed, vars(self.layout), self.object_colour, self.object_model]
         return hashlib.sha256(_VISIBLE.encode(visible).encode()).hexdigest()[:16]
+
+
+_fields_of = attrgetter(*Scenario.__dataclass_fields__)
