@@ -6,9 +6,12 @@ same scenario), NEAR (displaced), CLEAN (no fault) and CONTROL (the hazard's cue
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,13 +20,15 @@ from flow_rag_vla.agents.arms.registry import reference_arm
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.seeds import seed_block
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.scenarios.scenario import Scenario
+from flow_rag_vla.tasks.scenarios.scenario import Scenario, name_all, scenarios_json
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.faults.definition.fault import Fault
     from flow_rag_vla.tasks.scenarios.sites import Site
 
 _LINE = json.JSONEncoder(sort_keys=True)
+
+_SCENARIOS_AT_ONCE = 4096
 
 _ONCE = {FaultClass.CLEAN: Exposure.CLEAN, FaultClass.CONTROL: Exposure.CONTROL}
 """Met once a round; other scenarios are met again and nearby."""
@@ -92,8 +97,9 @@ class Plan:
         by_id = {s.id: s for s in self.scenarios}
         blocks = {id(unit.episodes): unit.episodes for unit in self.units}
         by_id.update({e.scenario.id: e.scenario for episodes in blocks.values() for e in episodes})
-        for key in sorted(by_id):
-            yield _LINE.encode({"scenario": by_id[key].to_dict(), "id": key}) + "\n"
+        for keys in itertools.batched(sorted(by_id), _SCENARIOS_AT_ONCE):
+            for key, text in zip(keys, scenarios_json([by_id[key] for key in keys]), strict=True):
+                yield f'{{"id": "{key}", "scenario": {text}}}\n'
         texts = _Rows()
         for u in self.units:
             before = _LINE.encode({"arm": u.arm, "block": u.block})
@@ -149,11 +155,26 @@ def _of_kinds(sites: Sequence[Site], kinds: Sequence[_Kind], layout_seeds: Seque
     for i, kind in enumerate(kinds):
         rows.setdefault((kind.site, kind.fault and kind.fault.name, kind.fault_class), []).append(i)
     made: dict[int, Scenario] = {}
-    for of_kind in rows.values():
-        kind = kinds[of_kind[0]]
-        seeds = [layout_seeds[i] for i in of_kind]
-        made |= zip(of_kind, sites[kind.site].scenarios(seeds, kind.fault, kind.fault_class), strict=True)
-    return [made[i] for i in range(len(kinds))]
+    with _no_collector():
+        for of_kind in rows.values():
+            kind = kinds[of_kind[0]]
+            seeds = [layout_seeds[i] for i in of_kind]
+            made |= zip(of_kind, sites[kind.site].scenarios(seeds, kind.fault, kind.fault_class), strict=True)
+        scenarios = [made[i] for i in range(len(kinds))]
+        name_all(scenarios)
+    return scenarios
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Of garbage: a plan is a million objects that stay, which it would look through again and again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _nth(faults: Sequence[Fault], turn: int) -> Fault | None:
@@ -163,7 +184,9 @@ def _nth(faults: Sequence[Fault], turn: int) -> Fault | None:
 
 def e2_episodes(scenarios: Sequence[Scenario], rounds: int) -> list[tuple[PlannedEpisode, ...]]:
     """What one arm meets in each of the ``rounds`` rounds, of which the first is number 1."""
-    near = iter(Scenario.nearby([s for s in scenarios if s.fault_class not in _ONCE]))
+    moved = Scenario.nearby([s for s in scenarios if s.fault_class not in _ONCE])
+    name_all(moved)
+    near = iter(moved)
     again: list[tuple[Exposure, Scenario, str]] = []
     for scenario in scenarios:
         once = _ONCE.get(scenario.fault_class)
@@ -195,16 +218,13 @@ def make_plan(
         raise ValueError(f"block is {size}, expected a multiple of num_envs, which is {num_envs}")
     units: list[Unit] = []
     rows = _Rows()
-    rounds = [
-        ((reference_arm().name,), first_attempts(scenarios)),
-        *((arms, e2) for e2 in e2_episodes(scenarios, rounds)),
-    ]
-    for round_, (of_round, episodes) in enumerate(rounds):
-        blocks = [tuple(episodes[i : i + size]) for i in range(0, len(episodes), size)]
-        for arm in of_round:
-            for number, block in enumerate(blocks):
-                unit = Unit(arm, round_, num_envs, block, number)
-                # One by one, each would make the rows anew that all arms share.
-                vars(unit)["id"] = _unit_id(unit, rows)
-                units.append(unit)
+    with _no_collector():
+        for round_, episodes in enumerate([first_attempts(scenarios), *e2_episodes(scenarios, rounds)]):
+            blocks = [tuple(episodes[i : i + size]) for i in range(0, len(episodes), size)]
+            for arm in arms if round_ else (reference_arm().name,):
+                for number, block in enumerate(blocks):
+                    unit = Unit(arm, round_, num_envs, block, number)
+                    # One by one, each would make the rows anew that all arms share.
+                    vars(unit)["id"] = _unit_id(unit, rows)
+                    units.append(unit)
     return Plan(tuple(scenarios), tuple(units))

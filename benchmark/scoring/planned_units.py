@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ EpisodeKey = tuple[str, str, str, int]
 
 class UnfinishedUnitError(ValueError):
     """A unit has not run to its end, or what it left is not whole: it is to run again."""
+
+
+_key_of = attrgetter("exposure", "scenario_id", "base_scenario_id", "attempt")
+_place_of = attrgetter("arm", "round")
 
 
 @dataclass(frozen=True)
@@ -137,13 +142,13 @@ def read_unit(run_dir: Path, unit: PlannedUnit) -> FinishedUnit:
 
 
 def _require_planned(unit: PlannedUnit, log: EpisodeLog, path: Path) -> None:
-    keys = [(unit.arm, unit.round), *((r.arm, r.round) for r in log.records)]
-    there = [(r.exposure.value, r.scenario_id, r.base_scenario_id, r.attempt) for r in log.records]
-    if len(set(keys)) == 1 and there == list(unit.episodes):
+    places = {(unit.arm, unit.round), *map(_place_of, log.records)}
+    there: list[EpisodeKey] = list(map(_key_of, log.records))
+    if len(places) == 1 and there == list(unit.episodes):
         return
     planned: Counter[EpisodeKey] = Counter(unit.episodes)
     found: Counter[EpisodeKey] = Counter(there)
-    if len(set(keys)) > 1 or found != planned:
+    if len(places) > 1 or found != planned:
         missing, others = (planned - found).total(), (found - planned).total()
         raise UnfinishedUnitError(
             f"{path} does not hold every planned episode once: {missing} missing, {others} that nobody planned or twice"
