@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -140,11 +141,16 @@ def _windows(keys: Sequence[Float32Array]) -> _Windows:
 def _coverage(windows: _Windows, by: _Windows) -> Float32Array:
     """(windows, by) least similarity of a key of a window to the closest key of the window that is to cover it."""
     similarity = windows.keys @ by.keys.T
-    if len(by.starts) < len(by.keys):
-        similarity = np.maximum.reduceat(similarity, by.starts, axis=1)
-    if len(windows.starts) < len(windows.keys):
-        similarity = np.minimum.reduceat(similarity, windows.starts, axis=0)
-    return similarity
+    similarity = _reduced(np.maximum, similarity.T, by.starts).T
+    return _reduced(np.minimum, similarity, windows.starts)
+
+
+def _reduced(reduce: np.ufunc, rows: Float32Array, starts: Int64Array) -> Float32Array:
+    """(len(starts), n) ``reduce`` over each window of ``rows``; windows of one size, as agents keep them, are fast."""
+    size = len(rows) // len(starts)
+    if (np.diff(starts, append=len(rows)) == size).all():
+        return functools.reduce(reduce, [rows[i::size] for i in range(size)])
+    return reduce.reduceat(rows, starts, axis=0)
 
 
 def _most_covering(windows: _Windows, by: _Windows) -> tuple[Float32Array, Int64Array]:

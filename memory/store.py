@@ -6,7 +6,8 @@ import contextlib
 import hashlib
 import itertools
 import sqlite3
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +33,8 @@ from flow_rag_vla.memory.table import CaseTable
 
 _READ_AT_ONCE = 2048
 """Rows of a block; with 512 dimensions and 4 keys, cases of 20 MB."""
+
+_SIZE = struct.Struct("<Q").pack
 
 _MOST = CaseShape(embedding_dim=65_536, horizon=4096, num_candidates=4096)
 """Sizes beyond these are taken for damage."""
@@ -184,14 +187,16 @@ class CaseStore:
             self._require_unchanged()
             self._connection.executemany("DELETE FROM cases WHERE id = ?", gone)
             self._connection.executemany("DELETE FROM evidence WHERE case_id = ?", gone)
-            for row in range(num_kept, len(after)):
-                self._put("cases", _case_columns(int(after.ids[row]), after.cases[row]))
-            for row in np.flatnonzero(changed):
-                counts = _blob(after.counts[row], "<i8")
-                self._put("evidence", (int(after.ids[row]), int(after.occurrences[row]), counts))
-            for code in codes:
-                counts = _blob(after.cluster_counts[code], "<i8")
-                self._put("clusters", (int(code), *after.cluster_keys[code], counts))
+            ids, times = after.ids.tolist(), after.occurrences.tolist()
+            self._put("cases", (_case_columns(ids[row], after.cases[row]) for row in range(num_kept, len(after))))
+            self._put(
+                "evidence",
+                ((ids[row], times[row], _blob(after.counts[row], "<i8")) for row in np.flatnonzero(changed).tolist()),
+            )
+            self._put(
+                "clusters",
+                ((int(code), *after.cluster_keys[code], _blob(after.cluster_counts[code], "<i8")) for code in codes),
+            )
             self._connection.execute("UPDATE meta SET value = ? WHERE name = 'next_id'", (next_id,))
 
     def write_exposures(self, before: Exposures, after: Exposures) -> None:
@@ -203,8 +208,7 @@ class CaseStore:
                 self._connection.execute(storage.SCHEMA)
                 self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             self._connection.executemany("DELETE FROM exposures WHERE id = ?", gone)
-            for columns in storage.changed_rows(before, after):
-                self._put("exposures", columns)
+            self._put("exposures", storage.changed_rows(before, after))
 
     def close(self) -> None:
         """Close the file; a write-ahead log is folded into it."""
@@ -232,14 +236,20 @@ class CaseStore:
                 "in it: open it again, and let one write at a time"
             )
 
-    def _put(self, table: str, columns: tuple[Any, ...]) -> None:
-        marks = ", ".join("?" * (len(columns) + 1))
-        self._connection.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", (*columns, _row_sha256(columns)))
+    def _put(self, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        rows = iter(rows)
+        if (first := next(rows, None)) is None:
+            return
+        marks = ", ".join("?" * (len(first) + 1))
+        self._connection.executemany(
+            f"INSERT OR REPLACE INTO {table} VALUES ({marks})",
+            ((*columns, _row_sha256(columns)) for columns in itertools.chain([first], rows)),
+        )
 
     def _rows(self, table: str, key: str) -> Iterator[tuple[Any, ...]]:
         """Rows of ``table`` without their checksum, which is checked."""
         for *columns, checksum in self._connection.execute(f"SELECT * FROM {table} ORDER BY {key}"):
-            if checksum != _row_sha256(tuple(columns)):
+            if checksum != _row_sha256(columns):
                 raise ValueError(f"checksum mismatch in {table}, {key} {columns[0]}")
             yield tuple(columns)
 
@@ -289,9 +299,10 @@ def _blob(array: npt.NDArray[Any], dtype: str) -> bytes:
     return np.ascontiguousarray(array, dtype=dtype).tobytes()
 
 
-def _row_sha256(columns: tuple[Any, ...]) -> bytes:
+def _row_sha256(columns: Sequence[Any]) -> bytes:
     parts: list[bytes] = []
     for value in columns:
-        data = value if isinstance(value, bytes) else str(value).encode()
-        parts += (len(data).to_bytes(8, "little"), data)
+        data = value if type(value) is bytes else str(value).encode()
+        parts.append(_SIZE(len(data)))
+        parts.append(data)
     return hashlib.sha256(b"".join(parts)).digest()

@@ -1,4 +1,4 @@
-"""Cases from the rows of a file, checked all at once: one by one, their arrays cost more than the reading."""
+"""Many cases at once, from columns or from the rows of a file: one by one, checking costs more than what is checked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flow_rag_vla.memory.case import ACTION_DIM, CaseShape, FailureCase, Int64Array, unit_rows
+from flow_rag_vla.memory.case import ACTION_DIM, CaseShape, FailureCase, Float32Array, Int64Array, unit_rows
 
 
 def cases_of_rows(
@@ -32,36 +32,95 @@ def cases_of_rows(
     if not all(isinstance(word, str) for words in (types, phases, regions) for word in words):
         raise ValueError("failure type, phase and region must be text")
     num_keys = np.array(nums_keys, dtype=np.int64)
+    chunk_rows = np.full(len(rows), shape.horizon)
+    return cases_of_columns(
+        failure_types=types,
+        phases=phases,
+        regions=regions,
+        keys=_floats("key_states", keys, num_keys, shape.embedding_dim),
+        num_keys=num_keys,
+        failed_actions=_floats("failed_action", failed, chunk_rows, ACTION_DIM).reshape(-1, shape.horizon, ACTION_DIM),
+        corrections=_floats("correction", corrections, chunk_rows, ACTION_DIM).reshape(-1, shape.horizon, ACTION_DIM),
+        priors=_floats("prior", priors, np.full(len(rows), shape.num_candidates), 2).reshape(
+            -1, shape.num_candidates, 2
+        ),
+        counts=counts,
+        occurrences=occurrences,
+    )
+
+
+def cases_of_columns(
+    *,
+    failure_types: Sequence[str],
+    phases: Sequence[str],
+    regions: Sequence[str],
+    keys: Float32Array,
+    num_keys: Int64Array,
+    failed_actions: Float32Array,
+    corrections: Float32Array,
+    priors: Float32Array,
+    counts: Int64Array | None = None,
+    occurrences: Int64Array | None = None,
+) -> list[FailureCase]:
+    """A case of each row, equal to what ``FailureCase`` would make of it; their arrays are parts of shared ones.
+
+    Args:
+        failure_types: n of them, as of phases and regions.
+        phases: Of the failures.
+        regions: Bins of the failures.
+        keys: (sum of ``num_keys``, embedding_dim) the keys of the cases, one case after the other.
+        num_keys: (n,) keys of each.
+        failed_actions: (n, horizon, 7).
+        corrections: (n, horizon, 7).
+        priors: (n, num_candidates, 2).
+        counts: (n, num_candidates, 2) outcomes; None for none yet.
+        occurrences: (n,) failures merged into each; None for one.
+
+    Raises:
+        ValueError: arrays of other shapes, or numbers that no case can have.
+    """
+    n = len(failure_types)
+    if counts is None:
+        counts = np.zeros(priors.shape, dtype=np.int64)
+    if occurrences is None:
+        occurrences = np.ones(n, dtype=np.int64)
+    chunks = failed_actions.shape[1:]
+    if failed_actions.shape != corrections.shape or len(chunks) != 2 or chunks[0] < 1 or chunks[1] != ACTION_DIM:
+        raise ValueError(
+            f"expected chunks of shape ({n}, horizon, {ACTION_DIM}), got {failed_actions.shape} and {corrections.shape}"
+        )
+    if priors.ndim != 3 or priors.shape[1] < 1 or priors.shape[2] != 2 or counts.shape != priors.shape:
+        raise ValueError(f"expected priors and counts of shape ({n}, num_candidates, 2), got {priors.shape}")
+    if any(len(column) != n for column in (phases, regions, num_keys, failed_actions, priors, occurrences)):
+        raise ValueError(f"expected {n} rows in every column")
     if (num_keys < 1).any() or (occurrences < 1).any() or (counts < 0).any():
         raise ValueError("expected at least one key, one occurrence and no negative count for each case")
-    key_rows = unit_rows(_floats("key_states", keys, num_keys, shape.embedding_dim))
-    chunk_rows = np.full(len(rows), shape.horizon)
-    chunks = [
-        _finite(name, _floats(name, blobs, chunk_rows, ACTION_DIM)).reshape(-1, shape.horizon, ACTION_DIM)
-        for name, blobs in (("failed_action", failed), ("correction", corrections))
-    ]
-    prior = _finite("prior", _floats("prior", priors, np.full(len(rows), shape.num_candidates), 2))
+    if num_keys.sum() != len(keys):
+        raise ValueError(f"expected {num_keys.sum()} keys, got {len(keys)}")
+    key_rows = unit_rows(keys)
+    failed = _finite("failed_action", np.array(failed_actions, dtype=np.float32))
+    corrected = _finite("correction", np.array(corrections, dtype=np.float32))
+    prior = _finite("prior", np.array(priors, dtype=np.float32))
     if (prior <= 0).any():
         raise ValueError("prior: expected pseudo-counts above zero")
-    prior = prior.reshape(-1, shape.num_candidates, 2)
-    counts = counts.copy()
-    for array in (key_rows, *chunks, prior, counts):
+    counts = np.array(counts, dtype=np.int64)
+    for array in (key_rows, failed, corrected, prior, counts):
         array.setflags(write=False)
     ends = np.cumsum(num_keys).tolist()
     starts = [0, *ends[:-1]]
     cases = []
-    for i in range(len(rows)):
+    for i, times in enumerate(occurrences.tolist()):
         case = object.__new__(FailureCase)
         vars(case).update(
             key_states=key_rows[starts[i] : ends[i]],
-            failed_action=chunks[0][i],
-            failure_type=types[i],
-            correction=chunks[1][i],
+            failed_action=failed[i],
+            failure_type=failure_types[i],
+            correction=corrected[i],
             phase=phases[i],
             region=regions[i],
             prior=prior[i],
             counts=counts[i],
-            occurrences=int(occurrences[i]),
+            occurrences=times,
         )
         cases.append(case)
     return cases

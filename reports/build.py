@@ -118,13 +118,13 @@ def _content(results: RunResults) -> dict[str, Any]:
         "provenance": _provenance(results),
         "exposures": wording.EXPOSURES,
         "terms": wording.TERMS,
-        "episodes": len(results.episodes),
+        "episodes": results.num_episodes,
     }
 
 
 def _provenance(results: RunResults) -> list[tuple[str, str]]:
     rows = [("task", results.summary.task), ("physics", results.summary.physics)]
-    rows += [("episode records", str(len(results.episodes)))]
+    rows += [("episode records", str(results.num_episodes))]
     skipped = {"command", "rerun"}
     for key in sorted(results.manifest.keys() - skipped):
         rows += _flatten(key, results.manifest[key])

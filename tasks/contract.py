@@ -10,7 +10,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -286,18 +286,24 @@ class EpisodeTruth:
 
     def rows(self) -> list[TruthWords]:
         """The episode of each environment; every column crosses from the device once."""
+        columns = self.columns()
+        return [TruthWords(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+
+    def columns(self) -> dict[str, list[Any]]:
+        """The fields of ``rows``: what each says of every environment."""
         columns = {name: column.tolist() for name, column in vars(self).items() if name != "done"}
         for name, words in (
             ("invalid_reason", INVALID_REASONS),
             ("failure_type", FAILURE_TYPES),
             ("failure_phase", PHASES),
         ):
-            columns[name] = [word_at(words, index) for index in columns[name]]
+            columns[name] = words_at(words, columns[name])
         columns["failure_step"] = [None if step == NOTHING else step for step in columns["failure_step"]]
-        columns["failure_pos_b"] = map(tuple, columns["failure_pos_b"])
-        return [TruthWords(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+        columns["failure_pos_b"] = list(map(tuple, columns["failure_pos_b"]))
+        return columns
 
 
-def word_at(words: Sequence[str], index: int) -> str | None:
-    """The word that ``index`` stands for; None for ``NOTHING``."""
-    return None if index == NOTHING else str(words[index])
+def words_at(words: Sequence[str], indices: Sequence[int]) -> list[str | None]:
+    """The words that ``indices`` stand for; None for ``NOTHING``."""
+    by_index: dict[int, str | None] = {NOTHING: None, **{i: str(word) for i, word in enumerate(words)}}
+    return [by_index[index] for index in indices]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,7 @@ SWUNG = 0.15
 def candidate_priors(
     failure_type: str, phase: str, signature: FailureSignature | None = None
 ) -> npt.NDArray[np.float32]:
-    """Beta pseudo-counts (num_candidates, 2), helped and not helped, before anything was tried.
+    """Beta pseudo-counts (num_candidates, 2), helped and not helped, before anything was tried; read-only.
 
     Generic manipulation knowledge, the same at every site; it only ranks, outcomes decide.  What slips is held more
     firmly (the guide's grip rule; the strongest first, since it also helps against every milder slip); what gives way
@@ -80,12 +81,19 @@ def candidate_priors(
     Raises:
         ValueError: an unknown failure type or phase.
     """
+    return _counts_of(_ranking(FailureType(failure_type), Phase(phase), signature or FailureSignature()))
+
+
+@functools.cache
+def _counts_of(ranking: tuple[str, ...]) -> npt.NDArray[np.float32]:
+    """There are a few dozen rankings, and a failure for each of thousands of episodes."""
     means = np.full(len(CANDIDATES), _UNLIKELY_MEAN)
     means[0] = _NONE_MEAN
-    ranking = _ranking(FailureType(failure_type), Phase(phase), signature or FailureSignature())
     for rank, name in enumerate(ranking):
         means[candidate_index(name)] = max(_BEST_MEAN - _RANK_DROP * rank, _NONE_MEAN + 0.01)
-    return (PRIOR_TRIALS * np.stack([means, 1.0 - means], axis=1)).astype(np.float32)
+    counts = (PRIOR_TRIALS * np.stack([means, 1.0 - means], axis=1)).astype(np.float32)
+    counts.setflags(write=False)
+    return counts
 
 
 _LATE_SHARES = (("object", 0.75), ("grasp", 0.75), ("grip_up", 0.7), ("slower", 0.25))

@@ -14,10 +14,11 @@ from flow_rag_vla.agents.corrections.corrections import apply_correction
 from flow_rag_vla.agents.corrections.priors import WORKSPACE_MIDDLE_X_M, FailureSignature, candidate_priors
 from flow_rag_vla.agents.detection.alarm import FailureAlarm
 from flow_rag_vla.agents.policy.features import elongated, held, long_axis
-from flow_rag_vla.memory.case import FailureCase
+from flow_rag_vla.memory.stored_cases import cases_of_columns
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES, FailureType
 
 if TYPE_CHECKING:
+    from flow_rag_vla.memory.case import FailureCase
     from flow_rag_vla.tasks.contract import Observation
 
 CELL_M = 0.07
@@ -128,11 +129,16 @@ def failure_cases(
     priors = np.stack([candidate_priors(*known) for known in zip(kinds, phases, signatures, strict=True)])
     best = torch.from_numpy((priors[..., 0] / priors.sum(axis=2)).argmax(axis=1)).to(chunk.device)
     corrected = apply_correction(best, chunk, decided_on).cpu().numpy()
-    columns = (keys.cpu().numpy(), chunk.cpu().numpy(), kinds, corrected, phases, regions_of(first), priors)
-    return [
-        FailureCase(key_states, failed_action, kind, correction, phase, region, prior)
-        for key_states, failed_action, kind, correction, phase, region, prior in zip(*columns, strict=True)
-    ]
+    return cases_of_columns(
+        failure_types=kinds,
+        phases=phases,
+        regions=regions_of(first),
+        keys=keys.flatten(0, 1).cpu().numpy(),
+        num_keys=np.full(len(keys), keys.shape[1]),
+        failed_actions=chunk.cpu().numpy(),
+        corrections=corrected,
+        priors=priors,
+    )
 
 
 class FailureNotebook:

@@ -6,8 +6,10 @@ import dataclasses
 import json
 import math
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 FLOAT_DIGITS = 12
 """Significant digits kept in JSON results: enough to differ, too few to show the machine."""
@@ -15,11 +17,24 @@ FLOAT_DIGITS = 12
 
 def write_bytes_atomic(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data`` durably: readers see the old file or the new one, whole."""
+    with replaced_atomic(path) as file:
+        file.write(data)
+
+
+def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
+    """Replace ``path`` by ``lines``, which have their ends, durably and as they come."""
+    with replaced_atomic(path) as file:
+        file.writelines(line.encode() for line in lines)
+
+
+@contextmanager
+def replaced_atomic(path: Path) -> Iterator[IO[bytes]]:
+    """What is written into the file becomes ``path`` at the end of the context, durably; on an error nothing does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Outcome, pose_bin
-from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING, PHASES, word_at
+from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING, PHASES, words_at
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import EpisodeNotes
     from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
-    from flow_rag_vla.tasks.contract import EpisodeTruth, TruthWords
+    from flow_rag_vla.tasks.contract import EpisodeTruth
 
 
 def batch_records(
@@ -34,76 +34,59 @@ def batch_records(
         state_shas: Hashes of the initial states.
         invalid_reasons: Why the physics cannot be trusted; None where it can.
     """
-    rows = zip(episodes, truth.rows(), _noted(notes), state_shas, invalid_reasons, strict=False)
-    return [_record(unit, *row) for row in rows]
+    words = truth.columns()
+    outcomes = list(map(_outcome, words["invalid"], words["success"]))
+    failed = [outcome is Outcome.FAILURE for outcome in outcomes]
+
+    def where_failed(column: Sequence[Any]) -> list[Any]:
+        return [value if is_failed else None for value, is_failed in zip(column, failed, strict=True)]
+
+    noted = {name: column.tolist() for name, column in vars(notes).items()}
+    scenarios = [episode.scenario for episode in episodes]
+    columns: dict[str, Sequence[Any]] = {
+        "arm": [unit.arm] * len(episodes),
+        "round": [unit.round] * len(episodes),
+        "exposure": [episode.exposure for episode in episodes],
+        "scenario_id": [scenario.id for scenario in scenarios],
+        "base_scenario_id": [episode.base_scenario_id for episode in episodes],
+        "attempt": [episode.attempt for episode in episodes],
+        "site": [scenario.site for scenario in scenarios],
+        "task": [scenario.task for scenario in scenarios],
+        "fault": [scenario.fault for scenario in scenarios],
+        "fault_class": [scenario.fault_class.value for scenario in scenarios],
+        "severity": [scenario.severity for scenario in scenarios],
+        "initial_state_sha": state_shas,
+        "outcome": outcomes,
+        "fault_fired": words["fault_fired"],
+        "failure_type": where_failed(words["failure_type"]),
+        "failure_phase": where_failed(words["failure_phase"]),
+        "failure_pose_bin": [
+            pose_bin(position) if is_failed else None
+            for position, is_failed in zip(words["failure_pos_b"], failed, strict=True)
+        ],
+        "failure_step": where_failed(words["failure_step"]),
+        "steps": words["steps"],
+        "peak_obstacle_force_n": _finite(words["peak_obstacle_force_n"]),
+        "peak_grip_force_n": _finite(words["peak_grip_force_n"]),
+        "agent_failure_type": words_at(FAILURE_TYPES, noted["failure_type"]),
+        "agent_failure_phase": words_at(PHASES, noted["failure_phase"]),
+        "agent_failure_step": [None if step == NOTHING else step for step in noted["failure_step"]],
+        "decisions": noted["decisions"],
+        "retrievals": noted["retrievals"],
+        "retrieved_type": words_at(FAILURE_TYPES, noted["retrieved_type"]),
+        "candidate": words_at(CANDIDATE_NAMES, noted["candidate"]),
+        "late_retrievals": noted["late_retrievals"],
+        "penetration_mm": _finite([1e3 * depth_m for depth_m in words["penetration_m"]]),
+        "peak_penetration_mm": _finite([1e3 * depth_m for depth_m in words["peak_penetration_m"]]),
+        "invalid_reason": invalid_reasons,
+    }
+    return EpisodeRecord.from_columns({name: column[: len(episodes)] for name, column in columns.items()})
 
 
-class _Noted(NamedTuple):
-    """One row of ``EpisodeNotes``."""
-
-    failure_type: int
-    failure_phase: int
-    failure_step: int
-    decisions: int
-    retrievals: int
-    retrieved_case: int
-    retrieved_type: int
-    candidate: int
-    late_retrievals: int
+def _outcome(invalid: bool, success: bool) -> Outcome:
+    return Outcome.INVALID if invalid else Outcome.SUCCESS if success else Outcome.FAILURE
 
 
-def _noted(notes: EpisodeNotes) -> list[_Noted]:
-    columns = (getattr(notes, name).tolist() for name in _Noted._fields)
-    return [_Noted(*row) for row in zip(*columns, strict=True)]
-
-
-def _record(
-    unit: Unit,
-    episode: PlannedEpisode,
-    words: TruthWords,
-    noted: _Noted,
-    state_sha: str,
-    invalid_reason: str | None,
-) -> EpisodeRecord:
-    outcome = Outcome.INVALID if words.invalid else Outcome.SUCCESS if words.success else Outcome.FAILURE
-    failed = outcome is Outcome.FAILURE
-    scenario = episode.scenario
-    return EpisodeRecord(
-        arm=unit.arm,
-        round=unit.round,
-        exposure=episode.exposure,
-        scenario_id=scenario.id,
-        base_scenario_id=episode.base_scenario_id,
-        attempt=episode.attempt,
-        site=scenario.site,
-        task=scenario.task,
-        fault=scenario.fault,
-        fault_class=str(scenario.fault_class),
-        severity=scenario.severity,
-        initial_state_sha=state_sha,
-        outcome=outcome,
-        fault_fired=words.fault_fired,
-        failure_type=words.failure_type if failed else None,
-        failure_phase=words.failure_phase if failed else None,
-        failure_pose_bin=pose_bin(words.failure_pos_b) if failed else None,
-        failure_step=words.failure_step if failed else None,
-        steps=words.steps,
-        peak_obstacle_force_n=_finite(words.peak_obstacle_force_n),
-        peak_grip_force_n=_finite(words.peak_grip_force_n),
-        agent_failure_type=word_at(FAILURE_TYPES, noted.failure_type),
-        agent_failure_phase=word_at(PHASES, noted.failure_phase),
-        agent_failure_step=None if noted.failure_step == NOTHING else noted.failure_step,
-        decisions=noted.decisions,
-        retrievals=noted.retrievals,
-        retrieved_type=word_at(FAILURE_TYPES, noted.retrieved_type),
-        candidate=word_at(CANDIDATE_NAMES, noted.candidate),
-        late_retrievals=noted.late_retrievals,
-        penetration_mm=_finite(1e3 * words.penetration_m),
-        peak_penetration_mm=_finite(1e3 * words.peak_penetration_m),
-        invalid_reason=invalid_reason,
-    )
-
-
-def _finite(value: float) -> float | None:
+def _finite(values: Sequence[float]) -> list[float | None]:
     """Newtons or millimetres to three digits; None where the physics broke."""
-    return round(value, 3) if math.isfinite(value) else None
+    return [round(value, 3) if math.isfinite(value) else None for value in values]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
+
+from pydantic_core import from_json
 
 SCHEMA_VERSION = 1
 
@@ -48,11 +50,16 @@ def pose_bin(position_m: Sequence[float]) -> str:
     return ",".join(str(round(float(value) / POSE_BIN_M)) for value in position_m)
 
 
-def _member[E: StrEnum](kind: type[E], word: str) -> E:
-    try:
-        return kind(word)
-    except ValueError:
-        raise ValueError(f"{kind.__name__.lower()} {word!r}, expected one of {', '.join(kind)}") from None
+def _member[E: StrEnum](members: Mapping[str, E], word: str) -> E:
+    if (member := members.get(word)) is None:
+        kind = type(next(iter(members.values()))).__name__.lower()
+        raise ValueError(f"{kind} {word!r}, expected one of {', '.join(members)}")
+    return member
+
+
+# To look a word up takes a quarter of the time that an enumeration takes to.
+_EXPOSURES = {str(member): member for member in Exposure}
+_OUTCOMES = {str(member): member for member in Outcome}
 
 
 @dataclass(frozen=True)
@@ -117,8 +124,8 @@ class EpisodeRecord:
     def __post_init__(self) -> None:
         """Make members of plain words, and refuse a row that statistics could not place."""
         if type(self.exposure) is not Exposure or type(self.outcome) is not Outcome:
-            object.__setattr__(self, "exposure", _member(Exposure, self.exposure))
-            object.__setattr__(self, "outcome", _member(Outcome, self.outcome))
+            object.__setattr__(self, "exposure", _member(_EXPOSURES, self.exposure))
+            object.__setattr__(self, "outcome", _member(_OUTCOMES, self.outcome))
         if (self.exposure is Exposure.E1) != (self.round == 0):
             raise ValueError(f"exposure {self.exposure} in round {self.round}: e1 is round 0")
         if self.outcome is Outcome.FAILURE and self.failure_type is None:
@@ -144,19 +151,41 @@ class EpisodeRecord:
         return _CANONICAL.encode({"v": SCHEMA_VERSION, **vars(self)})
 
     @classmethod
-    def from_json(cls, line: str) -> Self:
+    def from_columns(cls, columns: Mapping[str, Sequence[Any]]) -> list[Self]:
+        """A record of each row of ``columns``, one for each field, checked as a record that is made alone.
+
+        Raises:
+            ValueError: columns of unequal lengths, or as in the class.
+        """
+        return [cls._of(dict(zip(columns, row))) for row in zip(*columns.values(), strict=True)]  # noqa: B905 (is slower)
+
+    @classmethod
+    def _of(cls, row: dict[str, Any]) -> Self:
+        """The record whose fields are ``row``, all of them: setting them one by one takes three times as long."""
+        record = object.__new__(cls)
+        object.__setattr__(record, "__dict__", row)
+        record.__post_init__()
+        return record
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> Self:
         """Parse a line that ``to_json`` wrote.
 
         Raises:
             ValueError: not a JSON object, another schema version, missing or unknown fields.
         """
-        row: Any = json.loads(line)
+        row: Any = from_json(line, allow_inf_nan=False)
         if not isinstance(row, dict):
             raise ValueError(f"episode record is a JSON {type(row).__name__}, expected an object")
         version = row.pop("v", None)
         if version != SCHEMA_VERSION:
             raise ValueError(f"episode record has schema version {version!r}, this code reads {SCHEMA_VERSION}")
+        if row.keys() == FIELDS:
+            return cls._of(row)
         try:
-            return cls(**row)
+            return cls(**row)  # rows of earlier versions lack what has a default
         except TypeError as error:
             raise ValueError(f"episode record does not match schema {SCHEMA_VERSION}: {error}") from None
+
+
+FIELDS = {field.name for field in fields(EpisodeRecord)}

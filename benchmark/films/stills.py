@@ -27,10 +27,10 @@ from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.run_plan import plan_run, scenario_file_of
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, verdict_arms
-from flow_rag_vla.benchmark.scoring.repeats import Exemplar, exemplars
+from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
+from flow_rag_vla.benchmark.scoring.repeats import EpisodePlace, Exemplar, exemplars
 from flow_rag_vla.benchmark.scoring.results import Still, Stills
-from flow_rag_vla.benchmark.scoring.run_records import RunRecords
-from flow_rag_vla.benchmark.scoring.score import read_episodes_of
+from flow_rag_vla.benchmark.scoring.score import episodes_of
 from flow_rag_vla.benchmark.scoring.summary import HEADLINE_EXPOSURE
 from flow_rag_vla.tasks.contract import NOTHING
 
@@ -57,17 +57,30 @@ def take_stills(run_dir: Path) -> Stills:
     Raises:
         ValueError: the run is incomplete or damaged.
     """
-    records = RunRecords.of(read_episodes_of(run_dir))
-    others = [arm for arm in records.rounds if arm != REFERENCE_ARM]
-    arm = next((name for name in (*verdict_arms(), *others) if name in records.rounds), REFERENCE_ARM)
-    again = exemplars(records.e1, records.last(REFERENCE_ARM, HEADLINE_EXPOSURE), records.last(arm, HEADLINE_EXPOSURE))
-    taken = Stills(_play_again(run_dir, again[:MAX_TRIES]) if again else [])
+    again = _commonest(RunRecords.of(episodes_of(run_dir)))
+    taken = Stills(_play_again(run_dir, _with_records(run_dir, again)) if again else [])
     _figures(run_dir)
     taken.write(run_dir)
     return taken
 
 
-def _play_again(run_dir: Path, candidates: list[Exemplar]) -> list[Still]:
+def _commonest(run: RunRecords) -> list[Exemplar[EpisodePlace]]:
+    others = [arm for arm in run.rounds if arm != REFERENCE_ARM]
+    arm = next((name for name in (*verdict_arms(), *others) if name in run.rounds), REFERENCE_ARM)
+    return exemplars(run, REFERENCE_ARM, arm, HEADLINE_EXPOSURE)[:MAX_TRIES]
+
+
+def _with_records(run_dir: Path, places: Sequence[Exemplar[EpisodePlace]]) -> list[Exemplar[EpisodeRecord]]:
+    """The records of a few episodes, for which all are read once more: a run may have more than memory holds."""
+    wanted = {place for exemplar in places for place in (exemplar.repeated, exemplar.resolved)}
+    named = ((EpisodePlace(r.arm, r.round, r.exposure, r.scenario_id), r) for r in episodes_of(run_dir))
+    found = {place: record for place, record in named if place in wanted}
+    return [
+        Exemplar(found[x.repeated], None if x.resolved is None else found[x.resolved], x.count, x.of) for x in places
+    ]
+
+
+def _play_again(run_dir: Path, candidates: Sequence[Exemplar[EpisodeRecord]]) -> list[Still]:
     directory = RunDirectory(run_dir)
     settings = dataclasses.replace(directory.settings(), device="cpu")
     if settings.obs == "rgb":
@@ -85,7 +98,7 @@ def _play_again(run_dir: Path, candidates: list[Exemplar]) -> list[Still]:
 
 
 def keep_stills(
-    run_dir: Path, candidates: Sequence[Exemplar], frame_of: Callable[[EpisodeRecord], np.ndarray | None]
+    run_dir: Path, candidates: Sequence[Exemplar[EpisodeRecord]], frame_of: Callable[[EpisodeRecord], np.ndarray | None]
 ) -> list[Still]:
     """Save the stills of the first of ``candidates`` whose failure comes back, and of its twin's success if that does.
 
@@ -145,7 +158,7 @@ def _ending(record: EpisodeRecord) -> tuple[str | None, ...]:
     return record.outcome, record.failure_type, record.failure_phase
 
 
-def _repeated_caption(exemplar: Exemplar) -> str:
+def _repeated_caption(exemplar: Exemplar[EpisodeRecord]) -> str:
     record = exemplar.repeated
     return (
         f"{record.arm} fails again as in E1, in the commonest way of this run ({exemplar.count} of {exemplar.of} "

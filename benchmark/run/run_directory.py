@@ -20,7 +20,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flow_rag_vla.agents.files.file_hash import file_sha256
-from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_bytes_atomic, write_json_atomic
+from flow_rag_vla.benchmark.command.atomic_files import (
+    read_json_object,
+    write_bytes_atomic,
+    write_json_atomic,
+    write_lines_atomic,
+)
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.command.provenance import arithmetic_state, hardware_state
 from flow_rag_vla.benchmark.episodes.episode_log import append_episodes
@@ -71,10 +76,9 @@ class RunDirectory:
         files: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Write manifest and plan, before anything runs; ``files`` as in ``deciding``."""
-        text = plan.to_jsonl()
-        write_bytes_atomic(self.path / run_files.PLAN, text.encode())
+        write_lines_atomic(self.path / run_files.PLAN, plan.lines())
         manifest = {
-            **deciding(asdict(settings), text, files),
+            **deciding(asdict(settings), file_sha256(self.path / run_files.PLAN), files),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": shlex.join(["./isaaclab.sh", "-p", "scripts/benchmark.py", *argv]),
             "hardware": hardware_state(settings.device),
@@ -128,7 +132,7 @@ class RunDirectory:
             UsageError: names what differs.
             ValueError: the manifest is damaged.
         """
-        now = deciding(asdict(settings), plan.to_jsonl(), files)
+        now = deciding(asdict(settings), plan.sha256, files)
         if "scenario_file" in (manifest := self.manifest()):
             now["scenario_file"] = manifest["scenario_file"]  # ``settings`` has compared it with the file
         require_same(self.path, now, [unit.id for unit in plan.units])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
 
-from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
+from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
-from flow_rag_vla.benchmark.scoring.repeats import POSE_TOLERANCE_BINS, can_repeat, same_failure
-from flow_rag_vla.benchmark.scoring.run_records import Pairs, RunRecords
+from flow_rag_vla.benchmark.scoring.columns.episode_columns import NONE, Episodes, groups
+from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
+from flow_rag_vla.benchmark.scoring.repeats import can_repeat, repeats
 from flow_rag_vla.benchmark.scoring.statistics import (
     holm,
     mcnemar_exact,
@@ -34,27 +34,26 @@ HARM_EXPOSURES: tuple[Exposure, ...] = (Exposure.CLEAN, Exposure.CONTROL)
 def compare(run: RunRecords, arm: str, reference: str, seed: int = 0) -> Comparison:
     """``arm`` against ``reference`` on the NEAR scenarios."""
     exposure = HEADLINE_EXPOSURE
-    pairs = run.pairs(arm, reference, exposure)
-    ours, theirs = [a.succeeded for a, _ in pairs], [b.succeeded for _, b in pairs]
+    ours, theirs = run.pairs(arm, reference, exposure)
     rng = _rng(seed, "success", arm, reference)
-    difference = paired_difference(ours, theirs, rng, _sites(pairs))
-    test = mcnemar_exact(ours, theirs)
-    again = [(a, b) for a, b in pairs if can_repeat(run.e1[a.base_scenario_id])]
+    difference = paired_difference(ours.succeeded, theirs.succeeded, rng, _sites(ours))
+    test = mcnemar_exact(ours.succeeded, theirs.succeeded)
+    again = can_repeat(run.first(ours), run.vocabulary)
     reduction = paired_reduction(
-        [_repeats(run, a) for a, _ in again],
-        [_repeats(run, b) for _, b in again],
+        repeats(run, ours[again], exposure),
+        repeats(run, theirs[again], exposure),
         _rng(seed, "repeats", arm, reference),
-        _sites(again),
+        _sites(ours[again]),
     )
     return Comparison(
         exposure=exposure,
-        n_pairs=len(pairs),
+        n_pairs=len(ours),
         success_diff=difference.difference,
         ci95=difference.ci95,
         ci95_method=difference.method,
         gained=test.gained,
         lost=test.lost,
-        mcnemar_p=test.p if pairs else None,
+        mcnemar_p=test.p if len(ours) else None,
         mcnemar_p_holm=None,
         rfr_pairs=reduction.n,
         rfr_reduction=reduction.reduction,
@@ -65,34 +64,38 @@ def compare(run: RunRecords, arm: str, reference: str, seed: int = 0) -> Compari
 
 def harm(run: RunRecords, arm: str, seed: int = 0) -> Harm:
     """What the arm breaks among the CLEAN and CONTROL scenarios that E1 had solved."""
-    solved = [r for r in run.last(arm, *HARM_EXPOSURES) if r.valid and run.e1[r.base_scenario_id].succeeded]
-    failed = proportion(sum(r.failed for r in solved), len(solved))
+    met = run.last(arm, *HARM_EXPOSURES)
+    solved = met[met.valid & run.first(met).succeeded]
+    failed = proportion(int(solved.failed.sum()), len(solved))
     if arm == REFERENCE_ARM:
         return Harm(None, None, failed, len(solved), None, None)
-    pairs = [(a, b) for a, b in run.pairs(arm, REFERENCE_ARM, *HARM_EXPOSURES) if run.e1[a.base_scenario_id].succeeded]
-    ours, theirs = [a.failed for a, _ in pairs], [b.failed for _, b in pairs]
-    difference = paired_difference(ours, theirs, _rng(seed, "harm", arm, REFERENCE_ARM), _sites(pairs))
-    p = mcnemar_exact(ours, theirs).p if pairs else None
+    ours, theirs = run.pairs(arm, REFERENCE_ARM, *HARM_EXPOSURES)
+    before = run.first(ours).succeeded
+    ours, theirs = ours[before], theirs[before]
+    rng = _rng(seed, "harm", arm, REFERENCE_ARM)
+    difference = paired_difference(ours.failed, theirs.failed, rng, _sites(ours))
+    p = mcnemar_exact(ours.failed, theirs.failed).p if len(ours) else None
     return Harm(difference.difference, difference.ci95, failed, difference.n, p, difference.method)
 
 
 def correction_effects(run: RunRecords, arm: str) -> dict[str, dict[str, CorrectionEffect]]:
-    """By exposure and correction, the last round's episodes in which ``arm`` acted on one and the reference did not."""
+    """By exposure and correction, the last round's episodes in which ``arm`` took one, beside the reference's."""
+    names = run.vocabulary.corrections.words
     effects: dict[str, dict[str, CorrectionEffect]] = {}
     for exposure in SUMMARY_EXPOSURES:
-        outcomes: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
-        for ours, theirs in run.pairs(arm, REFERENCE_ARM, exposure):
-            if ours.candidate is not None:
-                outcomes[ours.candidate].append((ours.succeeded, theirs.succeeded))
-        if outcomes:
-            effects[exposure.value] = {name: _effect(outcomes[name]) for name in sorted(outcomes)}
+        ours, theirs = run.pairs(arm, REFERENCE_ARM, exposure)
+        took = ours.correction != NONE
+        ours, theirs = ours[took], theirs[took]
+        found = {names[code]: _effect(ours[rows], theirs[rows]) for (code,), rows in groups(ours.correction)}
+        if found:
+            effects[exposure.value] = dict(sorted(found.items()))
     return effects
 
 
-def _effect(outcomes: list[tuple[bool, bool]]) -> CorrectionEffect:
-    helped = sum(ours and not theirs for ours, theirs in outcomes)
-    harmed = sum(theirs and not ours for ours, theirs in outcomes)
-    return CorrectionEffect(len(outcomes), helped, len(outcomes) - helped - harmed, harmed)
+def _effect(ours: Episodes, theirs: Episodes) -> CorrectionEffect:
+    helped = int((ours.succeeded & ~theirs.succeeded).sum())
+    harmed = int((theirs.succeeded & ~ours.succeeded).sum())
+    return CorrectionEffect(len(ours), helped, len(ours) - helped - harmed, harmed)
 
 
 def adjust_for_many_arms(arms: dict[str, ArmSummary]) -> dict[str, ArmSummary]:
@@ -109,14 +112,9 @@ def adjust_for_many_arms(arms: dict[str, ArmSummary]) -> dict[str, ArmSummary]:
     return arms
 
 
-def _repeats(run: RunRecords, record: EpisodeRecord) -> bool:
-    tolerance = POSE_TOLERANCE_BINS.get(record.exposure, 1)
-    return same_failure(run.e1[record.base_scenario_id], record, tolerance)
-
-
-def _sites(pairs: Pairs) -> list[int]:
+def _sites(episodes: Episodes) -> list[int]:
     """The statistical cluster of each pair: the site whose hidden map both episodes met."""
-    return [a.site for a, _ in pairs]
+    return episodes.site.tolist()
 
 
 def _rng(seed: int, *names: str) -> np.random.Generator:

@@ -6,14 +6,15 @@ Pairing: two arms are compared on scenarios whose episodes are valid in both.
 
 from __future__ import annotations
 
-import statistics as descriptive
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
 from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, verdict_arms
+from flow_rag_vla.benchmark.scoring.columns.episode_columns import Episodes, groups
+from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.comparisons import (
     HARM_EXPOSURES,
     adjust_for_many_arms,
@@ -22,7 +23,6 @@ from flow_rag_vla.benchmark.scoring.comparisons import (
     harm,
 )
 from flow_rag_vla.benchmark.scoring.repeats import loss_chains, repeat_counts
-from flow_rag_vla.benchmark.scoring.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.statistics import Proportion, proportion
 from flow_rag_vla.benchmark.scoring.statistics.prevalence import (
     DEPLOYMENT_PREVALENCE,
@@ -80,42 +80,66 @@ def summarise(
     Raises:
         ValueError: records that contradict each other.
     """
-    run = RunRecords.of(records)
+    return summary_of(
+        RunRecords.of(records),
+        task=task,
+        physics=physics,
+        memory_entries=memory_entries,
+        memory_sizes=memory_sizes,
+        seed=seed,
+    )
+
+
+def summary_of(
+    run: RunRecords,
+    *,
+    task: str,
+    physics: str,
+    memory_entries: Mapping[str, int | None] | None = None,
+    memory_sizes: Mapping[str, Mapping[int, int]] | None = None,
+    seed: int = 0,
+) -> Summary:
+    """The summary of ``run``; other arguments as in ``summarise``."""
     entries, sizes = memory_entries or {}, memory_sizes or {}
     arms = {arm: _arm(run, arm, entries.get(arm), sizes.get(arm, {}), seed) for arm in run.rounds}
     arms = adjust_for_many_arms(arms)
-    every = [*run.e1.values(), *(r for rows in run.e2.values() for r in rows)]
-    invalid = sum(not r.valid for r in every)
+    every = [run.e1, *run.e2.values()]
+    invalid = sum(_invalid(episodes) for episodes in every)
     verdict = _verdict(run, arms, invalid)
     return Summary(task, physics, _e1(run), arms, _by_fault(run), verdict, _penetration(every))
 
 
-def _depths_mm(episodes: Iterable[EpisodeRecord]) -> list[float]:
-    return [r.penetration_mm for r in episodes if r.penetration_mm is not None]
+def _invalid(episodes: Episodes) -> int:
+    return int((~episodes.valid).sum())
 
 
-def _penetration(episodes: Iterable[EpisodeRecord]) -> Penetration | None:
-    depths = _depths_mm(episodes)
-    if not depths:
+def _depths_mm(episodes: Episodes) -> npt.NDArray[np.float64]:
+    """Of those that have a number."""
+    return episodes.penetration_mm[~np.isnan(episodes.penetration_mm)]
+
+
+def _penetration(parts: Sequence[Episodes]) -> Penetration | None:
+    depths = np.concatenate([_depths_mm(episodes) for episodes in parts])
+    if not len(depths):
         return None
     bound_mm = 1e3 * MAX_PENETRATION_M
     # An episode's own depth, not an interpolated one: the smallest that 99.5 % of the episodes stay within.
     quantile = float(np.quantile(depths, 0.995, method="inverted_cdf"))
-    return Penetration(len(depths), max(depths), quantile, sum(d > bound_mm for d in depths), bound_mm)
+    return Penetration(len(depths), float(depths.max()), quantile, int((depths > bound_mm).sum()), bound_mm)
 
 
 def _e1(run: RunRecords) -> E1Summary:
-    episodes = list(run.e1.values())
-    failed = [r for r in episodes if r.failed]
-    fired = sum(r.fault_fired for r in failed)
+    episodes = run.e1
+    failed = episodes[episodes.failed]
+    fired = int(failed.fault_fired.sum())
     return E1Summary(
         n=len(episodes),
         failed=len(failed),
         fault_fired=fired,
         own=len(failed) - fired,
-        invalid=sum(not r.valid for r in episodes),
+        invalid=_invalid(episodes),
         success=_success(episodes),
-        by_type=_failure_types(failed),
+        by_type=_failure_types(run, failed),
     )
 
 
@@ -126,9 +150,9 @@ def _arm(run: RunRecords, arm: str, memory_entries: int | None, sizes: Mapping[i
     chains: dict[str, dict[str, LossChain]] = {}
     retrieved = None
     if memory_entries is not None:
-        chains = {x.value: loss_chains(run.e1, run.last(arm, x)) for x in LOSS_CHAIN_EXPOSURES}
-        episodes = [r for (name, _, _), rows in run.e2.items() if name == arm for r in rows]
-        retrieved = proportion(sum(r.retrievals > 0 for r in episodes), len(episodes))
+        chains = {x.value: loss_chains(run, run.last(arm, x)) for x in LOSS_CHAIN_EXPOSURES}
+        parts = [episodes for (name, _, _), episodes in run.e2.items() if name == arm]
+        retrieved = proportion(sum(int(part.retrieved.sum()) for part in parts), sum(map(len, parts)))
     return ArmSummary(
         **{x.value: _exposure(run, run.last(arm, x), x) for x in SUMMARY_EXPOSURES},
         harm=broken,
@@ -173,27 +197,28 @@ def _deployment(run: RunRecords, arm: str) -> Deployment | None:
     return None if mixed is None else Deployment(DEPLOYMENT_PREVALENCE, mixed.value, mixed.ci95)
 
 
-def _exposure(run: RunRecords, episodes: Sequence[EpisodeRecord], exposure: Exposure) -> ExposureSummary:
-    f1 = repeat_counts(run.e1, episodes, exposure)
-    steps = [r.steps for r in episodes if r.succeeded]
+def _exposure(run: RunRecords, episodes: Episodes, exposure: Exposure) -> ExposureSummary:
+    f1 = repeat_counts(run, episodes, exposure)
+    steps = episodes.steps[episodes.succeeded]
+    exogenous = run.vocabulary.classes.code("exogenous")
     return ExposureSummary(
         n=len(episodes),
         success=_success(episodes),
         repeated=proportion(f1.repeated, f1.n).rate,
         substituted=proportion(f1.substituted, f1.n).rate,
         resolved=proportion(f1.resolved, f1.n).rate,
-        invalid=sum(not r.valid for r in episodes),
+        invalid=_invalid(episodes),
         f1=f1,
-        recovery=_success([r for r in episodes if r.fault_fired and r.fault_class == "exogenous"]),
+        recovery=_success(episodes[episodes.fault_fired & (episodes.fault_class == exogenous)]),
         steps_to_success=Steps(
             len(steps),
-            descriptive.fmean(steps) if steps else None,
-            float(descriptive.median(steps)) if steps else None,
+            int(steps.sum()) / len(steps) if len(steps) else None,
+            float(np.median(steps)) if len(steps) else None,
         ),
     )
 
 
-def _round(run: RunRecords, episodes: Sequence[EpisodeRecord], round_: int, exposure: Exposure) -> RoundSummary:
+def _round(run: RunRecords, episodes: Episodes, round_: int, exposure: Exposure) -> RoundSummary:
     whole = _exposure(run, episodes, exposure)
     return RoundSummary(
         round=round_,
@@ -207,27 +232,29 @@ def _round(run: RunRecords, episodes: Sequence[EpisodeRecord], round_: int, expo
 
 
 def _by_fault(run: RunRecords) -> dict[str, dict[str, dict[str, FaultSummary]]]:
-    groups: dict[tuple[str, Exposure, str], list[EpisodeRecord]] = defaultdict(list)
-    for record in run.e1.values():
-        groups[record.fault, Exposure.E1, record.arm].append(record)
+    arms, faults = run.vocabulary.arms.words, run.vocabulary.faults.words
+    cells: dict[tuple[str, Exposure, str], Episodes] = {}
+    for (fault, arm), rows in groups(run.e1.fault, run.e1.arm):
+        cells[faults[fault], Exposure.E1, arms[arm]] = run.e1[rows]
     for arm in run.rounds:
         for exposure in SUMMARY_EXPOSURES:
-            for record in run.last(arm, exposure):
-                groups[record.fault, exposure, arm].append(record)
+            last = run.last(arm, exposure)
+            for (fault,), rows in groups(last.fault):
+                cells[faults[fault], exposure, arm] = last[rows]
     table: dict[str, dict[str, dict[str, FaultSummary]]] = {}
-    for fault, exposure, arm in sorted(groups, key=_fault_order):
-        episodes = groups[fault, exposure, arm]
-        f1 = repeat_counts(run.e1, episodes, exposure)
+    for fault, exposure, arm in sorted(cells, key=_fault_order):
+        episodes = cells[fault, exposure, arm]
+        f1 = repeat_counts(run, episodes, exposure)
         again = None if exposure is Exposure.E1 else proportion(f1.repeated, f1.n).rate
         table.setdefault(fault, {}).setdefault(exposure.value, {})[arm] = FaultSummary(
             n=len(episodes),
             success=_success(episodes),
-            invalid=sum(not r.valid for r in episodes),
-            fault_fired=sum(r.fault_fired for r in episodes),
-            failed=proportion(sum(r.failed for r in episodes), sum(r.valid for r in episodes)),
-            failure_types=_failure_types(episodes),
+            invalid=_invalid(episodes),
+            fault_fired=int(episodes.fault_fired.sum()),
+            failed=proportion(int(episodes.failed.sum()), int(episodes.valid.sum())),
+            failure_types=_failure_types(run, episodes),
             repeated=again,
-            penetration_mm=max(_depths_mm(episodes), default=None),
+            penetration_mm=max(_depths_mm(episodes).tolist(), default=None),
         )
     return table
 
@@ -248,10 +275,11 @@ def _verdict(run: RunRecords, arms: Mapping[str, ArmSummary], invalid: int) -> V
     return Verdict(main, judge(gain, harmed), gain, harmed, HEADLINE_EXPOSURE, run.rounds[main][-1], invalid)
 
 
-def _success(episodes: Sequence[EpisodeRecord]) -> Proportion:
-    return proportion(sum(r.succeeded for r in episodes), sum(r.valid for r in episodes))
+def _success(episodes: Episodes) -> Proportion:
+    return proportion(int(episodes.succeeded.sum()), int(episodes.valid.sum()))
 
 
-def _failure_types(episodes: Iterable[EpisodeRecord]) -> dict[str, int]:
-    counts = Counter(r.failure_type for r in episodes if r.failed and r.failure_type is not None)
+def _failure_types(run: RunRecords, episodes: Episodes) -> dict[str, int]:
+    types = run.vocabulary.types.words
+    counts = {types[kind]: len(rows) for (kind,), rows in groups(episodes.failure_type[episodes.failed])}
     return dict(sorted(counts.items()))

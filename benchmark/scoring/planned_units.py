@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
+from flow_rag_vla.benchmark.command.decoding import decode
 from flow_rag_vla.benchmark.episodes.episode_log import EpisodeLog, read_episodes
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.decoding import decode
+
+_UNIT = b'"unit": '
+"""In the lines of the plan that are units; most are scenarios."""
 
 EpisodeKey = tuple[str, str, str, int]
 """Exposure, scenario, the scenario that it repeats, attempt: what tells a unit's episodes apart."""
@@ -22,6 +26,10 @@ EpisodeKey = tuple[str, str, str, int]
 
 class UnfinishedUnitError(ValueError):
     """A unit has not run to its end, or what it left is not whole: it is to run again."""
+
+
+_key_of = attrgetter("exposure", "scenario_id", "base_scenario_id", "attempt")
+_place_of = attrgetter("arm", "round")
 
 
 @dataclass(frozen=True)
@@ -79,20 +87,22 @@ def read_planned_units(run_dir: Path, plan_sha256: str) -> list[PlannedUnit]:
     path = run_dir / run_files.PLAN
     if not path.is_file():
         raise ValueError(f"{path}: is missing, so nobody knows what the run was to do")
-    text = path.read_bytes()
-    if hashlib.sha256(text).hexdigest() != plan_sha256:
+    if file_sha256(path) != plan_sha256:
         raise ValueError(f"{path}: has changed since the run was started, its sha256 is not the manifest's")
+    blocks: dict[tuple[EpisodeKey, ...], tuple[EpisodeKey, ...]] = {}
     try:
-        rows = [json.loads(line) for line in text.splitlines()]
-        return [_planned_unit(row) for row in rows if "unit" in row]
+        with path.open("rb") as lines:
+            rows = (from_json(line) for line in lines if _UNIT in line)
+            return [_planned_unit(row, blocks) for row in rows if "unit" in row]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: is no plan of units: {error}") from None
 
 
-def _planned_unit(row: dict[str, Any]) -> PlannedUnit:
+def _planned_unit(row: dict[str, Any], blocks: dict[tuple[EpisodeKey, ...], tuple[EpisodeKey, ...]]) -> PlannedUnit:
+    """The unit that ``row`` plans; arms share ``blocks`` of equal episodes, in memory, too."""
     name, arm, round_ = row["unit"], row["arm"], row["round"]
     episodes = tuple((exposure, scenario, base, attempt) for exposure, scenario, base, attempt in row["episodes"])
-    return PlannedUnit(name, arm, round_, episodes)
+    return PlannedUnit(name, arm, round_, blocks.setdefault(episodes, episodes))
 
 
 @dataclass(frozen=True)
@@ -133,13 +143,14 @@ def read_unit(run_dir: Path, unit: PlannedUnit) -> FinishedUnit:
 
 
 def _require_planned(unit: PlannedUnit, log: EpisodeLog, path: Path) -> None:
-    places = {unit.arm, *(r.arm for r in log.records)}, {unit.round, *(r.round for r in log.records)}
-    there: Counter[EpisodeKey] = Counter(
-        (str(r.exposure), r.scenario_id, r.base_scenario_id, r.attempt) for r in log.records
-    )
+    places = {(unit.arm, unit.round), *map(_place_of, log.records)}
+    there: list[EpisodeKey] = list(map(_key_of, log.records))
+    if len(places) == 1 and there == list(unit.episodes):
+        return
     planned: Counter[EpisodeKey] = Counter(unit.episodes)
-    if max(map(len, places)) > 1 or there != planned:
-        missing, others = (planned - there).total(), (there - planned).total()
+    found: Counter[EpisodeKey] = Counter(there)
+    if len(places) > 1 or found != planned:
+        missing, others = (planned - found).total(), (found - planned).total()
         raise UnfinishedUnitError(
             f"{path} does not hold every planned episode once: {missing} missing, {others} that nobody planned or twice"
         )

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow.parquet as pq
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_bytes_atomic, write_json_atomic
-from flow_rag_vla.benchmark.episodes.episode_log import EPISODE_SCHEMA
+from flow_rag_vla.benchmark.command.decoding import read_record
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.decoding import read_record
 from flow_rag_vla.benchmark.scoring.summary import Summary
 from flow_rag_vla.benchmark.scoring.timing import Timing
 
@@ -59,8 +57,8 @@ class RunResults:
     summary: Summary
     timing: Timing
     """Empty where the run was not timed."""
-    episodes: pd.DataFrame
-    """Every episode record, one row each; empty where the run kept none."""
+    num_episodes: int
+    """Rows of ``episodes.parquet``; 0 where the run kept none."""
     stills: tuple[Still, ...]
     """Pictures of the run's own episodes, in ``report/figures``."""
 
@@ -82,14 +80,13 @@ def read_run(run_dir: Path) -> RunResults:
         ValueError: a file is damaged or of another schema version.
     """
     episodes = run_dir / run_files.MERGED_EPISODES
-    table = pq.read_table(episodes) if episodes.exists() else EPISODE_SCHEMA.empty_table()
     timed = (run_dir / run_files.TIMING).exists()
     return RunResults(
         run_dir=run_dir,
         manifest=read_manifest(run_dir),
         summary=Summary.read(run_dir),
         timing=Timing.read(run_dir) if timed else Timing(),
-        episodes=table.to_pandas(),
+        num_episodes=pq.read_metadata(episodes).num_rows if episodes.exists() else 0,
         stills=tuple(Stills.read(run_dir).stills),
     )
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
+from flow_rag_vla.benchmark.command.decoding import read_record
 from flow_rag_vla.benchmark.command.provenance import code_state, hardware_state
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.decoding import read_record
 
 if TYPE_CHECKING:
     from types import TracebackType

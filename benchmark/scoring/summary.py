@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Self
 
 from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
+from flow_rag_vla.benchmark.command.decoding import read_record
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.decoding import read_record
 from flow_rag_vla.benchmark.scoring.statistics import Interval, IntervalMethod, Proportion
 from flow_rag_vla.benchmark.scoring.statistics.prevalence import BreakEven
 from flow_rag_vla.benchmark.scoring.statistics.verdict import Answer, Gain, Harmfulness

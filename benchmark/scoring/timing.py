@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_json_atomic
+from flow_rag_vla.benchmark.command.decoding import decode, read_record
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.decoding import decode, read_record
 from flow_rag_vla.benchmark.scoring.statistics import Interval
 
 SCHEMA_VERSION = 1

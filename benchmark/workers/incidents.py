@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_json_atomic
+from flow_rag_vla.benchmark.command.decoding import decode
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.decoding import decode
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ from safetensors.numpy import save
 
 from flow_rag_vla.benchmark.command.atomic_files import write_bytes_atomic
 from flow_rag_vla.benchmark.episodes.rollout import Exposed
-from flow_rag_vla.memory.case import ACTION_DIM, FailureCase
+from flow_rag_vla.memory.stored_cases import cases_of_columns
 
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.episodes.rollout import BatchResult
+    from flow_rag_vla.memory.case import FailureCase
 
 _NAMES = "names"
 """One entry for all text: safetensors writes several in an order that differs from time to time."""
@@ -92,23 +93,17 @@ def _exposures(arrays: Mapping[str, np.ndarray], scenarios: list[str]) -> dict[s
 
 
 def _cases(arrays: Mapping[str, np.ndarray], texts: list[list[str]]) -> dict[str, FailureCase]:
-    keys = np.split(arrays["key_states"], np.cumsum(arrays["num_keys"])[:-1])
-    columns = (keys, *(arrays[name] for name in _PER_CASE), arrays["occurrences"].tolist())
-    if arrays["failed_action"].shape[-1] != ACTION_DIM:
-        raise ValueError(f"actions of {arrays['failed_action'].shape[-1]} numbers, expected {ACTION_DIM}")
-    return {
-        scenario: FailureCase(
-            key_states=states,
-            failed_action=action,
-            failure_type=kind,
-            correction=correction,
-            phase=phase,
-            region=region,
-            prior=prior,
-            counts=counts,
-            occurrences=occurrences,
-        )
-        for (scenario, kind, phase, region), states, action, correction, prior, counts, occurrences in zip(
-            texts, *columns, strict=True
-        )
-    }
+    names, kinds, phases, regions = zip(*texts, strict=True)
+    cases = cases_of_columns(
+        failure_types=kinds,
+        phases=phases,
+        regions=regions,
+        keys=arrays["key_states"],
+        num_keys=arrays["num_keys"],
+        failed_actions=arrays["failed_action"],
+        corrections=arrays["correction"],
+        priors=arrays["prior"],
+        counts=arrays["counts"],
+        occurrences=arrays["occurrences"],
+    )
+    return dict(zip(names, cases, strict=True))

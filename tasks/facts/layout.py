@@ -5,11 +5,13 @@ The lane of a layout is what a robot can see of *where* it works; sites hang reg
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from flow_rag_vla.tasks.facts.randomness import keyed_generator
+from flow_rag_vla.tasks.facts.keyed_draws import KeyedDraws
 
 LANE_CENTRES_X_M: tuple[float, ...] = (0.39, 0.46, 0.53, 0.60, 0.67)
 """Lane centres, metres in front of the robot's base."""
@@ -29,6 +31,8 @@ NEAR_YAW_RAD = np.deg2rad(15.0)
 """NEAR turns the object by at most this much."""
 
 type Range = tuple[float, float]
+type Column = npt.NDArray[np.float64]
+type Columns = tuple[Column, Column]
 
 
 @dataclass(frozen=True)
@@ -62,47 +66,52 @@ class Layout:
 
 def sample_layout(layout_seed: int, lane: int, area: Area) -> Layout:
     """The layout that ``layout_seed`` names in ``lane`` of ``area``."""
-    rng = keyed_generator("layout", layout_seed)
-    centre = LANE_CENTRES_X_M[lane]
-    offset_x = rng.uniform(-SAMPLE_HALF_WIDTH_M, SAMPLE_HALF_WIDTH_M, size=2)
-    object_xy = (float(centre + offset_x[0]), float(rng.uniform(*area.pick_y_m)))
-    yaw = float(rng.uniform(-MAX_YAW_RAD, MAX_YAW_RAD))
-    goal_xy = (float(centre + offset_x[1]), float(rng.uniform(*area.place_y_m)))
-    return Layout(
-        lane=lane,
-        object_xy_m=object_xy,
-        object_yaw_rad=yaw,
-        goal_xy_m=object_xy if area.goal_above_object else goal_xy,
-        goal_height_m=float(rng.uniform(*area.goal_height_m)),
-    )
+    return sample_layouts([layout_seed], [lane], area)[0]
 
 
-def displace_layout(layout: Layout, seed: int, area: Area) -> Layout:
-    """``layout`` moved by up to ``NEAR_POSITION_M`` and turned by up to ``NEAR_YAW_RAD``, in the same lane."""
-    rng = keyed_generator("near", seed)
-    shift = rng.uniform(-NEAR_POSITION_M, NEAR_POSITION_M, size=4)
-    yaw = layout.object_yaw_rad + float(rng.uniform(-NEAR_YAW_RAD, NEAR_YAW_RAD))
-    centre = LANE_CENTRES_X_M[layout.lane]
-    lane_x = (centre - LANE_HALF_WIDTH_M, centre + LANE_HALF_WIDTH_M)
-    object_xy = (
-        _clamp(layout.object_xy_m[0] + shift[0], *lane_x),
-        _clamp(layout.object_xy_m[1] + shift[1], *_widened(area.pick_y_m)),
-    )
-    goal_xy = (
-        _clamp(layout.goal_xy_m[0] + shift[2], *lane_x),
-        _clamp(layout.goal_xy_m[1] + shift[3], *_widened(area.place_y_m)),
-    )
-    return Layout(
-        lane=layout.lane,
-        object_xy_m=object_xy,
-        object_yaw_rad=yaw,
-        goal_xy_m=object_xy if area.goal_above_object else goal_xy,
-        goal_height_m=layout.goal_height_m,
-    )
+def sample_layouts(layout_seeds: Sequence[int], lanes: Sequence[int], area: Area) -> list[Layout]:
+    """The layouts that ``layout_seeds`` name, each in its lane of ``area``."""
+    draws = KeyedDraws(("layout", seed) for seed in layout_seeds)
+    centres = np.array(LANE_CENTRES_X_M)[np.asarray(lanes, dtype=np.int64)]
+    object_x = centres + draws.uniform(-SAMPLE_HALF_WIDTH_M, SAMPLE_HALF_WIDTH_M)
+    goal_x = centres + draws.uniform(-SAMPLE_HALF_WIDTH_M, SAMPLE_HALF_WIDTH_M)
+    object_y = draws.uniform(*area.pick_y_m)
+    yaws = draws.uniform(-MAX_YAW_RAD, MAX_YAW_RAD)
+    goal_y = draws.uniform(*area.place_y_m)
+    heights = draws.uniform(*area.goal_height_m)
+    return _layouts(lanes, (object_x, object_y), yaws, (goal_x, goal_y), heights, area)
 
 
-def _clamp(value: float, low: float, high: float) -> float:
-    return float(min(max(value, low), high))
+def displace_layouts(layouts: Sequence[Layout], seeds: Sequence[int], area: Area) -> list[Layout]:
+    """Each of ``layouts`` moved by up to ``NEAR_POSITION_M`` and turned by up to ``NEAR_YAW_RAD``, in the same lane."""
+    draws = KeyedDraws(("near", seed) for seed in seeds)
+    shifts = [draws.uniform(-NEAR_POSITION_M, NEAR_POSITION_M) for _ in range(4)]
+    turns = draws.uniform(-NEAR_YAW_RAD, NEAR_YAW_RAD)
+    lanes = [layout.lane for layout in layouts]
+    centres = np.array(LANE_CENTRES_X_M)[np.array(lanes, dtype=np.int64)]
+    lane_x = centres - LANE_HALF_WIDTH_M, centres + LANE_HALF_WIDTH_M
+    object_x, object_y = np.array([layout.object_xy_m for layout in layouts]).reshape(-1, 2).T
+    goal_x, goal_y = np.array([layout.goal_xy_m for layout in layouts]).reshape(-1, 2).T
+    moved_object = (
+        np.clip(object_x + shifts[0], *lane_x),
+        np.clip(object_y + shifts[1], *_widened(area.pick_y_m)),
+    )
+    moved_goal = (
+        np.clip(goal_x + shifts[2], *lane_x),
+        np.clip(goal_y + shifts[3], *_widened(area.place_y_m)),
+    )
+    yaws = np.array([layout.object_yaw_rad for layout in layouts]) + turns
+    heights = np.array([layout.goal_height_m for layout in layouts])
+    return _layouts(lanes, moved_object, yaws, moved_goal, heights, area)
+
+
+def _layouts(
+    lanes: Sequence[int], object_xy_m: Columns, yaws_rad: Column, goal_xy_m: Columns, heights_m: Column, area: Area
+) -> list[Layout]:
+    objects = list(zip(*(column.tolist() for column in object_xy_m), strict=True))
+    goals = objects if area.goal_above_object else list(zip(*(column.tolist() for column in goal_xy_m), strict=True))
+    rows = zip(lanes, objects, yaws_rad.tolist(), goals, heights_m.tolist(), strict=True)
+    return [Layout(*row) for row in rows]
 
 
 def _widened(limits: Range) -> Range:

@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.facts.colours import PALETTE
-from flow_rag_vla.tasks.facts.layout import LANE_CENTRES_X_M, sample_layout
+from flow_rag_vla.tasks.facts.keyed_draws import KeyedDraws
+from flow_rag_vla.tasks.facts.layout import LANE_CENTRES_X_M, sample_layouts
 from flow_rag_vla.tasks.facts.randomness import keyed_generator
 from flow_rag_vla.tasks.faults.definition.fault import Fault
 from flow_rag_vla.tasks.faults.registry import all_faults, get_fault
 from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
     from flow_rag_vla.tasks.catalogue.task import Task
@@ -80,26 +83,38 @@ class Site:
         Raises:
             ValueError: the fault makes no sense in this task.
         """
-        rng = keyed_generator("cue", self.seed, layout_seed)
-        colour = self.plain_colours[rng.integers(len(self.plain_colours))]
-        lane = self.plain_lanes[rng.integers(len(self.plain_lanes))]
+        return self.scenarios([layout_seed], fault, fault_class, severity)[0]
+
+    def scenarios(
+        self,
+        layout_seeds: Sequence[int],
+        fault: Fault | None = None,
+        fault_class: FaultClass | None = None,
+        severity: float | None = None,
+    ) -> list[Scenario]:
+        """What ``scenario`` makes of each of ``layout_seeds``; errors likewise."""
+        draws = KeyedDraws(("cue", self.seed, seed) for seed in layout_seeds)
+        colours = [self.plain_colours[i] for i in draws.integers(len(self.plain_colours)).tolist()]
+        lanes = [self.plain_lanes[i] for i in draws.integers(len(self.plain_lanes)).tolist()]
         if fault is None:
-            return self._scenario(layout_seed, lane, colour, self.task.objects)
+            return self._scenarios(layout_seeds, lanes, colours, self.task.objects)
         if not fault.applies_to(self.task.slug):
             offered = ", ".join(f.name for f in all_faults(self.task.slug))
             raise ValueError(f"fault {fault.name!r} is not offered by {self.task.name}; available: {offered}")
-        colour = self.colour_of.get(fault.name, colour)
-        if fault.lanes and fault.name not in self.lane_of:
-            lane = fault.lanes[rng.integers(len(fault.lanes))]
-        lane = self.lane_of.get(fault.name, lane)
+        if fault.name in self.colour_of:
+            colours = [self.colour_of[fault.name]] * len(layout_seeds)
+        if fault.name in self.lane_of:
+            lanes = [self.lane_of[fault.name]] * len(layout_seeds)
+        elif fault.lanes:
+            lanes = [fault.lanes[i] for i in draws.integers(len(fault.lanes)).tolist()]
         fault_class = fault.fault_class if fault_class is None else fault_class
         if severity is None:
             is_control = fault_class is FaultClass.CONTROL
             severity = fault.control_severity if is_control else fault.default_severity
-        return self._scenario(
-            layout_seed,
-            lane,
-            colour,
+        return self._scenarios(
+            layout_seeds,
+            lanes,
+            colours,
             fault.objects_of(self.task.objects),
             fault=fault.name,
             fault_class=fault_class,
@@ -107,10 +122,20 @@ class Site:
             parameters=fault.parameters(severity),
         )
 
-    def _scenario(self, layout_seed: int, lane: int, colour: str, objects: tuple[str, ...], **hazard) -> Scenario:
-        model = objects[keyed_generator("object", layout_seed).integers(len(objects))]
-        layout = sample_layout(layout_seed, lane, self.task.area)
-        return Scenario(self.task.name, self.seed, layout_seed, layout, colour, model, **hazard)
+    def _scenarios(
+        self,
+        layout_seeds: Sequence[int],
+        lanes: Sequence[int],
+        colours: Sequence[str],
+        objects: tuple[str, ...],
+        **hazard,
+    ) -> list[Scenario]:
+        picked = KeyedDraws(("object", seed) for seed in layout_seeds).integers(len(objects)).tolist()
+        rows = zip(layout_seeds, sample_layouts(layout_seeds, lanes, self.task.area), colours, picked, strict=True)
+        return [
+            Scenario(self.task.name, self.seed, seed, layout, colour, objects[i], **hazard)
+            for seed, layout, colour, i in rows
+        ]
 
 
 def make_site(seed: int, task: str) -> Site:

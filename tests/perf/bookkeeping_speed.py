@@ -37,7 +37,7 @@ from flow_rag_vla.agents.policy.noise import NoiseTable
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.agents.recall.remember import DecisionSnapshot, FailureNotebook
-from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
+from flow_rag_vla.benchmark.episodes.episode_table import write_episodes_parquet
 from flow_rag_vla.benchmark.episodes.latency import LatencyProfile
 from flow_rag_vla.benchmark.episodes.plan import make_plan, plan_scenarios
 from flow_rag_vla.benchmark.run import units

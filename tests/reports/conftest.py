@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
-from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
+from flow_rag_vla.benchmark.episodes.episode_table import write_episodes_parquet
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure, Outcome
 from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.timing import ArmTiming, LatencyEquivalence, Percentiles, Timing

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from flow_rag_vla.benchmark.certification.label_audit import break_physics
-from flow_rag_vla.benchmark.episodes.episode_log import write_episodes_parquet
+from flow_rag_vla.benchmark.episodes.episode_table import write_episodes_parquet
 from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.plan import make_plan
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,18 +19,18 @@ NOT_BOUND = ("settings.out", "settings.scenario_file")
 """Where files lie; what is in them is bound."""
 
 
-def deciding(settings: Mapping[str, Any], plan: str, files: Mapping[str, str]) -> dict[str, Any]:
+def deciding(settings: Mapping[str, Any], plan_sha256: str, files: Mapping[str, str]) -> dict[str, Any]:
     """The part of a manifest that decides the rows, as this code and this machine have it.
 
     Args:
         settings: Resolved.
-        plan: ``plan.jsonl``.
+        plan_sha256: Of ``plan.jsonl``.
         files: Weights and contacts, ``NAME_sha256`` to hash.
     """
     return {
         "schema_version": run_files.MANIFEST_VERSION,
         "settings": settings,
-        "plan_sha256": hashlib.sha256(plan.encode()).hexdigest(),
+        "plan_sha256": plan_sha256,
         "code": code_state(),
         "versions": package_versions(),
         **files,

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, to_json_bytes
-from flow_rag_vla.benchmark.episodes.episode_log import EPISODE_SCHEMA
+from flow_rag_vla.benchmark.episodes.episode_table import EPISODE_SCHEMA
 from flow_rag_vla.benchmark.run.integrity.finding import Finding
 from flow_rag_vla.benchmark.run.integrity.row_check import Row
 from flow_rag_vla.benchmark.scoring import run_files

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flow_rag_vla.benchmark.episodes import episode_log
+from flow_rag_vla.benchmark.episodes import episode_log, episode_table
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 
 Factory = Callable[..., EpisodeRecord]
@@ -45,10 +45,10 @@ def test_a_bad_finished_line_fails_with_file_and_line(bad: str, dropped: Factory
 def test_parquet_is_sorted_and_independent_of_the_order_written(dropped: Factory, again: Factory, tmp_path: Path):
     first = [dropped(f"s{i}") for i in range(3)]
     records = [*first, *(again(f, arm) for f in first for arm in ("rag_only", "parallel"))]
-    episode_log.write_episodes_parquet(tmp_path / "a.parquet", records)
-    episode_log.write_episodes_parquet(tmp_path / "b.parquet", records[::-1])
+    episode_table.write_episodes_parquet(tmp_path / "a.parquet", records)
+    episode_table.write_episodes_parquet(tmp_path / "b.parquet", records[::-1])
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     frame = pd.read_parquet(tmp_path / "a.parquet")
-    keys = list(frame[episode_log.EPISODE_ORDER].itertuples(index=False, name=None))
+    keys = list(frame[episode_table.EPISODE_ORDER].itertuples(index=False, name=None))
     assert keys == sorted(keys)
     assert len(frame) == 9

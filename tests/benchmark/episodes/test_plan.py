@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 
@@ -86,9 +87,11 @@ def test_all_arms_meet_the_same_episodes(scenarios):
 
 def test_the_plan_is_written_the_same_way_every_time(scenarios):
     plan = make_plan(scenarios, ["flow_only"], 64, 1)
-    text = plan.to_jsonl()
-    assert text == make_plan(plan_scenarios(SITES, 100, 0), ["flow_only"], 64, 1).to_jsonl()
-    rows = [json.loads(line) for line in text.splitlines()]
+    lines = list(plan.lines())
+    assert lines == list(make_plan(plan_scenarios(SITES, 100, 0), ["flow_only"], 64, 1).lines())
+    assert plan.sha256 == hashlib.sha256("".join(lines).encode()).hexdigest()
+    rows = [json.loads(line) for line in lines]
+    assert lines == [json.dumps(row, sort_keys=True) + "\n" for row in rows]
     assert sum("scenario" in row for row in rows) == 100 + 70
     # E1 in two blocks of 64, its 70 repetitions and 30 others in three.
     assert [row["block"] for row in rows if "unit" in row] == [0, 1, 0, 1, 2]

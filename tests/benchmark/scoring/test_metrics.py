@@ -9,9 +9,10 @@ import pytest
 
 from flow_rag_vla.benchmark.command.atomic_files import to_json_bytes
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure, Outcome, pose_bin
+from flow_rag_vla.benchmark.scoring.columns.episode_columns import Vocabulary
+from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.metrics import summarise
-from flow_rag_vla.benchmark.scoring.repeats import can_repeat, exemplars, pose_bin_distance, same_failure
-from flow_rag_vla.benchmark.scoring.run_records import RunRecords
+from flow_rag_vla.benchmark.scoring.repeats import can_repeat, exemplars, same_failure
 from flow_rag_vla.benchmark.scoring.summary import CorrectionEffect, Penetration, Summary
 
 Factory = Callable[..., EpisodeRecord]
@@ -19,6 +20,17 @@ Factory = Callable[..., EpisodeRecord]
 
 def summary_of(records: list[EpisodeRecord], **entries: int | None) -> Summary:
     return summarise(records, task="FlowRAG-PickPlace-Franka", physics="newton_mujoco", memory_entries=entries)
+
+
+def repeatable(record: EpisodeRecord) -> bool:
+    vocabulary = Vocabulary()
+    return can_repeat(vocabulary.columns([record]), vocabulary).all()
+
+
+def alike(first: EpisodeRecord, again: EpisodeRecord, tolerance_bins: int | None = 1) -> bool:
+    vocabulary = Vocabulary()
+    one, other = (vocabulary.columns([record]) for record in (first, again))
+    return same_failure(one, other, vocabulary, tolerance_bins).all()
 
 
 def test_no_records_give_none_everywhere():
@@ -87,23 +99,24 @@ def test_the_exemplar_is_of_the_commonest_repeated_failure_and_resolved_where_on
     rare = episodes("post", "xy", "xy")
     substituted = [again(dropped(f"z{i}"), "flow_only", outcome="failure", failure_type="timeout") for i in range(9)]
     first = [*common[0], *rare[0], *(dropped(f"z{i}") for i in range(9))]
-    e1 = {r.scenario_id: r for r in first}
-    found = exemplars(e1, [*rare[1], *common[1], *substituted], [*common[2], *rare[2]])
+    reference, ours = [*rare[1], *common[1], *substituted], [*common[2], *rare[2]]
+    found = exemplars(RunRecords.of([*first, *reference, *ours]), "flow_only", "parallel", Exposure.NEAR)
     assert [(x.repeated.scenario_id, x.resolved is not None) for x in found] == [
         ("c-near", True),
         ("a-near", False),
         ("b-near", False),
     ]
-    assert {(x.repeated.fault, x.count, x.of) for x in found} == {("push", 3, 5)}
-    assert exemplars(e1, substituted, []) == []
+    assert {(x.repeated[:3], x.count, x.of) for x in found} == {(("flow_only", 1, "near"), 3, 5)}
+    assert found[0].resolved == ("parallel", 1, "near", "c-near")
+    assert exemplars(RunRecords.of([*first, *substituted]), "flow_only", "parallel", Exposure.NEAR) == []
 
 
-def test_only_avoidable_failures_with_a_fired_fault_can_repeat(e1: Factory, dropped: Factory):
-    assert can_repeat(dropped("s0"))
-    assert not can_repeat(e1("s0"))
-    assert not can_repeat(dropped("s0", fault_fired=False))
-    assert not can_repeat(dropped("s0", fault_class="exogenous"))
-    assert not can_repeat(dropped("s0", fault_class="control"))
+def test_only_avoidable_failures_with_a_fired_fault_repeatable(e1: Factory, dropped: Factory):
+    assert repeatable(dropped("s0"))
+    assert not repeatable(e1("s0"))
+    assert not repeatable(dropped("s0", fault_fired=False))
+    assert not repeatable(dropped("s0", fault_class="exogenous"))
+    assert not repeatable(dropped("s0", fault_class="control"))
 
 
 def test_e1_splits_its_failures_into_fault_fired_and_own(e1: Factory, dropped: Factory):
@@ -120,23 +133,26 @@ def test_e1_splits_its_failures_into_fault_fired_and_own(e1: Factory, dropped: F
     assert (found.success.k, found.success.n) == (1, 4)
 
 
-def test_a_boundary_of_pose_bins_does_not_hide_a_repetition():
+def test_a_boundary_of_pose_bins_does_not_hide_a_repetition(dropped: Factory):
     assert pose_bin((0.50, 0.0, 0.2)) == "10,0,4"
     near_edge = pose_bin((0.5249, 0.0, 0.2)), pose_bin((0.5251, 0.0, 0.2))
     assert near_edge[0] != near_edge[1]
-    assert pose_bin_distance(*near_edge) == 1
+    first, second = (dropped("s0", failure_pose_bin=name) for name in near_edge)
+    assert alike(first, second)
+    assert not alike(first, second, tolerance_bins=0)
 
 
 def test_failures_without_a_pose_match_only_each_other(dropped: Factory):
     with_pose, without = dropped("s0"), dropped("s1", failure_pose_bin=None)
-    assert same_failure(without, without)
-    assert not same_failure(with_pose, without)
-    assert same_failure(with_pose, without, tolerance_bins=None)
+    assert alike(without, without)
+    for pose in ("10,0,4", "0,0,0"):
+        assert not alike(dropped("s0", failure_pose_bin=pose), without)
+    assert alike(with_pose, without, tolerance_bins=None)
 
 
-def test_a_malformed_pose_bin_is_refused():
+def test_a_malformed_pose_bin_is_refused(dropped: Factory):
     with pytest.raises(ValueError, match="expected x,y,z"):
-        pose_bin_distance("1,2", "1,2,3")
+        alike(dropped("s0", failure_pose_bin="1,2"), dropped("s1"))
 
 
 def test_harm_is_what_breaks_beyond_flow_only(e1: Factory, again: Factory):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flow_rag_vla.benchmark.command import atomic_files
-from flow_rag_vla.benchmark.episodes import episode_log
+from flow_rag_vla.benchmark.episodes import episode_table
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.scoring import results, run_files
 from flow_rag_vla.benchmark.scoring.metrics import summarise
@@ -79,13 +79,12 @@ def test_a_run_directory_reads_back(summary: Summary, dropped: Factory, tmp_path
     atomic_files.write_json_atomic(tmp_path / "manifest.json", {"command": "benchmark"})
     bare = results.read_run(tmp_path)
     assert bare.timing == Timing()
-    assert len(bare.episodes) == 0
-    assert list(bare.episodes.columns)[:3] == ["arm", "round", "exposure"]
-    episode_log.write_episodes_parquet(tmp_path / run_files.MERGED_EPISODES, [dropped("s0")])
+    assert bare.num_episodes == 0
+    episode_table.write_episodes_parquet(tmp_path / run_files.MERGED_EPISODES, [dropped("s0")])
     stills = [results.Still("still-repeated.png", "it fails again")]
     results.Stills(stills).write(tmp_path)
     full = results.read_run(tmp_path)
-    assert len(full.episodes) == 1
+    assert full.num_episodes == 1
     assert full.stills == tuple(stills)
     assert bare.stills == ()
     assert full.manifest == {"command": "benchmark"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import math
 from collections import Counter
 
@@ -25,7 +26,7 @@ from flow_rag_vla.tasks.facts.layout import (
 from flow_rag_vla.tasks.facts.randomness import keyed_generator
 from flow_rag_vla.tasks.faults.definition.parameters import check_parameters
 from flow_rag_vla.tasks.faults.registry import all_faults, get_fault, register_fault
-from flow_rag_vla.tasks.scenarios.scenario import Scenario
+from flow_rag_vla.tasks.scenarios.scenario import Scenario, name_all, scenarios_json
 from flow_rag_vla.tasks.scenarios.sites import MAX_REGION_HAZARDS, make_site
 
 TASK = "FlowRAG-PickPlace-Franka"
@@ -178,3 +179,26 @@ def test_layouts_are_spread_over_the_lane():
     xs = [sample_layout(seed, 2, Area()).object_xy_m[0] for seed in range(200)]
     assert min(xs) < LANE_CENTRES_X_M[2] - 0.012
     assert max(xs) > LANE_CENTRES_X_M[2] + 0.012
+
+
+@pytest.mark.parametrize("task", SLUGS)
+def test_scenarios_are_written_and_named_together_as_alone(task: str):
+    site = make_site(5, task)
+    faults = (None, *site.faults.values())
+    scenarios = [site.scenario(11 + i, fault, severity=3 if i % 2 else None) for i, fault in enumerate(faults)]
+    assert scenarios_json(scenarios) == [json.dumps(s.to_dict(), sort_keys=True) for s in scenarios]
+    names = [dataclasses.replace(scenario).id for scenario in scenarios]
+    name_all(scenarios)
+    assert [scenario.id for scenario in scenarios] == names
+    assert scenarios_json([]) == []
+    with pytest.raises(ValueError, match="JSON compliant"):
+        scenarios_json([dataclasses.replace(scenarios[0], severity=math.nan)])
+
+
+def test_scenarios_that_are_made_together_are_those_that_are_made_alone():
+    site = make_site(5, "pick_place")
+    for fault in (None, *site.faults.values()):
+        together = site.scenarios(range(40, 100), fault)
+        assert together == [site.scenario(seed, fault) for seed in range(40, 100)]
+        assert Scenario.nearby(together) == [scenario.near() for scenario in together]
+    assert Scenario.nearby([]) == []
