@@ -27,9 +27,9 @@ from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.run_plan import plan_run, scenario_file_of
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, verdict_arms
+from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.repeats import EpisodePlace, Exemplar, exemplars
 from flow_rag_vla.benchmark.scoring.results import Still, Stills
-from flow_rag_vla.benchmark.scoring.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.score import episodes_of
 from flow_rag_vla.benchmark.scoring.summary import HEADLINE_EXPOSURE
 from flow_rag_vla.tasks.contract import NOTHING

@@ -9,9 +9,9 @@ import numpy as np
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
-from flow_rag_vla.benchmark.scoring.episode_columns import Episodes
+from flow_rag_vla.benchmark.scoring.columns.episode_columns import Episodes
+from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.repeats import can_repeat, repeats
-from flow_rag_vla.benchmark.scoring.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.statistics import (
     holm,
     mcnemar_exact,

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
 from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, verdict_arms
+from flow_rag_vla.benchmark.scoring.columns.episode_columns import Episodes, groups
+from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.comparisons import HARM_EXPOSURES, adjust_for_many_arms, compare, harm
-from flow_rag_vla.benchmark.scoring.episode_columns import Episodes, groups
 from flow_rag_vla.benchmark.scoring.repeats import loss_chains, repeat_counts
-from flow_rag_vla.benchmark.scoring.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.statistics import Proportion, proportion
 from flow_rag_vla.benchmark.scoring.statistics.prevalence import (
     DEPLOYMENT_PREVALENCE,

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
-from flow_rag_vla.benchmark.scoring.episode_columns import NONE, Episodes, Mask, Vocabulary, groups
-from flow_rag_vla.benchmark.scoring.run_records import RunRecords
+from flow_rag_vla.benchmark.scoring.columns.episode_columns import NONE, Episodes, Mask, Vocabulary, groups
+from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.statistics import proportion
 from flow_rag_vla.benchmark.scoring.summary import LossChain, RepeatCounts
 

@@ -9,10 +9,10 @@ import pytest
 
 from flow_rag_vla.benchmark.command.atomic_files import to_json_bytes
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure, Outcome, pose_bin
-from flow_rag_vla.benchmark.scoring.episode_columns import Vocabulary
+from flow_rag_vla.benchmark.scoring.columns.episode_columns import Vocabulary
+from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.repeats import can_repeat, exemplars, same_failure
-from flow_rag_vla.benchmark.scoring.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.summary import Penetration, Summary
 
 Factory = Callable[..., EpisodeRecord]

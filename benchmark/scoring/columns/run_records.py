@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
-from flow_rag_vla.benchmark.scoring.episode_columns import Episodes, Vocabulary, exposure_code, groups
+from flow_rag_vla.benchmark.scoring.columns.episode_columns import Episodes, Vocabulary, exposure_code, groups
 
 Pairs = tuple[Episodes, Episodes]
 """Row by row of two arms."""

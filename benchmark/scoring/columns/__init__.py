@@ -1,0 +1,1 @@
+"""The episodes of a run as columns of numbers, sorted into place."""
