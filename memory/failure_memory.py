@@ -148,13 +148,15 @@ class FailureMemory(CaseReader):
         pruned = table.ids[evicted]
         table = table.without_rows(evicted)
         self._commit(table, next_id)
-        if new:
-            self._index.add(
-                np.repeat([case_id for case_id, _ in new], [len(case.key_states) for _, case in new]),
-                np.concatenate([case.key_states for _, case in new]),
-            )
         if len(pruned):
             self._index.remove(pruned)
+        # What is forgotten at once is never in the index: a round may bring many times what is kept.
+        forgotten = set(pruned.tolist())
+        if kept := [(case_id, case) for case_id, case in new if case_id not in forgotten]:
+            self._index.add(
+                np.repeat([case_id for case_id, _ in kept], [len(case.key_states) for _, case in kept]),
+                np.concatenate([case.key_states for _, case in kept]),
+            )
         return AddReport(tuple(ids), tuple(is_new), tuple(pruned.tolist()))
 
     def add_failure(

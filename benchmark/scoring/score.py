@@ -6,20 +6,37 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object
+from flow_rag_vla.benchmark.command.errors import IncompleteError, UsageError, resume_flag
 from flow_rag_vla.benchmark.episodes.episode_table import EpisodeTable
-from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
-from flow_rag_vla.benchmark.scoring.finished_units import FinishedUnits, IncompleteRunError, Measures, PlannedRun
 from flow_rag_vla.benchmark.scoring.metrics import summary_of
-from flow_rag_vla.benchmark.scoring.planned_units import UnitMeasures, is_done, pooled, read_merged, unmerged
+from flow_rag_vla.benchmark.scoring.planned_units import (
+    PlannedUnit,
+    UnfinishedUnitError,
+    UnitMeasures,
+    is_done,
+    pooled,
+    read_given_up,
+    read_merged,
+    read_planned_units,
+    read_unit,
+    unmerged,
+)
 from flow_rag_vla.benchmark.scoring.starts import Starts
-from flow_rag_vla.benchmark.scoring.summary import Summary
+from flow_rag_vla.benchmark.scoring.summary import Gap, Summary
 from flow_rag_vla.benchmark.scoring.timing import ArmTiming, Timing
 
-__all__ = ["IncompleteRunError"]
+_Measures = dict[tuple[str, int], list[UnitMeasures]]
+"""What was measured of the units of an arm's round, by arm and round in the plan's order."""
+
+
+class IncompleteRunError(IncompleteError):
+    """A run that has not run everything that it planned."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +77,7 @@ def scores_of(
 ) -> Scores:
     """What ``score_run`` writes, raising as it does; nothing is written.  ``on_episodes`` gets those of each unit."""
     require_run(run_dir)
-    finished = FinishedUnits(run_dir, PlannedRun.read(run_dir), on_notice)
+    finished = _FinishedUnits(run_dir, _PlannedRun.read(run_dir), on_notice)
 
     def records() -> Iterator[EpisodeRecord]:
         for of_unit in finished.read():
@@ -90,7 +107,7 @@ def episodes_of(run_dir: Path) -> Iterator[EpisodeRecord]:
         ValueError: a file is damaged.
     """
     require_run(run_dir)
-    for of_unit in FinishedUnits(run_dir, PlannedRun.read(run_dir), lambda notice: None).read():
+    for of_unit in _FinishedUnits(run_dir, _PlannedRun.read(run_dir), lambda notice: None).read():
         yield from of_unit
 
 
@@ -114,7 +131,7 @@ def is_finished(run_dir: Path) -> bool:
         ValueError: a file is damaged.
     """
     require_run(run_dir)
-    run = PlannedRun.read(run_dir)
+    run = _PlannedRun.read(run_dir)
     if any(not is_done(run_dir, unit) for unit in run.units):
         return False
     return not unmerged(run_dir, run.units) and probed_timing(run_dir) is not None
@@ -136,13 +153,102 @@ def _last_timing(run_dir: Path) -> Timing:
     return Timing.read(run_dir) if (run_dir / run_files.TIMING).is_file() else Timing()
 
 
+@dataclass(frozen=True)
+class _PlannedRun:
+    """What scoring needs to know of how a run was made."""
+
+    task: str
+    physics: str
+    seed: int
+    units: list[PlannedUnit]
+
+    @classmethod
+    def read(cls, run_dir: Path) -> _PlannedRun:
+        """Of the run in ``run_dir``, which is one.
+
+        Raises:
+            ValueError: its manifest or its plan is damaged.
+        """
+        path = run_dir / run_files.MANIFEST
+        manifest: dict[str, Any] = read_json_object(path)
+        version = manifest.get("schema_version", run_files.MANIFEST_VERSION)
+        if version not in range(run_files.MANIFEST_VERSION + 1):
+            raise ValueError(
+                f"{path}: schema version {version!r}, this code reads versions up to {run_files.MANIFEST_VERSION}"
+            )
+        try:
+            settings = manifest["settings"]
+            task, physics, seed = str(settings["task"]), str(settings["physics"]), int(settings["seed"])
+            plan_sha256 = str(manifest["plan_sha256"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: is no benchmark's manifest, {error} is missing or wrong") from None
+        return cls(task, physics, seed, read_planned_units(run_dir, plan_sha256))
+
+
+class _FinishedUnits:
+    """What the units of a run left behind; what was not there is known once they are read."""
+
+    def __init__(self, run_dir: Path, run: _PlannedRun, on_notice: Callable[[str], None]) -> None:
+        """Of ``run`` in ``run_dir``; ``on_notice`` is told in one line of everything that was dropped."""
+        self.run, self._run_dir, self._on_notice = run, run_dir, on_notice
+        self.measures: _Measures = {}
+        self.gaps: list[Gap] = []
+        """Units that were given up, then episodes whose first attempts are missing."""
+
+    def read(self) -> Iterator[list[EpisodeRecord]]:
+        """The episodes of each unit whose first attempt is there, which is all of them where E1 has no gap.
+
+        Raises:
+            IncompleteRunError: units are missing, or memories are not merged; after the last unit.
+        """
+        missing: list[str] = []
+        whole: list[PlannedUnit] = []
+        without_e1: list[Gap] = []
+        given_up, e1 = read_given_up(self._run_dir), set[str]()
+        # E1 comes first in the plan.
+        for unit in self.run.units:
+            try:
+                left = read_unit(self._run_dir, unit)
+            except UnfinishedUnitError as error:
+                if (why := given_up.get(unit.id)) is None:
+                    missing.append(f"{unit.id}: {error}")
+                else:
+                    self.gaps.append(Gap(unit.id, unit.arm, unit.round, len(unit.episodes), why))
+                continue
+            if left.log.notice:
+                self._on_notice(left.log.notice)
+            whole.append(unit)
+            self.measures.setdefault((unit.arm, unit.round), []).append(left.measures)
+            e1.update(r.scenario_id for r in left.log.records if r.exposure is Exposure.E1)
+            known = [r for r in left.log.records if r.base_scenario_id in e1]
+            if dropped := len(left.log.records) - len(known):
+                without_e1.append(Gap(unit.id, unit.arm, unit.round, dropped, "their first attempts are missing"))
+            del left
+            yield known
+        self._require_complete(missing, whole)
+        self.gaps += without_e1
+
+    def _require_complete(self, missing: list[str], finished: list[PlannedUnit]) -> None:
+        again = f"finish the run with scripts/benchmark.py {resume_flag(self._run_dir)}"
+        if missing or not finished:
+            first = f" (the first is {missing[0]})" if missing else ""
+            count, of = len(missing) + len(self.gaps), len(self.run.units)
+            raise IncompleteRunError(f"{self._run_dir}: {count} of {of} units are missing{first}; {again}")
+        in_part = {(gap.arm, gap.round) for gap in self.gaps}
+        whole = [unit for unit in finished if (unit.arm, unit.round) not in in_part]
+        if wrong := unmerged(self._run_dir, whole):
+            raise IncompleteRunError(
+                f"{self._run_dir}: {', '.join(wrong)}: not merged from what the units have learned; {again}"
+            )
+
+
 def _entries(run_dir: Path, arm: str, round_: int, measured: Sequence[UnitMeasures]) -> int | None:
     """Cases in the memory that ``arm`` has after ``round_``; None where it has none."""
     merged = read_merged(run_dir, arm, round_)
     return measured[-1].memory_entries if merged is None else merged.entries
 
 
-def _memory_entries(run_dir: Path, blocks: Measures) -> dict[str, int | None]:
+def _memory_entries(run_dir: Path, blocks: _Measures) -> dict[str, int | None]:
     """Cases that each arm ends with; E1 fills a memory that is not its own arm's."""
     return {
         arm: None if round_ == 0 else _entries(run_dir, arm, round_, measured)
@@ -150,7 +256,7 @@ def _memory_entries(run_dir: Path, blocks: Measures) -> dict[str, int | None]:
     }
 
 
-def _memory_sizes(run_dir: Path, blocks: Measures) -> dict[str, dict[int, int]]:
+def _memory_sizes(run_dir: Path, blocks: _Measures) -> dict[str, dict[int, int]]:
     """Cases stored after each round of each arm; E1 fills the memory that all of them begin with."""
     sizes: dict[str, dict[int, int]] = {arm: {} for arm, _ in blocks}
     for (arm, round_), measured in blocks.items():

@@ -79,8 +79,8 @@ class Scenario:
         return [moved[i] for i in range(len(scenarios))]
 
     def _at(self, layout: Layout) -> Self:
-        values = dict(zip(self.__dataclass_fields__, _fields_of(self), strict=True)) | {"layout": layout}
-        return type(self)(**values)
+        values: dict[str, Any] = dict(zip(self.__dataclass_fields__, _fields_of(self), strict=True))
+        return type(self)(**(values | {"layout": layout}))
 
     @cached_property
     def instruction(self) -> str:
@@ -122,7 +122,7 @@ def scenarios_json(scenarios: Sequence[Scenario], encoder: json.JSONEncoder = _S
     Raises:
         ValueError: a number is not finite.
     """
-    columns = list(zip(*map(_in_order_of, scenarios), strict=True))
+    columns: list[Sequence[Any]] = list(zip(*map(_in_order_of, scenarios), strict=True))
     layouts: list[Sequence[Any]] = []
     for name, column in zip(
         sorted(Layout.__dataclass_fields__), zip(*map(_layout_in_order_of, scenarios), strict=True), strict=False

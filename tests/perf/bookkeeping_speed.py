@@ -74,7 +74,7 @@ HORIZON = 16
 BUDGET_S = 20.0
 
 
-class _StillFleet:
+class StillFleet:
     """Episodes that have ended when they begin: in turn a success, a failure and bad physics."""
 
     device = "cpu"
@@ -210,11 +210,11 @@ def measure(num_scenarios: int, path: Path) -> tuple[dict[str, float], int]:
     policy = PolicyCheckpoint(LearnedStateEncoder(), flow)
     settings = ArmSettings(AgentSettings())
     barriers = Barriers(path, plan.units, lambda source: new_memory(settings, HORIZON, source))
-    context = UnitContext(directory, barriers, _StillFleet(NUM_ENVS), policy, settings, LatencyProfile({}))
+    context = UnitContext(directory, barriers, StillFleet(NUM_ENVS), policy, settings, LatencyProfile({}))
     notes, memory = Stopwatch(time.process_time), Stopwatch(time.process_time)
     _Idle.failures = notes.timed(_Idle.failures)
     barriers._merge = memory.timed(barriers._merge)
-    units._agent = _idle
+    units._agent = idle
     with _timed("units and records", seconds):
         waiting = [unit for unit in plan.units if directory.why_not_done(unit)]
         for unit in waiting:
@@ -234,7 +234,7 @@ def measure(num_scenarios: int, path: Path) -> tuple[dict[str, float], int]:
     return seconds, len(records)
 
 
-def _idle(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Agent:
+def idle(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Agent:
     """What stands for an arm's agent."""
     remembers = unit.round == 0 or get_arm(unit.arm).consults_memory
     return _Idle(context.env.num_envs, memory, remembers=remembers)

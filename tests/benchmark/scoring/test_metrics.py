@@ -24,13 +24,13 @@ def summary_of(records: list[EpisodeRecord], **entries: int | None) -> Summary:
 
 def repeatable(record: EpisodeRecord) -> bool:
     vocabulary = Vocabulary()
-    return can_repeat(vocabulary.columns([record]), vocabulary).all()
+    return bool(can_repeat(vocabulary.columns([record]), vocabulary).all())
 
 
 def alike(first: EpisodeRecord, again: EpisodeRecord, tolerance_bins: int | None = 1) -> bool:
     vocabulary = Vocabulary()
     one, other = (vocabulary.columns([record]) for record in (first, again))
-    return same_failure(one, other, vocabulary, tolerance_bins).all()
+    return bool(same_failure(one, other, vocabulary, tolerance_bins).all())
 
 
 def test_no_records_give_none_everywhere():
