@@ -38,15 +38,16 @@ def _merge(arguments: Namespace) -> ExitCode:
             f"{resume_flag(out)}, or with --shard i/N in copies of it"
         )
         return ExitCode.DONE
-    from flow_rag_vla.benchmark.run.conclusion import conclude, work_on_run
+    from flow_rag_vla.benchmark.run.conclusion import work_on_run
     from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
-    from flow_rag_vla.benchmark.run.resume import reopened
+    from flow_rag_vla.benchmark.run.resume import conclude_again, reopened
     from flow_rag_vla.reports.reporter import RunReporter
 
-    with usage_errors(), run_lock(out), work_on_run(out) as work:
-        reopened(str(out)).barriers().merge_done(lambda unit: True)
-        conclude(out, RunReporter(), work.console)
-    return ExitCode.DONE if work.complete else ExitCode.INCOMPLETE
+    with usage_errors(), run_lock(out):
+        with work_on_run(out) as work:
+            reopened(str(out)).barriers().merge_done(lambda unit: True)
+        complete = work.complete and conclude_again(out, RunReporter())
+    return ExitCode.DONE if complete else ExitCode.INCOMPLETE
 
 
 def main(argv: list[str]) -> int:

@@ -45,7 +45,7 @@ def resume_benchmark(path: str, reporter: Reporter, launch: Launch | None = None
             say_and_log(run_dir, sys.stdout, notice)
         if is_finished(run_dir):
             if damaged or not is_concluded(run_dir):
-                return _conclude_again(run_dir, reporter)
+                return conclude_again(run_dir, reporter)
             say(sys.stdout, f"nothing is left to run; the report is {run_dir / run_files.REPORT_HTML}")
             return True
         from flow_rag_vla.benchmark.run.carry_out import carry_out
@@ -77,7 +77,8 @@ def reopened(path: str, device: str | None = None) -> Run:
     return Run(directory, here, plan, networks)
 
 
-def _conclude_again(run_dir: Path, reporter: Reporter) -> bool:
+def conclude_again(run_dir: Path, reporter: Reporter) -> bool:
+    """Take the stills of a run of which nothing is left to run, where it has none, and score and report it."""
     with work_on_run(run_dir) as work:
         if not has_stills(run_dir):
             render_stills(run_dir, work.console)
