@@ -108,6 +108,8 @@ def conclude_merged(run_dir: Path, reporter: Reporter, merged: MergedShards) -> 
         with work_on_run(run_dir) as work:
             barriers, missing = reopened(str(run_dir)).barriers(), set(merged.missing)
             barriers.merge_done(lambda unit: unit.id not in missing)
+            if not has_stills(run_dir):
+                render_stills(run_dir, work.console)
             conclude(run_dir, reporter, work.console)
     if gaps:
         given_up = ", ".join(merged.given_up)

@@ -39,7 +39,7 @@ PATH = re.compile(rf"(?<![\w./$<>{{}}:~-])(?:\./)?((?:{'|'.join(FOLDERS)})/[\w./
 RELATIVE = re.compile(r"(?<![\w./$<>{}:~*-])([\w-]+(?:/[\w-]+)*\.(?:py|sh))(?![\w/])")
 PYTHON_NAME = re.compile(r"(?<![\w./{}*-])(\w+\.py)\b")
 PAGE_NAME = re.compile(r"(?<![\w./{}-])([\w-]+\.md)\b")
-COMMAND = re.compile(r"(?<![\w.-])((?:scripts|tests/perf)/\w+\.py)\b([^`'\"#;|\n]*)")
+COMMAND = re.compile(r"(?<![\w.-])((?:scripts|tests/perf|tests/faults)/\w+\.py)\b([^`'\"#;|\n]*)")
 FLAG = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
 KEY = re.compile(r"(?<=\s)([a-z]\w*(?:\.\w+)*)=")
 DOTTED = re.compile(r"\bflow_rag_vla\.(?!py\b)(\w+(?:\.\w+)*)")

@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100, help="of each writer")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    # The threads are libraries' own, which the writers do not use.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="flow_rag_vla_kills_") as folder:
         for name, torment in (("row writer", row_writer.torment), ("case store", store_writer.torment)):

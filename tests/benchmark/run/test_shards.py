@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.run import resume
 from flow_rag_vla.benchmark.run.conclusion import keep_gaps
 from flow_rag_vla.benchmark.run.integrity.merge_shards import MergedShards, merge_shards
 from flow_rag_vla.benchmark.run.resume import resume_benchmark
@@ -37,7 +38,11 @@ def units(run: Path) -> list[str]:
 
 
 def test_shards_stop_where_they_need_one_another_and_merged_give_the_whole_runs_bytes(
-    start_fake: Callable[..., Path], start_shards: Callable[[], list[Path]], tmp_path: Path, capfd
+    start_fake: Callable[..., Path],
+    start_shards: Callable[[], list[Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd,
 ):
     shards = start_shards()
     said = capfd.readouterr().out
@@ -57,7 +62,10 @@ def test_shards_stop_where_they_need_one_another_and_merged_give_the_whole_runs_
     assert not set(units(copies[0])) >= set(units(copies[1]))
 
     merged, whole = tmp_path / "merged", start_fake("scenarios=32", out=tmp_path / "whole")
+    shown: list[Path] = []
+    monkeypatch.setattr(resume, "render_stills", lambda run_dir, console: shown.append(run_dir))
     assert merge([*map(str, copies), "--out", str(merged)]) == 0
+    assert shown == [merged]
     for name in ("plan.jsonl", "summary.json", "merged/episodes.parquet", "memories/r1-parallel/failures.sqlite"):
         assert (merged / name).read_bytes() == (whole / name).read_bytes(), name
     assert (merged / "report/index.html").is_file()
