@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
@@ -15,35 +16,29 @@ _AT_ONCE = 4096
 """Records whose columns are made together."""
 
 
-def _texts(column: Sequence[str | None]) -> list[str]:
-    return ["null" if value is None else encode_basestring_ascii(value) for value in column]
+def _truth(value: bool) -> str:
+    return "true" if value else "false"
 
 
-def _truths(column: Sequence[bool]) -> list[str]:
-    return ["true" if value else "false" for value in column]
+def _column(column: Sequence[Any], encode: Callable[[Any], str]) -> list[str]:
+    if None in column:
+        return ["null" if value is None else encode(value) for value in column]
+    return list(map(encode, column))
 
 
-def _integers(column: Sequence[int | None]) -> list[str]:
-    return ["null" if value is None else int.__repr__(value) for value in column]
+def _numbers(column: Sequence[float | None]) -> list[str]:
+    known = [value for value in column if value is not None] if None in column else column
+    if not all(map(math.isfinite, known)):
+        raise ValueError("a number that is not finite is not JSON compliant; what was not measured is None")
+    return _column(column, float.__repr__ if set(map(type, column)) == {float} else json.dumps)
 
 
-def _floats(column: Sequence[float | None]) -> list[str]:
-    return ["null" if value is None else _float(value) for value in column]
-
-
-def _float(value: float) -> str:
-    if not math.isfinite(value):
-        raise ValueError(f"Out of range float values are not JSON compliant: {value}")
-    return repr(value)
-
-
-_ENCODERS: dict[str, Callable[[Sequence[Any]], list[str]]] = {
-    "str": _texts,
-    "Exposure": _texts,
-    "Outcome": _texts,
-    "bool": _truths,
-    "int": _integers,
-    "float": _floats,
+_ENCODERS: dict[str, Callable[[Any], str]] = {
+    "str": encode_basestring_ascii,
+    "Exposure": encode_basestring_ascii,
+    "Outcome": encode_basestring_ascii,
+    "bool": _truth,
+    "int": int.__repr__,
 }
 _KINDS = {field.name: str(field.type).removesuffix(" | None") for field in fields(EpisodeRecord)}
 _NAMES = sorted(_KINDS)
@@ -64,6 +59,9 @@ def to_lines(records: Iterable[EpisodeRecord]) -> str:
     parts = []
     for first in range(0, len(rows), _AT_ONCE):
         columns = zip(*rows[first : first + _AT_ONCE], strict=True)
-        encoded = [_ENCODERS[_KINDS[name]](column) for name, column in zip(_NAMES, columns, strict=True)]
+        encoded = [
+            _numbers(column) if _KINDS[name] == "float" else _column(column, _ENCODERS[_KINDS[name]])
+            for name, column in zip(_NAMES, columns, strict=True)
+        ]
         parts += [_LINE % row for row in zip(*encoded, strict=True)]
     return "".join(parts)

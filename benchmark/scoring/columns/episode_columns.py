@@ -1,4 +1,4 @@
-"""What scores need of episodes, as columns of numbers: 57 bytes an episode, where a record takes two thousand."""
+"""What scores need of episodes, as columns of numbers: 55 bytes an episode, where a record takes two thousand."""
 
 from __future__ import annotations
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
-from flow_rag_vla.benchmark.episodes import episode_log, episode_table
+from flow_rag_vla.benchmark.episodes import episode_log, episode_table, record_lines
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 
 Factory = Callable[..., EpisodeRecord]
@@ -22,6 +24,36 @@ def test_an_episode_log_reads_back(dropped: Factory, tmp_path: Path):
             episode_log.append_episodes(file, [record])
     log = episode_log.read_episodes(path)
     assert (log.records, log.notice) == (records, None)
+
+
+def test_many_lines_are_those_of_each_record(e1: Factory, dropped: Factory):
+    records = [e1("s0", severity=3), dropped('s\u00e9 "1"\n'), e1("s2", peak_grip_force_n=None, severity=1e-5)]
+    assert record_lines.to_lines(records) == "".join(record.to_json() + "\n" for record in records)
+    assert record_lines.to_lines([]) == ""
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_is_not_written(e1: Factory, tmp_path: Path, value: float):
+    with (tmp_path / "episodes.jsonl").open("a") as file, pytest.raises(ValueError, match="JSON compliant"):
+        episode_log.append_episodes(file, [e1("s0", peak_grip_force_n=value)])
+
+
+def test_a_large_table_is_that_of_records_in_any_order(
+    e1: Factory, again: Factory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    first = [e1(f"s{i:02d}") for i in range(20)]
+    records = [*first, *(again(f, arm) for arm in ("parallel", "flow_only") for f in first[::-1])]
+    whole = tmp_path / "whole.parquet"
+    episode_table.write_episodes_parquet(whole, records)
+    monkeypatch.setattr(episode_table, "ROW_GROUP", 7)
+    path = tmp_path / "merged/episodes.parquet"
+    with episode_table.EpisodeTable(path) as table:
+        for i in range(0, len(records), 3):
+            table.add(records[i : i + 3])
+        table.write()
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert pq.read_table(path).equals(pq.read_table(whole))
+    assert pq.read_metadata(path).num_row_groups == 9
 
 
 def test_a_torn_last_line_is_dropped_with_a_notice(dropped: Factory, tmp_path: Path):
