@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flow_rag_vla.benchmark.command.atomic_files import replaced_atomic
@@ -90,7 +89,7 @@ class EpisodeTable:
             there = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in self._files[place]]
             table = pa.concat_tables([*there, *self._waiting[place]])
             order = [(name, "ascending") for name in (*EPISODE_ORDER, "attempt")]
-            yield table.take(pc.sort_indices(table, sort_keys=order))
+            yield table.sort_by(order)
 
     def _put_aside(self) -> None:
         if self._folder is None:

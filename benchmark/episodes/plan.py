@@ -262,8 +262,8 @@ def make_plan(
         ):
             blocks = [tuple(episodes[i : i + size]) for i in range(0, len(episodes), size)]
             for arm in arms if round_ else (reference_arm().name,):
-                for number, block in enumerate(blocks):
-                    unit = Unit(arm, round_, num_envs, block, number)
+                for number, taken in enumerate(blocks):
+                    unit = Unit(arm, round_, num_envs, taken, number)
                     # One by one, each would make the rows anew that all arms share.
                     vars(unit)["id"] = _unit_id(unit, rows)
                     units.append(unit)

@@ -27,7 +27,7 @@ def _column(column: Sequence[Any], encode: Callable[[Any], str]) -> list[str]:
 
 
 def _numbers(column: Sequence[float | None]) -> list[str]:
-    known = [value for value in column if value is not None] if None in column else column
+    known: Sequence[Any] = [value for value in column if value is not None] if None in column else column
     if not all(map(math.isfinite, known)):
         raise ValueError("a number that is not finite is not JSON compliant; what was not measured is None")
     return _column(column, float.__repr__ if set(map(type, column)) == {float} else json.dumps)

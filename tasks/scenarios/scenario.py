@@ -80,7 +80,8 @@ class Scenario:
 
     def _at(self, layout: Layout) -> Self:
         values: dict[str, Any] = dict(zip(self.__dataclass_fields__, _fields_of(self), strict=True))
-        return type(self)(**(values | {"layout": layout}))
+        values["layout"] = layout
+        return type(self)(**values)
 
     @cached_property
     def instruction(self) -> str:

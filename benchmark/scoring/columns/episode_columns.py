@@ -121,7 +121,7 @@ class Vocabulary:
 
     def _part(self, records: Sequence[EpisodeRecord]) -> Episodes:
         rows = zip(*map(_fields_of, records), strict=True) if records else ((),) * len(_FIELDS)
-        given = dict(zip(_FIELDS, rows, strict=True))
+        given: dict[str, Sequence[Any]] = dict(zip(_FIELDS, rows, strict=True))
         spoken: Mapping[str, Words] = {
             "arm": self.arms,
             "scenario_id": self.scenarios,
@@ -140,7 +140,8 @@ class Vocabulary:
         given["agent_failure_type"] = [kind is not None for kind in given["agent_failure_type"]]
         given["retrievals"] = [count > 0 for count in given["retrievals"]]
         given["penetration_mm"] = [np.nan if depth is None else depth for depth in given["penetration_mm"]]
-        return Episodes(*(np.array(given[name], dtype=kind) for name, kind in _FIELDS.items()))
+        columns: list[Any] = [np.array(given[name], dtype=kind) for name, kind in _FIELDS.items()]
+        return Episodes(*columns)
 
 
 _FIELDS: dict[str, type[np.generic]] = {
