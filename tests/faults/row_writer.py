@@ -13,7 +13,8 @@ import numpy as np
 from findings import Findings
 from run_evidence import Evidence, counted_wrongly
 
-from flow_rag_vla.benchmark.episodes.episode_log import read_episodes, write_episodes_parquet
+from flow_rag_vla.benchmark.episodes.episode_log import read_episodes
+from flow_rag_vla.benchmark.episodes.episode_table import write_episodes_parquet
 from flow_rag_vla.benchmark.episodes.plan import Plan, PlannedEpisode, Unit, make_plan
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Outcome
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings
