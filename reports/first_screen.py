@@ -9,7 +9,7 @@ from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM
 from flow_rag_vla.benchmark.scoring.results import RunResults, notices
 from flow_rag_vla.benchmark.scoring.statistics.verdict import DEFINITIONS
-from flow_rag_vla.benchmark.scoring.summary import ArmSummary
+from flow_rag_vla.benchmark.scoring.summary import HARM_EXPOSURES, HEADLINE_EXPOSURE, ArmSummary
 from flow_rag_vla.reports import wording
 from flow_rag_vla.reports.table import Cell, pointer
 
@@ -96,6 +96,11 @@ def warnings(results: RunResults) -> list[str]:
             f"Every number is that of each arm's last round (round {max(rounds)} of {len(rounds)}), unless it names "
             "its round; see Rounds for the others."
         )
+    met = {r.exposure for arm in summary.arms.values() for r in arm.rounds}
+    if met and HEADLINE_EXPOSURE not in met:
+        found.append(f"{HEADLINE_EXPOSURE.upper()} was not run: gain, and so the verdict, is unknown.")
+    if met and not met.intersection(HARM_EXPOSURES):
+        found.append("Neither CLEAN nor CONTROL was run: harm, and so the verdict, is unknown.")
     for name in wording.ordered_arms(summary.arms):
         heard = summary.arms[name].retrieved
         if heard is not None and heard.k == 0:
@@ -142,6 +147,7 @@ def facts(results: RunResults) -> list[Fact]:
     """What was run."""
     summary, settings = results.summary, _settings(results)
     rounds = sorted({r.round for arm in summary.arms.values() for r in arm.rounds})
+    met = {r.exposure for arm in summary.arms.values() for r in arm.rounds}
     seen = _OBSERVATIONS.get(str(settings.get("obs")), _said(settings.get("obs")))
     if settings.get("obs") == "rgb":
         late = ", not waited for" if settings.get("vision_async") else ""
@@ -162,6 +168,7 @@ def facts(results: RunResults) -> list[Fact]:
         Fact("Decision latency", _LATENCIES.get(latency, latency)),
         Fact("Scenarios", f"{summary.e1.n}{places}"),
         Fact("Rounds", f"E1 and {len(rounds)} of E2"),
+        Fact("Exposures", ", ".join(e.upper() for e in wording.EXPOSURE_ORDER if e in met) or "none"),
         Fact("Inputs", ", ".join(inputs)),
         Fact("Files", ", ".join(_FILES)),
     ]

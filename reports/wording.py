@@ -42,7 +42,8 @@ TERMS: dict[str, str] = {
     "substituted": "Fails again, but differently: avoiding one failure by another gains nothing.",
     "resolved": "Succeeds where it had failed. Repeated, substituted and resolved sum to 1 over the "
     "avoidable failures of F1 in which the fault had fired.",
-    "harm": f"Share of CLEAN and CONTROL scenarios solved in E1 that the arm fails, minus {REFERENCE_ARM}'s share.",
+    "harm": f"Share of CLEAN and CONTROL scenarios solved in E1 that the arm fails, minus {REFERENCE_ARM}'s share. "
+    "With FAR they are met on new layouts, too.",
     "gain": f"Share of NEAR scenarios that the arm solves, minus {REFERENCE_ARM}'s share.",
     "break-even point": "The share of scenarios with a hazard from which gain outweighs harm.",
     "invalid": "Episodes whose physics broke down, or that sensed or commanded NaN; neither outcome, never dropped.",

@@ -195,7 +195,8 @@ class Observation:
     """(num_envs, height, width, 3) uint8, the camera's pictures; None where none were taken."""
     workcell: torch.Tensor | None = None
     """(num_envs, WORKCELL_DIM) tag of the work cell in which the robot stands: it tells cells apart, as a name does,
-    and says nothing of what awaits there; None where nobody tells them apart."""
+    and says nothing of what awaits there; None where nobody tells them apart (what a memory was told with a tag is then
+    not found)."""
 
     @property
     def num_envs(self) -> int:

@@ -29,7 +29,7 @@ class FailureSignature:
     elongated: bool = False
     """The object is clearly longer than wide."""
     beyond_x_m: float = 0.0
-    """Of a collision: how far beyond the middle of the workspace the object was carried, along x of the base, m."""
+    """How far beyond the middle of the workspace the object is, along x of the base, m."""
     tilt: float = 0.0
     """Sine of the steepest pitch of the object's long axis while held; negative where its +x end hung down."""
 

@@ -125,11 +125,13 @@ def _multiple_of_yaw(factor: float, box: torch.Tensor, hand: torch.Tensor) -> to
 def observation_from_fields(fields: Mapping[str, torch.Tensor]) -> Observation:
     """An observation from stored fields, each (n, k); fields that are not stored are NaN, so that using one shows.
 
+    Pictures and the work cell's tag are None where they are not stored.
+
     Raises:
         KeyError: a name is not a field of ``Observation``.
         ValueError: no field is given.
     """
-    known = {*OBSERVATION_WIDTHS, "rgb"}
+    known = {*OBSERVATION_WIDTHS, "rgb", "workcell"}
     unknown = sorted(set(fields) - known)
     if unknown:
         raise KeyError(f"not observation fields: {', '.join(unknown)}; available: {', '.join(sorted(known))}")
@@ -140,7 +142,8 @@ def observation_from_fields(fields: Mapping[str, torch.Tensor]) -> Observation:
         name: fields[name] if name in fields else some.new_full((len(some), width), math.nan)
         for name, width in OBSERVATION_WIDTHS.items()
     }
-    return Observation(**values, instruction=("",) * len(some), rgb=fields.get("rgb"))
+    beside = {name: fields.get(name) for name in ("rgb", "workcell")}
+    return Observation(**values, instruction=("",) * len(some), **beside)
 
 
 @dataclass(frozen=True)

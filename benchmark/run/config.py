@@ -145,6 +145,6 @@ def _check(settings: BenchmarkSettings) -> None:
     if settings.vision_async and settings.obs != "rgb":
         raise ValueError(f"vision_async looks at pictures, got obs={settings.obs}; expected obs=rgb")
     settings.ablation = ",".join(comma_list(settings.ablation))
-    settings.exposures = ",".join(comma_list(settings.exposures)) if settings.exposures else ""
-    _ = settings.met_again
+    # One spelling of what is met: the settings of a run's shards are compared.
+    settings.exposures = ",".join(settings.met_again) if settings.exposures else ""
     _ = settings.arms

@@ -94,7 +94,6 @@ def conclude_merged(run_dir: Path, reporter: Reporter, merged: MergedShards) -> 
         if merged.missing and merged.given_up:
             waiting = reopened(str(run_dir)).barriers().held_up_by(merged.given_up) & set(merged.missing)
             gaps = waiting | merged.given_up.keys()
-            keep_gaps(run_dir, merged.given_up, sorted(waiting))
         if left := [unit for unit in merged.missing if unit not in gaps]:
             say(
                 sys.stdout,
@@ -102,7 +101,9 @@ def conclude_merged(run_dir: Path, reporter: Reporter, merged: MergedShards) -> 
                 f"{resume_flag(run_dir)}, or with --shard i/N in copies of it",
             )
             return ExitCode.DONE
-        if not gaps and is_concluded(run_dir):
+        if gaps:
+            keep_gaps(run_dir, merged.given_up, sorted(gaps - merged.given_up.keys()))
+        elif is_concluded(run_dir):
             say(sys.stdout, f"nothing is left to do; the report is {run_dir / run_files.REPORT_HTML}")
             return ExitCode.DONE
         with work_on_run(run_dir) as work:

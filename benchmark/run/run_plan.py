@@ -16,7 +16,7 @@ from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.episodes.plan import Plan, make_plan, plan_scenarios
 from flow_rag_vla.benchmark.episodes.records import Exposure
-from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS
+from flow_rag_vla.benchmark.episodes.seeds import MAX_LAYOUTS, MAX_SITES, SPLITS
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings
 from flow_rag_vla.tasks.env.make import resolve_device, resolve_physics
 from flow_rag_vla.tasks.physics.quiet import quiet_console
@@ -83,10 +83,16 @@ def plan_run(settings: BenchmarkSettings, scenario_file: ScenarioFile | None = N
         raise ValueError("plan_run needs resolved settings")
     sites, exposures = run_sites(settings, scenario_file), settings.met_again
     new_layouts = rounds if Exposure.FAR in exposures else 0
+    if (1 + new_layouts) * scenarios > MAX_LAYOUTS:
+        new = f" and as many new ones in each of {rounds} rounds (exposure far)" if new_layouts else ""
+        raise ValueError(f"{scenarios} scenarios need as many layouts{new}, a seed offers {MAX_LAYOUTS}")
     first, *visits = (
         plan_scenarios(sites, scenarios, settings.seed, settings.split, visit) for visit in range(1 + new_layouts)
     )
-    return make_plan(first, settings.arms, num_envs, rounds, settings.block, exposures=exposures, visits=visits)
+    plan = make_plan(first, settings.arms, num_envs, rounds, settings.block, exposures=exposures, visits=visits)
+    if all(unit.round == 0 for unit in plan.units):
+        raise ValueError(f"exposures {', '.join(exposures)} meet none of the {scenarios} scenarios again")
+    return plan
 
 
 def run_sites(settings: BenchmarkSettings, scenario_file: ScenarioFile | None = None) -> list[Site]:

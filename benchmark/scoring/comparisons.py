@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
 from flow_rag_vla.benchmark.scoring.columns.episode_columns import NONE, Episodes, groups
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
@@ -20,6 +19,7 @@ from flow_rag_vla.benchmark.scoring.statistics import (
     proportion,
 )
 from flow_rag_vla.benchmark.scoring.summary import (
+    HARM_EXPOSURES,
     HEADLINE_EXPOSURE,
     SUMMARY_EXPOSURES,
     ArmSummary,
@@ -27,8 +27,6 @@ from flow_rag_vla.benchmark.scoring.summary import (
     CorrectionEffect,
     Harm,
 )
-
-HARM_EXPOSURES: tuple[Exposure, ...] = (Exposure.CLEAN, Exposure.CONTROL)
 
 
 def compare(run: RunRecords, arm: str, reference: str, seed: int = 0) -> Comparison:
@@ -63,7 +61,10 @@ def compare(run: RunRecords, arm: str, reference: str, seed: int = 0) -> Compari
 
 
 def harm(run: RunRecords, arm: str, seed: int = 0) -> Harm:
-    """What the arm breaks among the CLEAN and CONTROL scenarios that E1 had solved."""
+    """What the arm breaks among the CLEAN and CONTROL scenarios that E1 had solved.
+
+    With FAR they come on new layouts, too: those count whose scenario E1 had solved on its own layout.
+    """
     met = run.last(arm, *HARM_EXPOSURES)
     solved = met[met.valid & run.first(met).succeeded]
     failed = proportion(int(solved.failed.sum()), len(solved))

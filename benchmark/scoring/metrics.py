@@ -16,7 +16,6 @@ from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, verdic
 from flow_rag_vla.benchmark.scoring.columns.episode_columns import Episodes, groups
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.comparisons import (
-    HARM_EXPOSURES,
     adjust_for_many_arms,
     compare,
     correction_effects,
@@ -34,6 +33,7 @@ from flow_rag_vla.benchmark.scoring.statistics.prevalence import (
 )
 from flow_rag_vla.benchmark.scoring.statistics.verdict import Gain, Harmfulness, gain_known, harm_known, judge
 from flow_rag_vla.benchmark.scoring.summary import (
+    HARM_EXPOSURES,
     HEADLINE_EXPOSURE,
     SUMMARY_EXPOSURES,
     ArmSummary,

@@ -20,6 +20,7 @@ from flow_rag_vla.benchmark.scoring.statistics.verdict import Answer, Gain, Harm
 SCHEMA_VERSION = 2
 SUMMARY_EXPOSURES: tuple[Exposure, ...] = tuple(exposure for exposure in Exposure if exposure is not Exposure.E1)
 HEADLINE_EXPOSURE = Exposure.NEAR
+HARM_EXPOSURES: tuple[Exposure, ...] = (Exposure.CLEAN, Exposure.CONTROL)
 
 
 @dataclass(frozen=True)

@@ -413,6 +413,14 @@ def test_what_every_arm_is_worth_is_drawn_and_listed(run_dir: Path, html: str):
     assert drawn.count("pays from") == len(summary.arms) - 1
 
 
+def test_what_was_left_out_is_said_where_the_verdict_needs_it(make_run: Writer, make_records: Callable):
+    records = [r for r in make_records(num_scenarios=14) if r.exposure in ("e1", "exact", "clean")]
+    html = html_of(make_run(records=records))
+    assert "NEAR was not run: gain, and so the verdict, is unknown." in html
+    assert "EXACT, CLEAN" in html
+    assert "Neither CLEAN nor CONTROL was run" not in html
+
+
 def test_what_became_of_each_correction_is_listed(run_dir: Path, html: str):
     corrections = Summary.read(run_dir).arms["parallel"].corrections["near"]
     assert sum(effect.n for effect in corrections.values()) > 0

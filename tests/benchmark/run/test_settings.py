@@ -20,7 +20,7 @@ from flow_rag_vla.benchmark.episodes.latency import parse_latency
 from flow_rag_vla.benchmark.run.cli import main
 from flow_rag_vla.benchmark.run.config import compose_settings
 from flow_rag_vla.benchmark.run.run import load_networks
-from flow_rag_vla.benchmark.run.run_plan import with_policy_defaults
+from flow_rag_vla.benchmark.run.run_plan import plan_run, resolve_settings, with_policy_defaults
 
 
 def test_overrides_reach_nested_settings():
@@ -76,6 +76,15 @@ def test_exposures_are_all_but_far_or_those_that_are_named_and_full_has_every_on
         ("exact", "near", "far", "clean", "control"),
         ("near", "control"),
     ]
+    assert compose_settings(["exposures=' control , near,near'"]).exposures == "near,control"
+
+
+def test_more_layouts_than_a_seed_offers_are_refused_before_any_is_planned():
+    settings = resolve_settings(
+        compose_settings(["exposures='near,far'", "scenarios=600000", "rounds=1", "device=cpu"])
+    )
+    with pytest.raises(ValueError, match=r"^600000 scenarios need as many layouts and as many new ones in each of 1 r"):
+        plan_run(settings)
 
 
 @pytest.mark.parametrize("key", ["out", "checkpoint", "vision", "ablation", "latency", "device"])
