@@ -142,8 +142,8 @@ def observation_from_fields(fields: Mapping[str, torch.Tensor]) -> Observation:
         name: fields[name] if name in fields else some.new_full((len(some), width), math.nan)
         for name, width in OBSERVATION_WIDTHS.items()
     }
-    beside = {name: fields.get(name) for name in ("rgb", "workcell")}
-    return Observation(**values, instruction=("",) * len(some), **beside)
+    unheard = ("",) * len(some)
+    return Observation(**values, instruction=unheard, rgb=fields.get("rgb"), workcell=fields.get("workcell"))
 
 
 @dataclass(frozen=True)
