@@ -96,10 +96,10 @@ def warnings(results: RunResults) -> list[str]:
             f"Every number is that of each arm's last round (round {max(rounds)} of {len(rounds)}), unless it names "
             "its round; see Rounds for the others."
         )
-    met = {r.exposure for arm in summary.arms.values() for r in arm.rounds}
+    met = wording.exposures_met(results)
     if met and HEADLINE_EXPOSURE not in met:
         found.append(f"{HEADLINE_EXPOSURE.upper()} was not run: gain, and so the verdict, is unknown.")
-    if met and not met.intersection(HARM_EXPOSURES):
+    if met and not set(met).intersection(HARM_EXPOSURES):
         found.append("Neither CLEAN nor CONTROL was run: harm, and so the verdict, is unknown.")
     for name in wording.ordered_arms(summary.arms):
         heard = summary.arms[name].retrieved
@@ -147,7 +147,6 @@ def facts(results: RunResults) -> list[Fact]:
     """What was run."""
     summary, settings = results.summary, _settings(results)
     rounds = sorted({r.round for arm in summary.arms.values() for r in arm.rounds})
-    met = {r.exposure for arm in summary.arms.values() for r in arm.rounds}
     seen = _OBSERVATIONS.get(str(settings.get("obs")), _said(settings.get("obs")))
     if settings.get("obs") == "rgb":
         late = ", not waited for" if settings.get("vision_async") else ""
@@ -168,7 +167,7 @@ def facts(results: RunResults) -> list[Fact]:
         Fact("Decision latency", _LATENCIES.get(latency, latency)),
         Fact("Scenarios", f"{summary.e1.n}{places}"),
         Fact("Rounds", f"E1 and {len(rounds)} of E2"),
-        Fact("Exposures", ", ".join(e.upper() for e in wording.EXPOSURE_ORDER if e in met) or "none"),
+        Fact("Exposures", ", ".join(e.upper() for e in wording.exposures_met(results)) or "none"),
         Fact("Inputs", ", ".join(inputs)),
         Fact("Files", ", ".join(_FILES)),
     ]

@@ -6,13 +6,13 @@ from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, guide_numbers
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics import Proportion
-from flow_rag_vla.benchmark.scoring.summary import SUMMARY_EXPOSURES, Comparison
+from flow_rag_vla.benchmark.scoring.summary import Comparison
 from flow_rag_vla.reports.table import Cell, Row, Table, arm_row, pointer
 from flow_rag_vla.reports.wording import (
     DASH,
-    EXPOSURE_ORDER,
     NO_DATA,
     count,
+    exposures_met,
     interval,
     megabytes,
     number,
@@ -63,7 +63,7 @@ def _database(results: RunResults, arm: str) -> Cell:
 
 def success(results: RunResults) -> Table:
     """Success of every arm on every exposure that was run."""
-    exposures = _exposures(results)
+    exposures = exposures_met(results)
     rows = []
     for arm in _arms(results):
         cells = [
@@ -309,10 +309,3 @@ def _share(value: Proportion, source: str, *, counted: bool = False) -> Cell:
 
 def _arms(results: RunResults) -> list[str]:
     return ordered_arms(results.summary.arms)
-
-
-def _exposures(results: RunResults) -> list[Exposure]:
-    """The exposures that any arm met, headline first."""
-    arms = results.summary.arms.values()
-    met = {name for name in SUMMARY_EXPOSURES for arm in arms if arm.exposure(name).n}
-    return [name for name in EXPOSURE_ORDER if name in met]

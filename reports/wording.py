@@ -72,6 +72,12 @@ def ordered_arms(arms: Iterable[str]) -> list[str]:
     return sorted(arms, key=lambda arm: (rank.get(arm, len(rank)), arm))
 
 
+def exposures_met(results: RunResults) -> list[Exposure]:
+    """The exposures that any arm met, headline first."""
+    arms = results.summary.arms.values()
+    return [exposure for exposure in EXPOSURE_ORDER if any(arm.exposure(exposure).n for arm in arms)]
+
+
 def percent(value: float | None, missing: str = NO_DATA) -> str:
     """A share as a percentage."""
     return missing if value is None else f"{_signed(value * 100.0, 1, plus=False)} %"

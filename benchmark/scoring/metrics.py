@@ -6,12 +6,12 @@ Pairing: two arms are compared on scenarios whose episodes are valid in both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
+from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, verdict_arms
 from flow_rag_vla.benchmark.scoring.columns.episode_columns import Episodes, groups
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
@@ -59,7 +59,7 @@ LOSS_CHAIN_EXPOSURES: tuple[Exposure, ...] = (Exposure.EXACT, Exposure.NEAR)
 
 
 def summarise(
-    records: Iterable[EpisodeRecord],
+    run: RunRecords,
     *,
     task: str,
     physics: str,
@@ -70,36 +70,13 @@ def summarise(
     """The summary of a run; the same records in any order give the same summary.
 
     Args:
-        records: every episode of the run, all arms and rounds.
+        run: every episode of the run, all arms and rounds.
         task: task name.
         physics: physics preset.
         memory_entries: cases stored at the end per arm, None (or absent) for arms without memory.
         memory_sizes: cases stored after each round per arm, where somebody counted them.
         seed: of the bootstrap.
-
-    Raises:
-        ValueError: records that contradict each other.
     """
-    return summary_of(
-        RunRecords.of(records),
-        task=task,
-        physics=physics,
-        memory_entries=memory_entries,
-        memory_sizes=memory_sizes,
-        seed=seed,
-    )
-
-
-def summary_of(
-    run: RunRecords,
-    *,
-    task: str,
-    physics: str,
-    memory_entries: Mapping[str, int | None] | None = None,
-    memory_sizes: Mapping[str, Mapping[int, int]] | None = None,
-    seed: int = 0,
-) -> Summary:
-    """The summary of ``run``; other arguments as in ``summarise``."""
     entries, sizes = memory_entries or {}, memory_sizes or {}
     arms = {arm: _arm(run, arm, entries.get(arm), sizes.get(arm, {}), seed) for arm in run.rounds}
     arms = adjust_for_many_arms(arms)

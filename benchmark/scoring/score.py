@@ -14,7 +14,7 @@ from flow_rag_vla.benchmark.episodes.episode_table import EpisodeTable
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
-from flow_rag_vla.benchmark.scoring.metrics import summary_of
+from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.planned_units import (
     PlannedUnit,
     UnfinishedUnitError,
@@ -87,7 +87,7 @@ def scores_of(
     run = RunRecords.of(records())
     blocks = finished.measures
     last = {arm: pooled(of_round) for (arm, _), of_round in blocks.items()}
-    summary = summary_of(
+    summary = summarise(
         run,
         task=finished.run.task,
         physics=finished.run.physics,

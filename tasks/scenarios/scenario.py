@@ -62,9 +62,9 @@ class Scenario:
         """First 16 hex digits of the sha256 of the canonical JSON: the same in every process."""
         return hashlib.sha256(_CANONICAL.encode(self.to_dict()).encode()).hexdigest()[:16]
 
-    def near(self) -> Self:
+    def near(self) -> Scenario:
         """The same cue, lane and hazard with object and goal displaced (the NEAR exposure)."""
-        return self._at(displace_layouts([self.layout], [self.layout_seed], get_task(self.task).area)[0])
+        return self.nearby([self])[0]
 
     @staticmethod
     def nearby(scenarios: Sequence[Scenario]) -> list[Scenario]:

@@ -12,6 +12,7 @@ import pytest
 from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.episodes.episode_table import write_episodes_parquet
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure, Outcome
+from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.timing import ArmTiming, LatencyEquivalence, Percentiles, Timing
 
@@ -167,7 +168,8 @@ def write_run(
     arms = {record.arm for record in records}
     entries = {arm: 57 if arm in MEMORY_ARMS else None for arm in arms}
     sizes = {arm: {0: 31, 1: 49, 2: 57} for arm in arms}
-    summarise(records, task=TASK, physics=PHYSICS, memory_entries=entries, memory_sizes=sizes).write(run_dir)
+    run = RunRecords.of(records)
+    summarise(run, task=TASK, physics=PHYSICS, memory_entries=entries, memory_sizes=sizes).write(run_dir)
     if timing:
         synthetic_timing(arms).write(run_dir)
     write_json_atomic(run_dir / "manifest.json", dict(manifest))

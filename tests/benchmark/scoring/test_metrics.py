@@ -19,7 +19,9 @@ Factory = Callable[..., EpisodeRecord]
 
 
 def summary_of(records: list[EpisodeRecord], **entries: int | None) -> Summary:
-    return summarise(records, task="FlowRAG-PickPlace-Franka", physics="newton_mujoco", memory_entries=entries)
+    return summarise(
+        RunRecords.of(records), task="FlowRAG-PickPlace-Franka", physics="newton_mujoco", memory_entries=entries
+    )
 
 
 def repeatable(record: EpisodeRecord) -> bool:
@@ -284,15 +286,15 @@ def test_steps_to_success_ignore_failures(dropped: Factory, again: Factory):
 
 
 def test_the_depth_of_pads_is_that_of_every_episode_that_has_a_number(e1: Factory):
-    assert summarise([e1("s0")], task="t", physics="p").penetration is None
+    assert summarise(RunRecords.of([e1("s0")]), task="t", physics="p").penetration is None
     depths = [0.1 * i for i in range(1, 20)] + [2.5]
     episodes = [e1(f"s{i}", penetration_mm=depth) for i, depth in enumerate(depths)]
     broken = e1("s98", outcome="invalid", invalid_reason="no state")
-    summary = summarise([*episodes, broken], task="t", physics="p")
+    summary = summarise(RunRecords.of([*episodes, broken]), task="t", physics="p")
     assert summary.penetration == Penetration(20, 2.5, 2.5, 1, 2.0)
     assert summary.by_fault["slippery_object"]["e1"]["flow_only"].penetration_mm == 2.5
     many = [e1(f"s{i}", penetration_mm=2.5 if i == 0 else 0.4) for i in range(200)]
-    assert summarise(many, task="t", physics="p").penetration == Penetration(200, 2.5, 0.4, 1, 2.0)
+    assert summarise(RunRecords.of(many), task="t", physics="p").penetration == Penetration(200, 2.5, 0.4, 1, 2.0)
 
 
 def test_the_failure_breakdown_is_by_fault_exposure_and_arm(

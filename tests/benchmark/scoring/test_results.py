@@ -12,6 +12,7 @@ from flow_rag_vla.benchmark.command import atomic_files
 from flow_rag_vla.benchmark.episodes import episode_table
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.scoring import results, run_files
+from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.summary import Summary
 from flow_rag_vla.benchmark.scoring.timing import ArmTiming, Percentiles, Timing
@@ -23,7 +24,7 @@ Factory = Callable[..., EpisodeRecord]
 def summary(dropped: Factory, again: Factory) -> Summary:
     first = [dropped(f"s{i}") for i in range(3)]
     records = [*first, *(again(f, arm) for f in first for arm in ("flow_only", "parallel"))]
-    return summarise(records, task="T", physics="P", memory_entries={"parallel": 3})
+    return summarise(RunRecords.of(records), task="T", physics="P", memory_entries={"parallel": 3})
 
 
 def test_a_summary_reads_back_as_it_was(summary: Summary, tmp_path: Path):

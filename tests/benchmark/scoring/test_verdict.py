@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.statistics.verdict import (
     DEFINITIONS,
@@ -35,7 +36,7 @@ def run_of(dropped: Factory, e1: Factory, again: Factory, n: int, ours: float, t
         for arm, share, broken in (("parallel", ours, harm), ("flow_only", theirs, 0.0)):
             records.append(again(hazard, arm, **({} if i < share * n else failed)))
             records.append(again(clean, arm, "clean", **(failed if i < broken * n else {})))
-    return summarise(records, task="t", physics="p", memory_entries={"parallel": 3})
+    return summarise(RunRecords.of(records), task="t", physics="p", memory_entries={"parallel": 3})
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,9 @@ def test_a_memory_that_was_never_heard_is_counted_over_all_rounds(dropped: Facto
     reference = [again(r, "flow_only", round=n, attempt=n) for r in first for n in (1, 2)]
 
     def retrieved(records: list[EpisodeRecord]):
-        return summarise([*first, *records, *reference], task="t", physics="p", memory_entries={"parallel": 3})
+        return summarise(
+            RunRecords.of([*first, *records, *reference]), task="t", physics="p", memory_entries={"parallel": 3}
+        )
 
     whole = retrieved(silent).arms["parallel"].retrieved
     assert whole is not None
