@@ -56,6 +56,11 @@ class Query:
     felt: torch.Tensor | None = None
     """(num_envs,) int64 type of failure felt so far, ``NOTHING`` where none was; None where nobody feels."""
 
+    @property
+    def asking(self) -> torch.Tensor:
+        """(num_envs,) bool: where the memory is asked."""
+        return ~self.settled.given if self.asks is None else self.asks
+
 
 def merge_advice(settled: Advice, fresh: Advice | None) -> Advice:
     """``settled`` where an environment has settled on something, else ``fresh``."""
@@ -105,7 +110,7 @@ class FlowRAGVLA(nn.Module):
         self._memory, self._key_encoder = memory, key_encoder
         self._generator = torch.Generator().manual_seed(seed)
         self.processor: DualPathwayProcessor[Query, Advice] = DualPathwayProcessor(
-            self._flow_pathway, self._memory_pathway, max_latency_ms, clock
+            self._flow_pathway, self._memory_pathway, max_latency_ms, clock, self._has_questions
         )
 
     @classmethod
@@ -226,11 +231,14 @@ class FlowRAGVLA(nn.Module):
         )
         return sum(self._memory.add(cases).is_new)
 
+    def _has_questions(self, query: Query) -> bool:
+        # To ask a GPU is to wait for it: there the search itself finds out who asks.
+        return self.advisor is not None and (query.noise.device.type != "cpu" or bool(query.asking.any()))
+
     def _memory_pathway(self, query: Query) -> Advice:
         if self.advisor is None:
             return Advice.nothing(query.observation.num_envs, str(query.noise.device))
-        asks = ~query.settled.given if query.asks is None else query.asks
-        return self.advisor.advise(query.observation, asks, query.situation, query.felt)
+        return self.advisor.advise(query.observation, query.asking, query.situation, query.felt)
 
     def _flow_pathway(self, query: Query, poll: Poll[Advice]) -> FlowAnswer[Advice]:
         percept = self._percept(query.observation, query.settled)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.known_cases import KnownCases
 from flow_rag_vla.agents.recall.placebos import AnswersByLot, OwnAnswers, ShuffledAnswers
+from flow_rag_vla.agents.recall.pooling import weighted_sum
 from flow_rag_vla.agents.recall.situation import KnownSituations, Situation
 from flow_rag_vla.agents.recall.uplift_rule import Choice, UpliftRule
 from flow_rag_vla.memory.failure_memory import FailureMemory
@@ -138,18 +138,15 @@ class Advisor:
             counts = counts & (~late[:, None] | (cases.failure_type[place] == felt[:, None]))
         margin = found.similarity - self.memory.similarity_threshold + 1e-3
         weight = torch.where(counts, margin, 0.0)
-        # One neighbour after the other: a sum whose order is a kernel's differs in its last bits by device and batch.
-        neighbours = list(zip(weight.unsqueeze(2).unbind(1), place.unbind(1), strict=True))
-        total = reduce(torch.add, (weight for weight, _ in neighbours)).clamp(min=1e-9)
+        total = weight.double().sum(dim=1, keepdim=True).float().clamp(min=1e-9)
         similar = counts.any(dim=1) & sound
         considered = torch.zeros_like(similar)
         if self._rule is not None and trials is not None:
             considered = similar
-            shares = ((weight.unsqueeze(2), row) for weight, row in neighbours)
-            prior = reduce(torch.add, (share * cases.priors[row] for share, row in shares)) / total.unsqueeze(2)
+            prior = weighted_sum(weight, cases.priors, place) / total.unsqueeze(2)
             choice = self._rule.choose(torch.where(similar[:, None, None], prior, 1.0), trials, late)
         else:
-            score = reduce(torch.add, (weight * cases.means[row] for weight, row in neighbours)) / total
+            score = weighted_sum(weight, cases.means, place) / total
             reliability = score.max(dim=1).values
             unknown = torch.zeros_like(reliability)
             passes = reliability >= self._gate

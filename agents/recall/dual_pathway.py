@@ -55,7 +55,7 @@ class Decision[R]:
     retrieval_age: int | None
     """Age of the answer that was at hand (see ``Retrieved``); None if there was none."""
     in_time: bool
-    """This decision's own retrieval reached it."""
+    """This decision's own retrieval reached it, or it asked for none."""
     total_ms: float
 
 
@@ -69,7 +69,7 @@ class DualPathwayStatistics:
     avg_total_time: float | None
     """Seconds until the decision is taken."""
     rag_timeout_rate: float | None
-    """Share of decisions that their own retrieval did not reach."""
+    """Share of decisions that their own retrieval did not reach, of those that asked for one."""
     correction_rate: float | None
     """Share of rows (environments times decisions) that retrieval changed."""
     avg_frequency: float | None
@@ -86,6 +86,7 @@ class DualPathwayStatistics:
 class _Tally:
     flow_ms: list[float] = field(default_factory=list)
     total_ms: list[float] = field(default_factory=list)
+    asked: int = 0
     timeouts: int = 0
     corrected: torch.Tensor | int = 0
     """Counted on the device: a number would have to be waited for at each decision."""
@@ -96,7 +97,8 @@ class DualPathwayProcessor[Q, R]:
     """Runs ``flow_fn`` and ``retrieve_fn`` side by side.
 
     The search is submitted first; then the flow runs in the caller's thread and polls.  At most one search is under
-    way: while one is, later decisions ask for none.  A query must not change while a search may still read it.
+    way: while one is, later decisions ask for none.  A decision with nothing to ask costs what the flow costs: no
+    thread is woken.  A query must not change while a search may still read it.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class DualPathwayProcessor[Q, R]:
         retrieve_fn: Callable[[Q], R],
         max_latency_ms: float = 25.0,
         clock: Clock | None = None,
+        asks: Callable[[Q], bool] = lambda _query: True,
     ) -> None:
         """Process queries with the two pathways.
 
@@ -113,8 +116,9 @@ class DualPathwayProcessor[Q, R]:
             retrieve_fn: Query to what the memory says.
             max_latency_ms: Once a decision has taken this long, ``poll`` finds nothing any more.
             clock: The wall clock with a worker thread by default.
+            asks: Whether a query has anything to ask of the memory, known without waiting; every query by default.
         """
-        self._flow_fn, self._retrieve_fn = flow_fn, retrieve_fn
+        self._flow_fn, self._retrieve_fn, self._asks = flow_fn, retrieve_fn, asks
         self.max_latency_ms = max_latency_ms
         self.clock: Clock = RealClock() if clock is None else clock
         self._pending: Pending[R] | None = None
@@ -131,7 +135,8 @@ class DualPathwayProcessor[Q, R]:
         flow_ms: float | None = None
         if self._pending is not None and self._pending.ready():
             at_hand = self._take()
-        if self._pending is None:
+        asks = self._asks(query)
+        if asks and self._pending is None:
             self._asked_at = self._decision
             self._pending = clock.submit(lambda: self._retrieve_fn(query))
 
@@ -150,8 +155,9 @@ class DualPathwayProcessor[Q, R]:
         clock.flow_is_done()
         total_ms = clock.elapsed_ms()
         age = None if at_hand is None else at_hand.age
-        self._count(answer, age, total_ms if flow_ms is None else flow_ms, total_ms)
-        return Decision(answer.chunk, answer.corrected, answer.advice, age, age == 0, total_ms)
+        late = asks and age != 0
+        self._count(answer, asks, late, total_ms if flow_ms is None else flow_ms, total_ms)
+        return Decision(answer.chunk, answer.corrected, answer.advice, age, not late, total_ms)
 
     def _take(self) -> Retrieved[R]:
         pending, self._pending = self._pending, None
@@ -159,11 +165,12 @@ class DualPathwayProcessor[Q, R]:
             raise RuntimeError("no retrieval is under way")
         return Retrieved(pending.result(), self._decision - self._asked_at)
 
-    def _count(self, answer: FlowAnswer[R], age: int | None, flow_ms: float, total_ms: float) -> None:
+    def _count(self, answer: FlowAnswer[R], asked: bool, late: bool, flow_ms: float, total_ms: float) -> None:
         tally = self._tally
         tally.flow_ms.append(flow_ms)
         tally.total_ms.append(total_ms)
-        tally.timeouts += age != 0
+        tally.asked += asked
+        tally.timeouts += late
         tally.corrected = answer.corrected.sum() + tally.corrected
         tally.rows += answer.corrected.numel()
 
@@ -183,7 +190,7 @@ class DualPathwayProcessor[Q, R]:
             decisions=n,
             avg_flow_time=float(np.mean(tally.flow_ms)) / 1000.0,
             avg_total_time=total_s,
-            rag_timeout_rate=tally.timeouts / n,
+            rag_timeout_rate=tally.timeouts / tally.asked if tally.asked else None,
             correction_rate=int(tally.corrected) / tally.rows if tally.rows else None,
             avg_frequency=1.0 / total_s if total_s > 0 else None,
             deadline_miss_rate=float(np.mean(np.array(tally.total_ms) > self.max_latency_ms)),

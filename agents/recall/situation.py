@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from flow_rag_vla.agents.recall.pooling import weighted_sum
 from flow_rag_vla.memory.evidence.situations import MOMENTS
 from flow_rag_vla.memory.evidence.uplift import kernel_weight
 from flow_rag_vla.memory.faiss_gpu import make_search
@@ -50,10 +50,7 @@ class KnownSituations:
         """
         found = self._search.search(keys, self._k, self._threshold)
         weight = torch.where(found.valid, kernel_weight(found.similarity, self._threshold), 0.0)
-        place = torch.searchsorted(self._ids, found.case_ids)
-        # One neighbour after the other: a sum whose order is a kernel's differs in its last bits by device and batch.
-        neighbours = zip(weight.reshape(*weight.shape, 1, 1).unbind(1), place.unbind(1), strict=True)
-        return reduce(torch.add, (share * self._counts[row] for share, row in neighbours))
+        return weighted_sum(weight, self._counts, torch.searchsorted(self._ids, found.case_ids))
 
 
 class Situation:

@@ -1,6 +1,7 @@
-"""The batch-1 probe: how long one robot's decision really takes, with real threads, arm beside arm.
+"""The batch-1 probe: how long one robot's decisions really take, with real threads, arm beside arm.
 
-Arms take turns within every repetition, so that a noisy machine is noisy for all of them.
+One robot goes through episodes, in the same states for every arm: the first decision of an episode asks the memory, the
+others act on what it said.  Arms take turns decision by decision, so that a noisy machine is noisy for all of them.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import numpy as np
 import torch
 
 from flow_rag_vla.agents.arms.registry import get_arm, reference_arm
-from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
-from flow_rag_vla.agents.recall.advice import Advice
+from flow_rag_vla.agents.fleet_agent import FleetAgent
+from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA
+from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.recall.clock import RealClock
 from flow_rag_vla.agents.vision.percept import VisualPercept
 from flow_rag_vla.benchmark.scoring.statistics import tost_paired
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from flow_rag_vla.memory.failure_memory import FailureMemory
     from flow_rag_vla.tasks.contract import Observation
 
-WARM_UP, REPETITIONS = 20, 200
+WARM_UP, EPISODES = 1, 24
+"""Episodes that are not timed, and that are."""
 BUDGET_MS = 25.0
 MARGIN_MS = 1.0
 
@@ -40,8 +43,10 @@ def probe_arms(
     memories: dict[str, FailureMemory],
     settings: ArmSettings,
     observations: Sequence[Observation],
-    on_step: Callable[[int], None],
+    on_episode: Callable[[int], None],
     vision: VisionEncoder | None = None,
+    *,
+    decisions: int = 25,
 ) -> dict[str, ArmTiming]:
     """Latency of single decisions on ``observations`` (batch 1 each), one torch and one FAISS thread.
 
@@ -50,15 +55,16 @@ def probe_arms(
         policy: The flow policy.
         memories: Arm to the memory that it consults.
         settings: Retrieval settings.
-        observations: Cycled through; where they are, arms decide.
-        on_step: Called with the number of repetitions done.
+        observations: One an episode, cycled through; where they are, arms decide.
+        on_episode: Called with the number of episodes done.
         vision: Looks at the observations' pictures as part of every decision.
+        decisions: Of an episode.
     """
     threads, faiss_threads = torch.get_num_threads(), faiss.omp_get_max_threads()
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
-    models: dict[str, FlowRAGVLA] = {}
     device = str(observations[0].object_pos_b.device)
+    models: dict[str, FlowRAGVLA] = {}
     try:
         for arm in (get_arm(name) for name in arms):
             if arm.has_policy:
@@ -66,24 +72,37 @@ def probe_arms(
                 models[arm.name] = FlowRAGVLA.for_arm(
                     arm, policy, memories.get(arm.name), settings, device=device, clock=clock
                 )
-        taken: dict[str, list[float]] = {arm: [] for arm in models}
-        rng = torch.Generator().manual_seed(0)
+        execute = settings.agent.executed(policy.flow.horizon)
+        robots = {
+            arm: FleetAgent(
+                model,
+                RetrievalEncoder(device=device),
+                num_envs=1,
+                max_steps=decisions * execute,
+                execute=execute,
+                device=device,
+                remembers=False,
+            )
+            for arm, model in models.items()
+        }
+        taken = {arm: np.zeros((EPISODES, decisions)) for arm in models}
+        running = torch.ones(1, dtype=torch.bool, device=device)
         percept = None if vision is None else VisualPercept(vision, 1, device)
-        for i in range(WARM_UP + REPETITIONS):
-            observation = observations[i % len(observations)]
-            noise = policy.flow.noise(1, rng)
-            for arm, model in models.items():
-                query = Query(observation, noise, Advice.nothing(1, device))
-                _finish(models.values(), device)
-                start = time.perf_counter()
-                if percept is not None:
-                    query = dataclasses.replace(query, observation=percept.look(observation))
-                # A robot's controller is no GPU: the decision is there when the chunk has left the device.
-                model.decide(query).chunk.cpu()
-                if i >= WARM_UP:
-                    taken[arm].append(1000.0 * (time.perf_counter() - start))
-            on_step(i + 1)
-        return {arm: _timing(arm, model, taken) for arm, model in models.items()}
+        for episode in range(-WARM_UP, EPISODES):
+            observation = observations[episode % len(observations)]
+            for robot in robots.values():
+                robot.reset([f"probe {episode}"], [0])
+            for decision in range(decisions):
+                for arm, robot in robots.items():
+                    _finish(models.values(), device)
+                    start = time.perf_counter()
+                    seen = observation if percept is None else percept.look(observation)
+                    # A robot's controller is no GPU: the decision is there when the chunk has left the device.
+                    robot.decide(seen, running).cpu()
+                    if episode >= 0:
+                        taken[arm][episode, decision] = 1000.0 * (time.perf_counter() - start)
+            on_episode(episode + WARM_UP + 1)
+        return {arm: _with_rates(timing_of(arm, taken), arm, model) for arm, model in models.items()}
     finally:
         for model in models.values():
             model.processor.close()
@@ -99,25 +118,39 @@ def _finish(models: Iterable[FlowRAGVLA], device: str) -> None:
         torch.cuda.synchronize(device)
 
 
-def _timing(arm: str, model: FlowRAGVLA, taken: dict[str, list[float]]) -> ArmTiming:
-    ms = np.array(taken[arm])
-    p50, p95, p99 = (float(p) for p in np.percentile(ms, [50, 95, 99]))
-    statistics = model.processor.get_statistics()
-    equivalence = None
-    reference, remembers = reference_arm().name, get_arm(arm).consults_memory
+def timing_of(arm: str, taken: dict[str, np.ndarray]) -> ArmTiming:
+    """What the clock says of ``arm``.
+
+    Args:
+        arm: One of ``taken``.
+        taken: Arm to the times of its decisions (episodes, decisions), ms.
+    """
+    ms = taken[arm]
+    equivalence, reference = None, reference_arm().name
     if arm != reference and reference in taken:
-        test = tost_paired(taken[arm], taken[reference], MARGIN_MS)
+        test = tost_paired(ms.mean(axis=1), taken[reference].mean(axis=1), MARGIN_MS)
         if test is not None:
             equivalence = LatencyEquivalence(
                 test.n, test.mean_difference, test.margin, test.p, test.ci90, test.equivalent
             )
-    parameters = sum(p.numel() * p.element_size() for p in model.parameters())
     return ArmTiming(
-        decision_latency_ms=Percentiles(p50, p95, p99),
+        decision_latency_ms=_percentiles(ms),
+        first_decision_ms=_percentiles(ms[:, 0]),
         deadline_miss_rate=float(np.mean(ms > BUDGET_MS)),
         avg_frequency_hz=1000.0 / float(ms.mean()),
-        correction_rate=statistics.correction_rate if remembers else None,
-        rag_timeout_rate=statistics.rag_timeout_rate if remembers else None,
-        model_bytes=parameters,
         latency_equivalence=equivalence,
     )
+
+
+def _with_rates(timing: ArmTiming, arm: str, model: FlowRAGVLA) -> ArmTiming:
+    statistics, remembers = model.processor.get_statistics(), get_arm(arm).consults_memory
+    return dataclasses.replace(
+        timing,
+        correction_rate=statistics.correction_rate if remembers else None,
+        rag_timeout_rate=statistics.rag_timeout_rate if remembers else None,
+        model_bytes=sum(p.numel() * p.element_size() for p in model.parameters()),
+    )
+
+
+def _percentiles(ms: np.ndarray) -> Percentiles:
+    return Percentiles(*(float(p) for p in np.percentile(ms, [50, 95, 99])))

@@ -10,7 +10,7 @@ from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.latency import LatencyProfile, parse_latency
-from flow_rag_vla.benchmark.policies.probe import REPETITIONS, WARM_UP, probe_arms
+from flow_rag_vla.benchmark.policies.probe import EPISODES, WARM_UP, probe_arms
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.score import probed_timing
 from flow_rag_vla.benchmark.scoring.timing import Timing, read_medians
@@ -64,7 +64,8 @@ class DecisionTimes:
         e1 = self._barriers.after(run.plan.units[0])
         consulting = [arm for arm in run.settings.arms if get_arm(arm).consults_memory]
         memories = {arm: new_memory(settings, policy.flow.horizon, e1).frozen() for arm in consulting}
-        with Progress(WARM_UP + REPETITIONS, "timed decisions", self._console) as progress:
+        execute = settings.agent.executed(policy.flow.horizon)
+        with Progress(WARM_UP + EPISODES, "timed episodes", self._console) as progress:
             arms = probe_arms(
                 run.settings.arms,
                 policy,
@@ -75,6 +76,7 @@ class DecisionTimes:
                 # In step, also where the run's pictures come late: arms that take turns would else wait for each
                 # other's.
                 run.networks.vision,
+                decisions=-(-self._env.max_episode_length // execute),
             )
         return Timing(arms)
 

@@ -26,7 +26,7 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class LatencyEquivalence:
-    """TOST of the mean paired decision-latency difference to the reference arm, ms."""
+    """TOST of the mean difference of an episode's mean decision latency to the reference arm's, ms; ``n`` episodes."""
 
     n: int
     mean_difference_ms: float
@@ -41,6 +41,9 @@ class ArmTiming:
     """What a clock and the operating system said about one arm."""
 
     decision_latency_ms: Percentiles | None = None
+    """Of all decisions of the probe's episodes."""
+    first_decision_ms: Percentiles | None = None
+    """Of the first decision of each episode: the one that asks the memory, where there is one."""
     deadline_miss_rate: float | None = None
     avg_frequency_hz: float | None = None
     correction_rate: float | None = None
@@ -68,8 +71,9 @@ class Timing:
         return path
 
     def write_medians(self, run_dir: Path) -> None:
-        """Write ``latency.json``: what E2 simulates of it."""
-        medians = {arm: t.decision_latency_ms.p50 for arm, t in self.arms.items() if t.decision_latency_ms}
+        """Write ``latency.json``: what E2 simulates of it, a decision that asks."""
+        asking = {arm: t.first_decision_ms or t.decision_latency_ms for arm, t in self.arms.items()}
+        medians = {arm: latency.p50 for arm, latency in asking.items() if latency}
         write_json_atomic(run_dir / run_files.LATENCY, medians)
 
     @classmethod

@@ -16,8 +16,8 @@ PICTURE = (FRONT_VIEW.height, FRONT_VIEW.width)
 @pytest.fixture(autouse=True)
 def few_repetitions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks at the times."""
-    monkeypatch.setattr(probe, "WARM_UP", 1)
-    monkeypatch.setattr(probe, "REPETITIONS", 2)
+    monkeypatch.setattr(probe, "WARM_UP", 0)
+    monkeypatch.setattr(probe, "EPISODES", 2)
 
 
 @pytest.mark.parametrize("seeing", [False, True], ids=["state", "pictures"])
@@ -37,5 +37,6 @@ def test_single_decisions_of_every_arm_are_timed_on_the_device(
         single,
         lambda done: None,
         on_cuda(networks["cnn"]) if seeing else None,
+        decisions=2,
     )
     assert list(timings) == [arm.name for arm in arms]

@@ -72,7 +72,10 @@ def numpy_advice(memory: FailureMemory, keys: np.ndarray, k: int, gate: float) -
     """The advice as NumPy computes it, one column each."""
     found = memory.search(keys, k)
     weight = np.where(found.valid, found.similarity - memory.similarity_threshold + 1e-3, 0.0)[..., None]
-    score = (weight * memory.candidate_means(found.case_ids)).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)
+    # In float64, where the order of the sum does not show, and rounded once.
+    pooled = (weight * memory.candidate_means(found.case_ids).astype(np.float64)).sum(axis=1).astype(np.float32)
+    total = weight.astype(np.float64).sum(axis=1).astype(np.float32)
+    score = pooled / np.maximum(total, np.float32(1e-9))
     given = found.hit & (score.max(axis=1) >= gate)
     types = [FAILURE_TYPES.index(name) if name else NOTHING for name in memory.failure_types(found.case_ids[:, 0])]
     columns = {"case_id": found.case_ids[:, 0], "failure_type": np.array(types), "candidate": score.argmax(axis=1)}

@@ -87,6 +87,30 @@ def test_nothing_is_at_hand_once_the_budget_is_spent():
     assert virtual(30.0, 5.0, max_latency_ms=40.0).process(1).retrieval_age == 0
 
 
+def test_a_decision_with_nothing_to_ask_wakes_no_thread_and_is_not_late():
+    submitted = []
+
+    class Watched(VirtualClock):
+        def submit(self, retrieve):
+            submitted.append(retrieve)
+            return super().submit(retrieve)
+
+    clock = Watched(20.0, 100.0)
+    processor = DualPathwayProcessor(flow, lambda query: query, clock=clock, asks=lambda query: query == 1)
+    decisions = [processor.process(query) for query in (1, 2, 3)]
+    # What the first one asked arrives for the second one; the third has nothing at hand, and asked for nothing.
+    assert [d.retrieval_age for d in decisions] == [None, 1, None]
+    assert [d.in_time for d in decisions] == [False, True, True]
+    assert len(submitted) == 1
+    assert processor.get_statistics().rag_timeout_rate == 1.0
+
+
+def test_where_nothing_was_ever_asked_there_is_no_rate_of_late_answers():
+    processor = virtual(20.0, 100.0, asks=lambda query: False)
+    processor.process(1)
+    assert processor.get_statistics().rag_timeout_rate is None
+
+
 def test_a_reset_forgets_the_late_answer():
     processor = virtual(20.0, 100.0)
     processor.process(1)

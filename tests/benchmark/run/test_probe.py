@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,7 +22,7 @@ from flow_rag_vla.tasks.contract import OBSERVATION_WIDTHS, Observation
 HORIZON = 8
 SETTINGS = ArmSettings(AgentSettings(execute=4))
 ARMS = ("flow_only", "sequential", "parallel", "always_cautious", "expert")
-REPETITIONS = 6
+EPISODES, DECISIONS = 3, 4
 
 
 @pytest.fixture
@@ -48,27 +49,39 @@ def observations(count: int) -> list[Observation]:
 def probed(policy, monkeypatch: pytest.MonkeyPatch):
     """Timings of ``ARMS``, and the progress that was told."""
     monkeypatch.setattr(probe, "WARM_UP", 2)
-    monkeypatch.setattr(probe, "REPETITIONS", REPETITIONS)
+    monkeypatch.setattr(probe, "EPISODES", EPISODES)
     memories = {arm: new_memory(SETTINGS, HORIZON).frozen() for arm in ("sequential", "parallel")}
     told: list[int] = []
-    return probe.probe_arms(ARMS, policy, memories, SETTINGS, observations(3), told.append), told
+    return probe.probe_arms(ARMS, policy, memories, SETTINGS, observations(3), told.append, decisions=DECISIONS), told
 
 
 def test_every_arm_with_a_policy_is_timed_and_the_expert_is_not(probed):
     timings, told = probed
     assert list(timings) == ["flow_only", "sequential", "parallel", "always_cautious"]
-    assert told == list(range(1, 2 + REPETITIONS + 1))
+    assert told == list(range(1, 2 + EPISODES + 1))
     for timing in timings.values():
         latency = timing.decision_latency_ms
         assert 0 < latency.p50 <= latency.p95 <= latency.p99
         assert timing.avg_frequency_hz > 0
 
 
+def test_first_decisions_are_told_apart_from_the_others():
+    taken = {"parallel": np.array([[30.0, 5.0, 5.0], [50.0, 5.0, 5.0]]), "flow_only": np.full((2, 3), 5.0)}
+    timing = probe.timing_of("parallel", taken)
+    assert timing.first_decision_ms is not None
+    assert timing.decision_latency_ms is not None
+    assert (timing.first_decision_ms.p50, timing.decision_latency_ms.p50) == (40.0, 5.0)
+    equal = timing.latency_equivalence
+    assert equal is not None
+    # Episodes of 40 / 3 and 20 ms on average against 5.
+    assert (equal.n, equal.mean_difference_ms) == (2, pytest.approx((40.0 + 60.0) / 6.0 - 5.0))
+
+
 def test_all_but_the_reference_are_compared_with_it_pair_by_pair(probed):
     timings, _ = probed
     compared = {arm: timing.latency_equivalence for arm, timing in timings.items()}
     assert compared.pop("flow_only") is None
-    assert {equivalence.n for equivalence in compared.values()} == {REPETITIONS}
+    assert {equivalence.n for equivalence in compared.values()} == {EPISODES}
 
 
 def test_only_arms_that_consult_a_memory_have_rates_of_retrieval(probed):
@@ -83,14 +96,14 @@ def test_only_arms_that_consult_a_memory_have_rates_of_retrieval(probed):
 
 def test_threads_are_given_back(policy, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(probe, "WARM_UP", 1)
-    monkeypatch.setattr(probe, "REPETITIONS", 2)
+    monkeypatch.setattr(probe, "EPISODES", 2)
     seen: list[int] = []
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         memories = {"parallel": new_memory(SETTINGS, HORIZON).frozen()}
         look = lambda _: seen.append(torch.get_num_threads())  # noqa: E731
-        probe.probe_arms(("flow_only", "parallel"), policy, memories, SETTINGS, observations(1), look)
+        probe.probe_arms(("flow_only", "parallel"), policy, memories, SETTINGS, observations(1), look, decisions=2)
         assert set(seen) == {1}
         assert torch.get_num_threads() == 2
     finally:
