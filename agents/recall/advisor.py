@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from flow_rag_vla.agents.arms.arm import Placebo
-from flow_rag_vla.agents.corrections.priors import late_shares
+from flow_rag_vla.agents.corrections.priors import late_shares, spared
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.known_cases import KnownCases
@@ -201,13 +201,14 @@ def make_advisor(arm: Arm, memory: CaseReader, settings: ArmSettings, device: st
         answers = AnswersByLot(settings.seed)
     elif arm.placebo is Placebo.EMPTY:
         memory = FailureMemory(memory.embedding_dim, horizon=memory.horizon, num_candidates=memory.num_candidates)
+    rule = UpliftRule(agent.uplift_threshold, agent.caution, late_shares(), spared())
     return Advisor(
         memory,
         RetrievalEncoder(device=device),
         agent.num_neighbours,
         agent.confidence_gate,
         device,
-        rule=UpliftRule(agent.uplift_threshold, agent.caution, late_shares()) if arm.weighs_doing_nothing else None,
+        rule=rule if arm.weighs_doing_nothing else None,
         num_situations=agent.num_situations,
         answers=answers,
     )

@@ -37,7 +37,9 @@ class UpliftRule:
     as the threshold rises.
 
     Doing nothing before anything is felt includes what can be done then: ``theta_0`` is
-    ``(1 - p) theta_unfelt + p max(theta_felt, max_c theta_late_c)``, ``p`` the chance to feel something.
+    ``(1 - p) theta_unfelt + p max(theta_felt, max_c theta_late_c)``, ``p`` the chance to feel something.  Where nothing
+    is wrong, with the chance ``r = (1 - p) theta_unfelt``, a correction may break what works: the prior chance ``m``
+    of an early one becomes ``(1 - r) m + r min(m, spared)``.
     """
 
     threshold: float = 0.0
@@ -46,6 +48,8 @@ class UpliftRule:
     """``z``: standard deviations that the bounds lie from the mean."""
     late_shares: tuple[float, ...] | None = None
     """For each candidate, the share of its prior chance to work that is left once something is felt; None for all."""
+    spared: tuple[float, ...] | None = None
+    """For each candidate, the chance that an episode in which nothing is wrong succeeds all the same; None for 1."""
 
     def choose(self, prior: torch.Tensor, trials: torch.Tensor, felt: torch.Tensor | None = None) -> Choice:
         """What to try.
@@ -57,10 +61,12 @@ class UpliftRule:
             felt: (n,) bool, where something has been felt; nowhere by default.
         """
         early, late = trials.chunk(2, dim=1)
-        now = _posterior(prior, early)
         later = _posterior(self._late(prior), late)
         unfelt, stays = _posterior_of_nothing(early[:, 0]), _posterior_of_nothing(late[:, 0])
-        waiting = _waiting(unfelt, stays, later, early[:, 0].sum(dim=1), late.sum(dim=(1, 2)))
+        num_unfelt, num_felt = early[:, 0].sum(dim=1), late.sum(dim=(1, 2))
+        feel = (num_felt + NOTHING_PRIOR) / (num_felt + num_unfelt + 2 * NOTHING_PRIOR)
+        now = _posterior(self._early(prior, (1.0 - feel) * unfelt.mean), early)
+        waiting = _waiting(unfelt, stays, later, feel, num_felt + num_unfelt + 2 * NOTHING_PRIOR)
         if felt is None:
             return self._best(now, waiting)
         rows = felt[:, None]
@@ -73,6 +79,16 @@ class UpliftRule:
             return prior
         worked = prior[..., 0] * constant_like(self.late_shares, prior)
         return torch.stack([worked, prior.sum(dim=2) - worked], dim=2)
+
+    def _early(self, prior: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        """``prior`` where nothing is wrong with the chance ``right`` (n,)."""
+        if self.spared is None:
+            return prior
+        strength = prior.sum(dim=2)
+        worked = prior[..., 0]
+        spared = torch.minimum(worked, constant_like(self.spared, prior) * strength)
+        mixed = worked + right[:, None] * (spared - worked)
+        return torch.stack([mixed, strength - mixed], dim=2)
 
     def _best(self, something: Beta[torch.Tensor], nothing: Beta[torch.Tensor]) -> Choice:
         nothing = Beta(nothing.worked[:, None], nothing.did_not[:, None])
@@ -108,14 +124,12 @@ def _waiting(
     unfelt: Beta[torch.Tensor],
     stays: Beta[torch.Tensor],
     later: Beta[torch.Tensor],
-    num_unfelt: torch.Tensor,
-    num_felt: torch.Tensor,
+    feel: torch.Tensor,
+    episodes: torch.Tensor,
 ) -> Beta[torch.Tensor]:
-    """Of doing nothing until something is felt and the best thing then, (n,); as sure as the episodes make it."""
-    feel = (num_felt + NOTHING_PRIOR) / (num_felt + num_unfelt + 2 * NOTHING_PRIOR)
+    """Of doing nothing until something is felt and the best thing then, (n,); as sure as the ``episodes`` make it."""
     then = torch.maximum(stays.mean, later.mean.amax(dim=1))
     mean = (1.0 - feel) * unfelt.mean + feel * then
-    episodes = num_felt + num_unfelt + 2 * NOTHING_PRIOR
     return Beta(mean * episodes, (1.0 - mean) * episodes)
 
 

@@ -4,8 +4,9 @@
     python tests/perf/loop_share.py --run [arguments of scripts/benchmark.py]
 
 The first steps ``raw`` and ``parallel`` in turn on native MuJoCo: ``raw`` against the time within ``mujoco.rollout``
-on the same states, ``parallel`` against ``raw``, the median of all repeats.  The second runs a benchmark and prints
-what its episodes cost beside their environment steps.
+on the same states, ``parallel`` against ``raw``, the median of all repeats.  The second runs a benchmark in one process
+and prints what its episodes cost beside their environment steps; the run is thrown away unless ``--out`` says where to
+keep it.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def run_benchmark(arguments: list[str]) -> None:
     ManipulationEnv.step = env_step.timed(ManipulationEnv.step)
     waiting_units.run_unit = episodes.timed(waiting_units.run_unit)
     with tempfile.TemporaryDirectory() as folder:
-        code = cli.main([*arguments, "--out", str(Path(folder) / "run")], RunReporter())
+        out = [] if "--out" in arguments else ["--out", str(Path(folder) / "run")]
+        code = cli.main([*arguments, *out], RunReporter())
     print(
         f"exit code {code}: units {episodes.seconds:.1f} s, of which env.step {env_step.seconds:.1f} s; "
         f"ratio {episodes.seconds / env_step.seconds:.2f}"

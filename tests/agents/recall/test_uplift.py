@@ -79,6 +79,29 @@ def test_the_uplift_is_the_lower_bound_of_the_gain(memory, met):
     assert float(advice.uplift) == pytest.approx(0.6 - nothing - 0.5 * spread, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("spared", "given", "uplift"),
+    [
+        (None, True, 0.6 - 0.5875),
+        # Nothing is wrong in half of the episodes, of which 7/8 work: 0.4375 of what FIRM could do is lost.
+        ((1.0, 0.0, 1.0), False, 0.55 - 0.5875),
+        ((1.0, 0.5, 1.0), False, 0.6 + 0.4375 * (0.5 - 0.6) - 0.5875),
+        # What breaks less than it mends is no better than what it mends.
+        ((1.0, 0.9, 1.0), True, 0.6 - 0.5875),
+    ],
+)
+def test_what_a_correction_breaks_where_nothing_is_wrong_counts_against_it(spared, given, uplift):
+    prior = torch.tensor([[[1.0, 1.0], [1.2, 0.8], [1.1, 0.9]]])
+    trials = torch.zeros(1, 6, 2)
+    trials[0, NONE, 0] = 3.0  # nothing was felt, and it worked
+    trials[0, 3 + NONE, 1] = 3.0  # something was felt, and it did not
+    rule = UpliftRule(0.0, 0.0, late_shares=(1.0, 0.5, 0.5), spared=spared)
+    choice = rule.choose(prior, trials)
+    # Waiting: 7/8 of the half that feels nothing, and half of 0.6 in the other.
+    assert choice.given.tolist() == [given]
+    assert float(choice.uplift) == pytest.approx(uplift, abs=1e-6)
+
+
 def test_a_threshold_above_the_bound_silences_the_memory(memory, met):
     exposed(memory, 0, NONE, 1, 3)
     bound = float(advisor(memory).advise(met(0)).uplift)
