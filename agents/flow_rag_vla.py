@@ -20,6 +20,7 @@ from flow_rag_vla.agents.corrections.corrections import (
 from flow_rag_vla.agents.corrections.observation_correction import apply_observation_correction, corrects_observation
 from flow_rag_vla.agents.corrections.steering import steering_method, strength_of, warm_start
 from flow_rag_vla.agents.detection.rules import UNKNOWN, classify_failure
+from flow_rag_vla.agents.policy.features import none_of
 from flow_rag_vla.agents.recall.advice import Advice, Needs
 from flow_rag_vla.agents.recall.advisor import Advisor, make_advisor
 from flow_rag_vla.agents.recall.clock import Clock, VirtualClock
@@ -232,8 +233,8 @@ class FlowRAGVLA(nn.Module):
         return sum(self._memory.add(cases).is_new)
 
     def _has_questions(self, query: Query) -> bool:
-        # To ask a GPU is to wait for it: there the search itself finds out who asks.
-        return self.advisor is not None and (query.noise.device.type != "cpu" or bool(query.asking.any()))
+        # On a GPU, the search itself finds out who asks.
+        return self.advisor is not None and not none_of(query.asking)
 
     def _memory_pathway(self, query: Query) -> Advice:
         if self.advisor is None:

@@ -12,7 +12,7 @@ from typing import Self
 
 import torch
 
-from flow_rag_vla.agents.policy.features import constant, constant_like, held
+from flow_rag_vla.agents.policy.features import constant, constant_like, held, none_of
 from flow_rag_vla.tasks.contract import (
     GRIP_DEADBAND,
     MAX_DELTA_POS_M,
@@ -202,6 +202,8 @@ def _reroute(table: _CandidateTable, chunk: torch.Tensor, o: Observation) -> tor
     goal = o.goal_pos_b
     raised = o.object_pos_b[:, 2] > goal[:, 2] + LIFTED_M
     holding = held(o) & table.reroutes
+    if none_of(holding):
+        return chunk[:, :, :3]
     higher, sideways = table.height_offset_m > 0, table.lateral_offset_m != 0
     clearance = torch.where(table.stay_low, LOW_CLEARANCE_M, NOMINAL_CLEARANCE_M + table.height_offset_m)
     height = goal[:, 2] + clearance

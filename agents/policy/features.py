@@ -62,6 +62,11 @@ def constant_like(values: Numbers, like: torch.Tensor) -> torch.Tensor:
     return constant(values, like.device, like.dtype)
 
 
+def none_of(rows: torch.Tensor) -> bool:
+    """No row of ``rows`` (n, ...) bool is set, as far as it is known without waiting: for a GPU, never."""
+    return rows.device.type == "cpu" and not bool(rows.any())
+
+
 def rotation_matrix(quat: torch.Tensor) -> torch.Tensor:
     """Rotation matrices (n, 3, 3) of unit quaternions (n, 4), xyzw."""
     x, y, z, w = quat.unbind(dim=-1)

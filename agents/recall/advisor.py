@@ -11,6 +11,7 @@ import torch
 from flow_rag_vla.agents.arms.arm import Placebo
 from flow_rag_vla.agents.corrections.priors import late_shares, spared
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
+from flow_rag_vla.agents.policy.features import none_of
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.known_cases import KnownCases
 from flow_rag_vla.agents.recall.placebos import AnswersByLot, OwnAnswers, ShuffledAnswers
@@ -131,8 +132,10 @@ class Advisor:
         anything = keys.new_zeros(keys.shape[1])
         anything[:1] = 1.0  # a slice is filled on the device; one entry would be copied to it
         found = search.search(torch.where(sound[:, None], keys, anything), self._k, self.memory.similarity_threshold)
-        place = torch.searchsorted(cases.ids, found.case_ids)
         late = torch.zeros_like(sound) if felt is None else felt != NOTHING
+        if none_of(found.valid):
+            return dataclasses.replace(Advice.nothing(len(keys), str(keys.device)), closed=late, late=late)
+        place = torch.searchsorted(cases.ids, found.case_ids)
         counts = found.valid
         if felt is not None:
             counts = counts & (~late[:, None] | (cases.failure_type[place] == felt[:, None]))

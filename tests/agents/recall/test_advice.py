@@ -140,6 +140,17 @@ def test_only_the_rows_that_ask_are_looked_up_and_they_hear_what_they_would_amon
         assert rows(some)[name] == [said if ask else silent for said, ask in zip(column, asks.tolist(), strict=True)]
 
 
+def test_a_row_hears_the_same_beside_rows_that_know_something_and_alone(memory, met):
+    advisor = Advisor(memory, AxisEncoder(), 1, GATE)  # pyright: ignore[reportArgumentType]
+    felt = torch.tensor([NOTHING, 0, 0])
+    keys = torch.eye(NUM_CASES + 1)[[NUM_CASES, NUM_CASES, 2]]
+    together = advisor._answer(keys, None, felt)
+    for row in range(3):
+        alone = advisor._answer(keys[[row]], None, felt[[row]])
+        assert rows(alone) == {name: column[row : row + 1] for name, column in rows(together).items()}
+    assert rows(together)["late"] == rows(together)["closed"] == [False, True, True]
+
+
 def test_nobody_asks(met):
     memory, keys = random_memory(np.random.default_rng(8))
     advisor = Advisor(memory, GivenKeys(torch.from_numpy(keys)), 5, 0.5)  # pyright: ignore[reportArgumentType]
