@@ -20,12 +20,14 @@ from flow_rag_vla.agents.corrections.corrections import (
 from flow_rag_vla.agents.corrections.observation_correction import apply_observation_correction, corrects_observation
 from flow_rag_vla.agents.corrections.steering import steering_method, strength_of, warm_start
 from flow_rag_vla.agents.detection.rules import UNKNOWN, classify_failure
+from flow_rag_vla.agents.policy.chunk_policy import hold_still
 from flow_rag_vla.agents.policy.features import none_of
 from flow_rag_vla.agents.recall.advice import Advice, Needs
 from flow_rag_vla.agents.recall.advisor import Advisor, make_advisor
 from flow_rag_vla.agents.recall.clock import Clock, VirtualClock
 from flow_rag_vla.agents.recall.dual_pathway import Decision, DualPathwayProcessor, FlowAnswer, Poll
 from flow_rag_vla.agents.recall.remember import failure_cases, signatures_between
+from flow_rag_vla.agents.recall.told_advice import ToldAdvice
 from flow_rag_vla.tasks.contract import CONTROL_HZ, Phase
 
 if TYPE_CHECKING:
@@ -79,13 +81,15 @@ class FlowRAGVLA(nn.Module):
     def __init__(
         self,
         policy: PolicyCheckpoint,
-        advisor: Advisor | None,
+        advisor: Advisor | ToldAdvice | None,
         *,
         steering: SteeringMethod = warm_start,
         chunk_policy: ChunkPolicy | None = None,
         max_latency_ms: float = 25.0,
         clock: Clock | None = None,
         constant_candidates: tuple[int, ...] = (),
+        demonstrations: ChunkPolicy | None = None,
+        demonstration_strength: float = 0.0,
         memory: FailureMemory | None = None,
         key_encoder: StateEncoder | None = None,
         seed: int = 0,
@@ -94,12 +98,14 @@ class FlowRAGVLA(nn.Module):
 
         Args:
             policy: Encoder and flow.
-            advisor: The memory's voice; None acts on the flow alone.
+            advisor: The memory's voice, or what was told in its place; None acts on the flow alone.
             steering: How a corrected chunk enters the flow.
             chunk_policy: Replaces the flow as the source of chunks (``rag_only``); corrections then apply as they are.
             max_latency_ms: Budget of a decision.
             clock: Real time with a retrieval thread by default.
             constant_candidates: Corrections applied to every chunk, whatever the memory says.
+            demonstrations: Every chunk of the flow is steered to theirs, whatever the memory says.
+            demonstration_strength: How strongly, 0 to 1.
             memory: Where ``update_memory`` writes.
             key_encoder: Makes the keys of what it writes.
             seed: Of the noise that ``forward`` draws where none is given.
@@ -108,6 +114,7 @@ class FlowRAGVLA(nn.Module):
         self.encoder, self.flow = policy.encoder, policy.flow
         self.advisor, self._steering, self._chunk_policy = advisor, steering, chunk_policy
         self._constant = constant_candidates
+        self._demonstrations, self._demonstration_strength = demonstrations, demonstration_strength
         self._memory, self._key_encoder = memory, key_encoder
         self._generator = torch.Generator().manual_seed(seed)
         self.processor: DualPathwayProcessor[Query, Advice] = DualPathwayProcessor(
@@ -146,15 +153,17 @@ class FlowRAGVLA(nn.Module):
             raise ValueError(f"arm {arm.name!r} is the scripted expert and has no model")
         if chunk_policy is not None and not arm.acts_on_flow_alone:
             raise ValueError(f"another runtime makes chunks for arms that act on the flow alone, got arm {arm.name!r}")
+        if arm.needs_demonstrations and settings.bank is None:
+            raise ValueError(f"arm {arm.name!r} acts on demonstrations, and no bank of them was loaded")
         if arm.chunk_source is ChunkSource.DEMONSTRATIONS:
-            if settings.bank is None:
-                raise ValueError(f"arm {arm.name!r} acts on demonstrations, and no bank of them was loaded")
             chunk_policy = settings.bank
-        advisor = None
+        elif arm.chunk_source is ChunkSource.STILLNESS:
+            chunk_policy = hold_still
+        advisor = ToldAdvice() if arm.told_correction else None
         if memory is not None and arm.consults_memory:
             advisor = make_advisor(arm, memory, settings, device)
         if clock is None:
-            retrieval_ms = settings.retrieval_ms if arm.concurrent and advisor is not None else 0.0
+            retrieval_ms = settings.retrieval_ms if arm.retrieves_beside_flow and advisor is not None else 0.0
             interval_ms = 1000.0 * settings.agent.executed(policy.flow.horizon) / CONTROL_HZ
             clock = VirtualClock(settings.flow_ms, retrieval_ms, interval_ms)
         return cls(
@@ -164,6 +173,8 @@ class FlowRAGVLA(nn.Module):
             chunk_policy=chunk_policy,
             clock=clock,
             constant_candidates=tuple(candidate_index(name) for name in arm.constant_corrections),
+            demonstrations=settings.bank if arm.demonstration_strength > 0 else None,
+            demonstration_strength=arm.demonstration_strength,
         )
 
     def forward(
@@ -262,7 +273,7 @@ class FlowRAGVLA(nn.Module):
             # The whole batch again (as in steering): a row's bits must not depend on how many others are advised.
             percept = self._percept(query.observation, advice)
             state, base = self._base(percept, query.noise)
-        if not advice.needs.steering and not self._constant:
+        if not advice.needs.steering and not self._constant and self._demonstrations is None:
             return FlowAnswer(base, steered, advice)
         corrected = base
         if advice.needs.steering:
@@ -272,6 +283,9 @@ class FlowRAGVLA(nn.Module):
             everywhere = torch.full_like(candidate, index)
             corrected = apply_correction(everywhere, corrected, percept, reroute=CANDIDATES[index].reroutes)
             steered, strength = torch.ones_like(steered), torch.ones_like(strength)
+        if self._demonstrations is not None:
+            _, corrected = self._demonstrations(percept, query.noise)
+            steered, strength = torch.ones_like(steered), torch.full_like(strength, self._demonstration_strength)
         if self._chunk_policy is not None:
             return FlowAnswer(torch.where(steered.reshape(-1, 1, 1), corrected, base), steered, advice)
         chunk = self._steering(self.flow, state, query.noise, corrected, strength, base)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
 from flow_rag_vla.benchmark.scoring.results import RunResults
-from flow_rag_vla.benchmark.scoring.summary import ArmSummary
+from flow_rag_vla.benchmark.scoring.summary import ArmSummary, FaultSummary
 from flow_rag_vla.reports.svg import Drawing
 from flow_rag_vla.reports.wording import EXPOSURE_ORDER, NO_DATA, ordered_arms, percent
 
 WIDTH = 720.0
 _LEFT, _RIGHT = 190.0, 590.0
 """Where 0 % and 100 % lie."""
+_CELL_HEIGHT = 42.0
+_MOST_COLUMNS = 7
+"""Cells beside one another in which the longest failure type still fits."""
 
 
 def success_forest(results: RunResults) -> Drawing:
@@ -127,46 +131,35 @@ def _repeat_row(drawing: Drawing, y: float, arm: str, summary: ArmSummary, expos
 
 
 def fault_heat_map(results: RunResults, exposure: Exposure = Exposure.NEAR) -> Drawing:
-    """Share of failures by fault and arm, with the commonest failure type."""
-    table = results.summary.by_fault
-    names = [fault for fault in table if exposure in table[fault]]
-    arms = ordered_arms({arm for fault in names for arm in table[fault][exposure]})
+    """Share of failures by fault and arm, with the commonest failure type; many arms stand in several bands."""
+    table = {fault: cells[exposure] for fault, cells in results.summary.by_fault.items() if exposure in cells}
+    arms = ordered_arms({arm for cells in table.values() for arm in cells})
+    num_bands = max(1, math.ceil(len(arms) / _MOST_COLUMNS))
+    columns = max(1, math.ceil(len(arms) / num_bands))
     label_height = 14.0 + 0.53 * 7.0 * max([len(short_name(arm)) for arm in arms], default=0)
-    cell_width = min(110.0, (WIDTH - _LEFT - 46) / max(len(arms), 1))
-    cell_height = 42.0
-    height = label_height + 12 + cell_height * len(names) + 34
+    band_height = label_height + 12 + _CELL_HEIGHT * len(table)
+    height = num_bands * band_height + 34
     drawing = Drawing(
         WIDTH,
         max(height, 80.0),
         f"Failures by fault and arm on {exposure.upper()}",
         "Darker cells fail more often; each cell has the share of failures and the commonest type.",
     )
-    if not names:
+    if not table:
         drawing.text(WIDTH / 2, 44, NO_DATA, colour="muted", anchor="middle")
         return drawing
-    for column, arm in enumerate(arms):
-        x = _LEFT + (column + 0.5) * cell_width
-        main = arm == results.summary.verdict.arm
-        drawing.text(x - 8, label_height, short_name(arm), size=12, turn=-32.0, bold=main)
-    for line, fault in enumerate(names):
-        y = label_height + 12 + line * cell_height
-        drawing.text(_LEFT - 14, y + cell_height / 2 + 4, short_name(fault), anchor="end")
-        for column, arm in enumerate(arms):
-            x = _LEFT + column * cell_width
-            value = table[fault][exposure].get(arm)
-            rate = value.failed.rate if value else None
-            if value is None or rate is None:
-                drawing.rect(x + 1, y + 1, cell_width - 2, cell_height - 2, "surface")
-                drawing.text(
-                    x + cell_width / 2, y + cell_height / 2 + 4, "no data", colour="muted", anchor="middle", size=11
-                )
-                continue
-            drawing.rect(x + 1, y + 1, cell_width - 2, cell_height - 2, "surface")
-            drawing.rect(x + 1, y + 1, cell_width - 2, cell_height - 2, "repeated", 0.55 * rate)
-            drawing.text(x + cell_width / 2, y + 19, percent(rate), anchor="middle", bold=True, size=12.5)
-            if types := value.failure_types:
-                commonest = max(types, key=types.__getitem__)
-                drawing.text(x + cell_width / 2, y + 33, commonest.replace("_failure", ""), anchor="middle", size=10)
+    cell_width = min(110.0, (WIDTH - _LEFT - 70) / columns)
+    for band in range(num_bands):
+        top = band * band_height + label_height
+        shown = arms[band * columns : (band + 1) * columns]
+        for column, arm in enumerate(shown):
+            x = _LEFT + (column + 0.5) * cell_width
+            drawing.text(x - 8, top, short_name(arm), size=12, turn=-32.0, bold=arm == results.summary.verdict.arm)
+        for line, (fault, cells) in enumerate(table.items()):
+            y = top + 12 + line * _CELL_HEIGHT
+            drawing.text(_LEFT - 14, y + _CELL_HEIGHT / 2 + 4, short_name(fault), anchor="end")
+            for column, arm in enumerate(shown):
+                _fault_cell(drawing, _LEFT + column * cell_width, y, cell_width, cells.get(arm))
     y = height - 12
     drawing.text(_LEFT, y, "0 % fail", colour="muted", size=11)
     for step in range(11):
@@ -174,6 +167,19 @@ def fault_heat_map(results: RunResults, exposure: Exposure = Exposure.NEAR) -> D
         drawing.rect(_LEFT + 56 + 14 * step, y - 10, 14, 12, "repeated", 0.055 * step)
     drawing.text(_LEFT + 56 + 14 * 11 + 8, y, "100 % fail", colour="muted", size=11)
     return drawing
+
+
+def _fault_cell(drawing: Drawing, x: float, y: float, width: float, value: FaultSummary | None) -> None:
+    middle, rate = x + width / 2, value.failed.rate if value else None
+    drawing.rect(x + 1, y + 1, width - 2, _CELL_HEIGHT - 2, "surface")
+    if value is None or rate is None:
+        drawing.text(middle, y + _CELL_HEIGHT / 2 + 4, "no data", colour="muted", anchor="middle", size=11)
+        return
+    drawing.rect(x + 1, y + 1, width - 2, _CELL_HEIGHT - 2, "repeated", 0.55 * rate)
+    drawing.text(middle, y + 19, percent(rate), anchor="middle", bold=True, size=12.5)
+    if types := value.failure_types:
+        commonest = max(types, key=types.__getitem__)
+        drawing.text(middle, y + 33, commonest.replace("_failure", ""), anchor="middle", size=10)
 
 
 def _met(results: RunResults, exposures: Sequence[Exposure]) -> list[tuple[Exposure, list[str]]]:

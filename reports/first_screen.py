@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM
+from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, still_arms, told_arms
 from flow_rag_vla.benchmark.scoring.results import RunResults, notices
 from flow_rag_vla.benchmark.scoring.statistics.verdict import DEFINITIONS
 from flow_rag_vla.benchmark.scoring.summary import HARM_EXPOSURES, HEADLINE_EXPOSURE, ArmSummary
@@ -57,6 +57,8 @@ class Fact:
 def headline(results: RunResults) -> str:
     """The verdict in one line."""
     verdict = results.summary.verdict
+    if verdict.arm is None and len(results.summary.arms) > 1:
+        return wording.NO_AGENT
     against = None if verdict.arm is None else results.summary.arms[verdict.arm].vs_flow_only
     compared = against is not None and against.n_pairs > 0
     return wording.verdict_headline(verdict, wording.verdict_subject(results), compared=compared)
@@ -83,7 +85,20 @@ def banners(results: RunResults) -> list[str]:
         )
     if settings.get("split") == "development":
         found.append("Development seeds: agents may have been tuned on these layouts, so the numbers are no result.")
-    return found
+    return [*found, *_solved_by_nothing(results)]
+
+
+def _solved_by_nothing(results: RunResults) -> list[str]:
+    """What nobody had to do anything for."""
+    arms = results.summary.arms
+    return [
+        f"{name} succeeds in {wording.count(met.success)} on {met.exposure.upper()}, round {met.round}: a scenario "
+        "solved by doing nothing at all is no test. Failures by fault says which hazards those were."
+        for name in wording.ordered_arms(arms)
+        if name in still_arms()
+        for met in arms[name].rounds
+        if met.success.k
+    ]
 
 
 def warnings(results: RunResults) -> list[str]:
@@ -101,6 +116,11 @@ def warnings(results: RunResults) -> list[str]:
         found.append(f"{HEADLINE_EXPOSURE.upper()} was not run: gain, and so the verdict, is unknown.")
     if met and not set(met).intersection(HARM_EXPOSURES):
         found.append("Neither CLEAN nor CONTROL was run: harm, and so the verdict, is unknown.")
+    if told := [name for name in wording.ordered_arms(summary.arms) if name in told_arms()]:
+        found.append(
+            f"Told the hazard of every episode: {', '.join(told)}. They bound what could be reached; they are no "
+            "agents, and get no verdict."
+        )
     for name in wording.ordered_arms(summary.arms):
         heard = summary.arms[name].retrieved
         if heard is not None and heard.k == 0:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
-from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
+from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, still_arms
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics.verdict import MARGIN
 from flow_rag_vla.benchmark.scoring.summary import ArmSummary, Payoff
@@ -32,7 +32,7 @@ class _Scale:
 
 
 def gain_against_harm(results: RunResults) -> Drawing:
-    """Gain over harm of every arm with both intervals; good is up and left."""
+    """Gain over harm of every arm that acts, with both intervals; good is up and left."""
     arms = results.summary.arms
     drawing = Drawing(
         WIDTH,
@@ -42,7 +42,7 @@ def gain_against_harm(results: RunResults) -> Drawing:
     )
     found = [
         (name, against.success_diff, against.ci95, arms[name].harm.rate, arms[name].harm.ci95)
-        for name in ordered_arms(arms)
+        for name in _drawn(results)
         if (against := arms[name].vs_flow_only) is not None
     ]
     rows = [(n, g, gi, h, hi) for n, g, gi, h, hi in found if None not in (g, gi, h, hi)]
@@ -65,7 +65,7 @@ def gain_against_harm(results: RunResults) -> Drawing:
     drawing.text(20, (y.start + y.end) / 2, "gain, percentage points", anchor="middle", turn=-90.0)
     # Leaders first: they must not cover an interval.
     leaders = [(name, x(harm) + 7, y(gain)) for name, gain, _, harm, _ in rows if gain is not None and harm is not None]
-    _labels(drawing, leaders, 520.0, results.summary.verdict.arm)
+    _labels(drawing, leaders, 520.0, results.summary.verdict.arm, drawing.height - 8)
     for name, gain, gain_span, harm, harm_span in rows:
         if gain is None or harm is None or gain_span is None or harm_span is None:
             continue
@@ -77,10 +77,15 @@ def gain_against_harm(results: RunResults) -> Drawing:
     return drawing
 
 
+def _drawn(results: RunResults) -> list[str]:
+    """All arms but those that hold still: what they break would stretch the axes, the tables have them."""
+    return [name for name in ordered_arms(results.summary.arms) if name not in still_arms()]
+
+
 def net_gain_by_prevalence(results: RunResults) -> Drawing:
-    """Net gain of every arm at any share of scenarios with a hazard, one panel an arm, and where it breaks even."""
+    """Net gain of every arm that acts at any share of scenarios with a hazard, and where it breaks even."""
     arms = results.summary.arms
-    rows = [(name, payoff) for name in ordered_arms(arms) if (payoff := arms[name].payoff) is not None]
+    rows = [(name, payoff) for name in _drawn(results) if (payoff := arms[name].payoff) is not None]
     drawing = Drawing(
         WIDTH,
         80.0,
@@ -132,7 +137,7 @@ def success_by_round(results: RunResults) -> Drawing | None:
         return None
     shown = (Exposure.NEAR, Exposure.FAR, Exposure.CLEAN, Exposure.CONTROL)
     panels = [exposure for exposure in shown if any(arm.exposure(exposure).n for arm in arms.values())]
-    height = 214.0
+    height = max(214.0, 44.0 + _LABEL_STEP * len(arms))
     drawing = Drawing(
         WIDTH,
         height * len(panels),
@@ -142,7 +147,7 @@ def success_by_round(results: RunResults) -> Drawing | None:
     x = _Scale(rounds[0], rounds[-1], 70.0, 500.0)
     for i, exposure in enumerate(panels):
         top = i * height
-        y = _Scale(0.0, 1.0, top + 178.0, top + 28.0)
+        y = _Scale(0.0, 1.0, top + height - 36.0, top + 28.0)
         drawing.text(0, top + 14, exposure.upper(), colour="muted", size=11.5, bold=True)
         for share in (0.0, 0.25, 0.5, 0.75, 1.0):
             drawing.line(x.start - 14, y(share), x.end + 10, y(share), "rule", 0.6)
@@ -153,7 +158,7 @@ def success_by_round(results: RunResults) -> Drawing | None:
         for name in ordered_arms(arms):
             end = _round_curve(drawing, x, y, name, arms[name], exposure, main=name == results.summary.verdict.arm)
             labels += [] if end is None else [(name, *end)]
-        _labels(drawing, labels, 528.0, results.summary.verdict.arm)
+        _labels(drawing, labels, 528.0, results.summary.verdict.arm, top + height - 16)
     return drawing
 
 
@@ -200,7 +205,8 @@ def memory_by_round(results: RunResults) -> Drawing | None:
             _point(drawing, px, py, name, main=main)
         labels.append((f"{short_name(name)}: {values[-1].entries}", curve[-1][0] + 8, curve[-1][1]))
     main_arm = results.summary.verdict.arm
-    _labels(drawing, labels, 528.0, next((text for text, *_ in labels if text.split(":")[0] == main_arm), None))
+    bold = next((text for text, *_ in labels if text.split(":")[0] == main_arm), None)
+    _labels(drawing, labels, 528.0, bold, drawing.height - 8)
     return drawing
 
 
@@ -211,13 +217,24 @@ def _point(drawing: Drawing, x: float, y: float, name: str, *, main: bool) -> No
         drawing.circle(x, y, 3.6, "muted", hollow=name == REFERENCE_ARM)
 
 
-def _labels(drawing: Drawing, places: Sequence[tuple[str, float, float]], x: float, main: str | None) -> None:
-    """Names in one column at ``x``, each led to from its place (x, y), none over another."""
-    free = 0.0
+def label_places(wanted: Sequence[float], bottom: float) -> list[float]:
+    """Heights near those ``wanted``, ascending, a label apart, and none below ``bottom``."""
+    places: list[float] = []
+    for y in wanted:
+        places.append(max(y, places[-1] + _LABEL_STEP) if places else y)
+    for i in reversed(range(len(places))):
+        places[i] = min(places[i], bottom)
+        bottom = places[i] - _LABEL_STEP
+    return places
+
+
+def _labels(
+    drawing: Drawing, places: Sequence[tuple[str, float, float]], x: float, main: str | None, bottom: float
+) -> None:
+    """Names in one column at ``x`` above ``bottom``, each led to from its place (x, y), none over another."""
     ordered = sorted(places, key=lambda place: place[2])
-    for name, px, py in ordered:
-        y = max(py, free)
-        free = y + _LABEL_STEP
+    heights = label_places([py for _, _, py in ordered], bottom)
+    for (name, px, py), y in zip(ordered, heights, strict=True):
         drawing.line(px, py, x - 4, y, "rule", 0.8)
         drawing.text(x, y + 4, short_name(name), bold=name == main, size=12)
 

@@ -14,6 +14,7 @@ from flow_rag_vla.benchmark.scoring.summary import Verdict
 MEMORY = "memory"
 NOT_MEASURED = "not measured"
 NO_DATA = "not enough data"
+NO_AGENT = f"Undetermined: no agent ran beside {REFERENCE_ARM}"
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 

@@ -32,6 +32,8 @@ class ChunkSource(StrEnum):
     FLOW = "flow"
     DEMONSTRATIONS = "demonstrations"
     """The nearest demonstrated state's."""
+    STILLNESS = "stillness"
+    """No motion and an open hand."""
 
 
 class Placebo(StrEnum):
@@ -39,6 +41,8 @@ class Placebo(StrEnum):
 
     SHUFFLED = "shuffled"
     """Each case answers with another case's corrections."""
+    WRONG_TYPE = "wrong_type"
+    """Each case answers with the corrections of a case of another failure type."""
     RANDOM_TRIGGER = "by_lot"
     """As much advice, in episodes drawn by lot."""
     EMPTY = "empty"
@@ -81,8 +85,13 @@ class Arm:
     steering: str = "warm_start"
     """How a corrected chunk enters the flow: a name of ``corrections.steering.STEERING``."""
     placebo: Placebo | None = None
+    told_correction: bool = False
+    """Told before each episode which correction belongs to its hazard, in place of a memory."""
     constant_corrections: tuple[str, ...] = ()
     """Names of corrections that are applied to every chunk, whatever the memory says."""
+    demonstration_strength: float = 0.0
+    """How strongly, 0 to 1, every chunk of the flow is steered to the one that the nearest demonstrated state was
+    followed by; 0 for not at all."""
     latency_as: str = ""
     """Arm whose decision latency stands in where its own is not known; empty for the reference's."""
     guide: GuideNumbers | None = None
@@ -97,6 +106,16 @@ class Arm:
             raise ValueError(f"arm {self.name!r}: the scripted expert has no memory, corrections or chunks")
         if self.placebo is not None and not self.consults_memory:
             raise ValueError(f"arm {self.name!r}: a {self.placebo} placebo needs a memory to answer for")
+        if self.told_correction and self.consults_memory:
+            raise ValueError(f"arm {self.name!r}: who is told the correction asks no memory for it")
+        if not 0.0 <= self.demonstration_strength <= 1.0:
+            strength = self.demonstration_strength
+            raise ValueError(f"arm {self.name!r}: demonstration_strength is {strength:g}, expected 0 to 1")
+        others = self.chunk_source is not ChunkSource.FLOW or self._corrects
+        if self.demonstration_strength > 0 and others:
+            raise ValueError(f"arm {self.name!r}: only the flow's own chunks are steered to demonstrations")
+        if self.holds_still and self._corrects:
+            raise ValueError(f"arm {self.name!r}: who holds still has nothing to correct")
 
     @property
     def has_policy(self) -> bool:
@@ -109,9 +128,27 @@ class Arm:
         return self.has_policy and not self._adds_to_flow
 
     @property
+    def _corrects(self) -> bool:
+        return self.consults_memory or self.told_correction or bool(self.constant_corrections)
+
+    @property
     def _adds_to_flow(self) -> bool:
-        other_chunks = self.chunk_source is not ChunkSource.FLOW
-        return self.consults_memory or bool(self.constant_corrections) or other_chunks
+        return self._corrects or self.chunk_source is not ChunkSource.FLOW or self.demonstration_strength > 0
+
+    @property
+    def needs_demonstrations(self) -> bool:
+        """It looks demonstrated states up."""
+        return self.chunk_source is ChunkSource.DEMONSTRATIONS or self.demonstration_strength > 0
+
+    @property
+    def is_told(self) -> bool:
+        """It knows of each episode's hazard what no agent can: a bound of what could be reached."""
+        return self.expert is Expert.INFORMED or self.told_correction
+
+    @property
+    def holds_still(self) -> bool:
+        """It does nothing at all, so that whatever it solves is no test."""
+        return self.chunk_source is ChunkSource.STILLNESS
 
     @property
     def retrieves_beside_flow(self) -> bool:

@@ -66,6 +66,15 @@ PARALLEL_SHUFFLED = Arm(
     latency_as="parallel",
 )
 
+PARALLEL_WRONG_TYPE = Arm(
+    name="parallel_wrong_type",
+    description="as parallel, with answers to other failure types",
+    suite=Suite.CONTROL,
+    consults_memory=True,
+    placebo=Placebo.WRONG_TYPE,
+    latency_as="parallel",
+)
+
 PARALLEL_UNGATED = Arm(
     name="parallel_ungated",
     description="as parallel, doing nothing not considered",
@@ -93,6 +102,31 @@ PARALLEL_EMPTY = Arm(
     latency_as="parallel",
 )
 
+SUCCESS_MEMORY = Arm(
+    name="success_memory",
+    description="flow policy, steered to the nearest demonstration",
+    suite=Suite.CONTROL,
+    # As strongly as parallel follows the first correction against a failure that nothing was tried against yet:
+    # a chance of 0.6 that it helps, to the power of 0.25.
+    demonstration_strength=0.88,
+    latency_as="sequential",
+)
+
+ZERO = Arm(
+    name="zero",
+    description="holds still, hand open",
+    suite=Suite.CONTROL,
+    chunk_source=ChunkSource.STILLNESS,
+)
+
+PARALLEL_ORACLE = Arm(
+    name="parallel_oracle",
+    description="as parallel, told the correction",
+    suite=Suite.CONTROL,
+    told_correction=True,
+    latency_as="parallel",
+)
+
 EXPERT = Arm(
     name="expert",
     description="expert, told of the fault",
@@ -114,9 +148,13 @@ ARMS: tuple[Arm, ...] = (
     ALWAYS_CAUTIOUS,
     PARALLEL_BLEND,
     PARALLEL_SHUFFLED,
+    PARALLEL_WRONG_TYPE,
     PARALLEL_UNGATED,
     RANDOM_TRIGGER,
     PARALLEL_EMPTY,
+    SUCCESS_MEMORY,
+    ZERO,
+    PARALLEL_ORACLE,
     EXPERT,
     NOMINAL_EXPERT,
 )

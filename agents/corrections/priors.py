@@ -119,7 +119,7 @@ none of 48.
 
 
 def spared() -> tuple[float, ...]:
-    """(num_candidates,) chance that an episode in which nothing is wrong succeeds with a correction that it needs not."""
+    """(num_candidates,) chance that an episode in which nothing is wrong succeeds with a correction all the same."""
     return _by_name(_SPARED, 1.0)
 
 

@@ -14,12 +14,13 @@ from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.policy.features import none_of
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.known_cases import KnownCases
-from flow_rag_vla.agents.recall.placebos import AnswersByLot, OwnAnswers, ShuffledAnswers
+from flow_rag_vla.agents.recall.placebos import AnswersByLot, OwnAnswers, ShuffledAnswers, WrongTypeAnswers
 from flow_rag_vla.agents.recall.pooling import weighted_sum
 from flow_rag_vla.agents.recall.situation import KnownSituations, Situation
 from flow_rag_vla.agents.recall.uplift_rule import Choice, UpliftRule
 from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.memory.faiss_gpu import make_search
+from flow_rag_vla.memory.index import NO_CASE
 from flow_rag_vla.tasks.contract import NOTHING
 
 if TYPE_CHECKING:
@@ -136,9 +137,9 @@ class Advisor:
         if none_of(found.valid):
             return dataclasses.replace(Advice.nothing(len(keys), str(keys.device)), closed=late, late=late)
         place = torch.searchsorted(cases.ids, found.case_ids)
-        counts = found.valid
+        counts = found.valid & (cases.answering[place] != NO_CASE)
         if felt is not None:
-            counts = counts & (~late[:, None] | (cases.failure_type[place] == felt[:, None]))
+            counts = counts & (~late[:, None] | (cases.own_type[place] == felt[:, None]))
         margin = found.similarity - self.memory.similarity_threshold + 1e-3
         weight = torch.where(counts, margin, 0.0)
         total = weight.double().sum(dim=1, keepdim=True).float().clamp(min=1e-9)
@@ -198,8 +199,11 @@ def make_advisor(arm: Arm, memory: CaseReader, settings: ArmSettings, device: st
     """The voice of ``memory`` as ``arm`` hears it."""
     agent = settings.agent
     answers = None
+    rng = np.random.Generator(np.random.Philox(key=settings.seed))
     if arm.placebo is Placebo.SHUFFLED:
-        answers = ShuffledAnswers(memory.case_ids, np.random.Generator(np.random.Philox(key=settings.seed)))
+        answers = ShuffledAnswers(memory.case_ids, rng)
+    elif arm.placebo is Placebo.WRONG_TYPE:
+        answers = WrongTypeAnswers(memory.case_ids, memory.failure_types(memory.case_ids), rng)
     elif arm.placebo is Placebo.RANDOM_TRIGGER:
         answers = AnswersByLot(settings.seed)
     elif arm.placebo is Placebo.EMPTY:

@@ -7,12 +7,14 @@ import hashlib
 import numpy as np
 import torch
 
+from flow_rag_vla.memory.index import NO_CASE
+
 
 class OwnAnswers:
     """The memory's own voice."""
 
     def of_cases(self, case_ids: np.ndarray) -> np.ndarray:
-        """The case that answers where each of ``case_ids`` is retrieved."""
+        """The case that answers where each of ``case_ids`` is retrieved; ``NO_CASE`` where nobody does."""
         return case_ids
 
     def of_situations(self, count: int) -> np.ndarray | None:
@@ -38,6 +40,38 @@ class ShuffledAnswers(OwnAnswers):
 
     def of_situations(self, count: int) -> np.ndarray:
         """As ``OwnAnswers``."""
+        return self._rng.permutation(count)
+
+
+class WrongTypeAnswers(OwnAnswers):
+    """A placebo: similar situations still trigger advice, but each case answers with one of another failure type.
+
+    Where all cases are of one type nobody answers: the arm then acts as without a memory, and the report says that
+    nothing was retrieved.
+    """
+
+    def __init__(self, case_ids: np.ndarray, types: np.ndarray, rng: np.random.Generator) -> None:
+        """Draw who answers once.
+
+        Args:
+            case_ids: (n,) all that there are.
+            types: (n,) the failure type of each.
+            rng: Draws, for each case, one of those of other types; and the permutation of situations.
+        """
+        self._rng = rng
+        answering = np.full(len(case_ids), NO_CASE, dtype=np.int64)
+        for kind in np.unique(types):
+            own = types == kind
+            if not own.all():
+                answering[own] = rng.choice(case_ids[~own], int(own.sum()))
+        self._answers_for = dict(zip(case_ids.tolist(), answering.tolist(), strict=True))
+
+    def of_cases(self, case_ids: np.ndarray) -> np.ndarray:
+        """As ``OwnAnswers``; nobody answers for cases that came later."""
+        return np.array([self._answers_for.get(case_id, NO_CASE) for case_id in case_ids.tolist()], dtype=np.int64)
+
+    def of_situations(self, count: int) -> np.ndarray:
+        """As ``OwnAnswers``; any other's, since situations have no type."""
         return self._rng.permutation(count)
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms.arm import Expert
 from flow_rag_vla.benchmark.command.progress import Progress
-from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, require_split, seed_block
+from flow_rag_vla.benchmark.episodes.told.expert_arm import ExpertAgent
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.datasets.lerobot_export import LeRobotWriter
 from flow_rag_vla.tasks.datasets.recording import record_trajectories

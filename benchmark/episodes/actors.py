@@ -8,16 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.agents.arms.arm import Arm, ChunkSource, Expert
+from flow_rag_vla.agents.arms.arm import Arm, Expert
 from flow_rag_vla.agents.arms.settings import AgentSettings, ArmSettings
 from flow_rag_vla.agents.fleet_agent import FleetAgent
 from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT, PolicyCheckpoint, load_checkpoint
 from flow_rag_vla.agents.policy.demonstration_bank import DemonstrationBank, bank_path
+from flow_rag_vla.agents.recall.told_advice import ToldAdvice
 from flow_rag_vla.agents.vision.asynchronous import AsynchronousEncoder
 from flow_rag_vla.agents.vision.asynchronous_percept import make_percept
 from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION, load_vision
 from flow_rag_vla.agents.vision.sighted_agent import SightedAgent
-from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
+from flow_rag_vla.benchmark.episodes.told.expert_arm import ExpertAgent
+from flow_rag_vla.benchmark.episodes.told.oracle_arm import OracleAgent
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
@@ -53,7 +55,7 @@ def load_bank(
     Raises:
         ValueError: the bank cannot be read, or its chunks have another length than the policy's.
     """
-    if all(arm.chunk_source is not ChunkSource.DEMONSTRATIONS for arm in arms):
+    if not any(arm.needs_demonstrations for arm in arms):
         return None
     path = checkpoint_path(checkpoint)
     bank = DemonstrationBank.load(bank_path(path), policy.encoder.instructions, device)
@@ -152,6 +154,6 @@ def make_policy_agent(
         remembers=remembers,
         chunk_policy=chunk_policy,
     )
-    if vision is None:
-        return agent
-    return SightedAgent(agent, make_percept(vision, env.num_envs, str(env.device)))
+    acting = agent if vision is None else SightedAgent(agent, make_percept(vision, env.num_envs, str(env.device)))
+    advisor = agent.model.advisor
+    return OracleAgent(acting, advisor, env.num_envs) if isinstance(advisor, ToldAdvice) else acting

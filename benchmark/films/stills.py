@@ -26,7 +26,7 @@ from flow_rag_vla.benchmark.run.run import Run, load_networks
 from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.run_plan import plan_run, scenario_file_of
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, verdict_arms
+from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, verdict_arm
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.repeats import EpisodePlace, Exemplar, exemplars
 from flow_rag_vla.benchmark.scoring.results import Still, Stills
@@ -65,8 +65,7 @@ def take_stills(run_dir: Path) -> Stills:
 
 
 def _commonest(run: RunRecords) -> list[Exemplar[EpisodePlace]]:
-    others = [arm for arm in run.rounds if arm != REFERENCE_ARM]
-    arm = next((name for name in (*verdict_arms(), *others) if name in run.rounds), REFERENCE_ARM)
+    arm = verdict_arm(run.rounds) or REFERENCE_ARM
     return exemplars(run, REFERENCE_ARM, arm, HEADLINE_EXPOSURE)[:MAX_TRIES]
 
 

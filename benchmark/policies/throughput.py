@@ -13,13 +13,12 @@ import numpy as np
 from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.agents.arms.settings import AgentSettings
 from flow_rag_vla.agents.corrections.corrections import CANDIDATES
-from flow_rag_vla.agents.fleet_agent import FleetAgent
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.recall.new_memory import new_memory
-from flow_rag_vla.benchmark.episodes.actors import arm_settings, load_bank, load_policy
+from flow_rag_vla.benchmark.episodes.actors import arm_settings, load_bank, load_policy, make_policy_agent
 from flow_rag_vla.benchmark.episodes.chunk_executor import play_agent
-from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.seeds import seed_block
+from flow_rag_vla.benchmark.episodes.told.expert_arm import ExpertAgent
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.tasks.contract import MAX_STEPS
 from flow_rag_vla.tasks.env.make import make_fleet
@@ -128,9 +127,7 @@ def _agent(arm: str, env: Fleet, observation: Observation, memory_entries: int, 
     if measured.consults_memory:
         memory = new_memory(how, policy.flow.horizon)
         _fill(memory, RetrievalEncoder(device=device).encode(observation).cpu().numpy(), memory_entries)
-    return FleetAgent.for_arm(
-        measured, policy, memory, how, num_envs=env.num_envs, max_steps=env.max_episode_length, device=device
-    )
+    return make_policy_agent(measured, env, policy, how, memory, remembers=True)
 
 
 def _fill(memory: FailureMemory, keys: np.ndarray, entries: int) -> None:

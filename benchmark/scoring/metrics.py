@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
-from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, verdict_arms
+from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, is_judged, verdict_arm
 from flow_rag_vla.benchmark.scoring.columns.episode_columns import Episodes, groups
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.comparisons import (
@@ -135,7 +135,7 @@ def _arm(run: RunRecords, arm: str, memory_entries: int | None, sizes: Mapping[i
         harm=broken,
         vs_flow_only=comparison,
         vs_always_cautious=compare(run, arm, HABIT_ARM, seed) if cautious else None,
-        answer=comparison and judge(_gain(comparison), _harm(broken)),
+        answer=judge(_gain(comparison), _harm(broken)) if comparison and is_judged(arm) else None,
         payoff=comparison and _payoff(comparison, broken),
         deployment=_deployment(run, arm),
         memory_entries=memory_entries,
@@ -242,8 +242,7 @@ def _fault_order(group: tuple[str, Exposure, str]) -> tuple[str, int, str]:
 
 
 def _verdict(run: RunRecords, arms: Mapping[str, ArmSummary], invalid: int) -> Verdict:
-    others = [arm for arm in arms if arm != REFERENCE_ARM]
-    main = next((arm for arm in (*verdict_arms(), *others) if arm in arms), None)
+    main = verdict_arm(arms)
     comparison = None if main is None else arms[main].vs_flow_only
     if main is None or comparison is None:
         nothing = Gain.UNKNOWN, Harmfulness.UNKNOWN

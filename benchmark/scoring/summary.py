@@ -222,7 +222,7 @@ class ArmSummary:
     vs_flow_only: Comparison | None
     vs_always_cautious: Comparison | None
     answer: Answer | None
-    """The verdict on this arm; None for the reference."""
+    """The verdict on this arm; None for the reference, and for what is no agent: told the hazard, or holding still."""
     payoff: Payoff | None
     """None for the reference, and where gain or harm was not measured."""
     deployment: Deployment | None

@@ -202,6 +202,12 @@ def make_records() -> Callable[..., list[EpisodeRecord]]:
 
 
 @pytest.fixture(scope="session")
+def synthetic_run() -> Writer:
+    """``write_run``."""
+    return write_run
+
+
+@pytest.fixture(scope="session")
 def synthetic() -> Callable[[Path], Path]:
     """Writes the full synthetic run of two rounds into a directory."""
     return lambda run_dir: write_run(run_dir, synthetic_records(rounds=2))

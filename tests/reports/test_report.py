@@ -380,6 +380,43 @@ def test_a_memory_that_retrieved_nothing_is_said_on_the_first_screen(make_run: W
     assert "retrieved nothing" not in html_of(make_run("heard", records=records))
 
 
+def first_screens(run: Path) -> list[str]:
+    """Of the page and of its Markdown twin."""
+    return [page.split("Ablation")[0] for page in (html_of(run), (run / "report/report.md").read_text())]
+
+
+def test_what_doing_nothing_solves_is_no_test_and_has_a_banner(make_run: Writer, make_records: Callable):
+    records = make_records(num_scenarios=28, fix_rate={"flow_only": 0.1, "parallel": 0.6, "zero": 0.0}, rounds=2)
+    failed = {"outcome": "failure", "failure_type": "timeout", "failure_phase": "reach", "failure_pose_bin": "9,0,4"}
+    still = [dataclasses.replace(r, **failed) if r.arm == "zero" else r for r in records]
+    assert not any("is no test" in screen for screen in first_screens(make_run("still", records=still)))
+    solved = next(i for i, r in enumerate(still) if (r.arm, r.exposure, r.round) == ("zero", "near", 1))
+    none = {"failure_type": None, "failure_phase": None, "failure_pose_bin": None}
+    still[solved] = dataclasses.replace(still[solved], outcome="success", **none)
+    run = make_run("solved", records=still)
+    met = Summary.read(run).arms["zero"].rounds
+    count = next(r.success for r in met if (r.round, r.exposure) == (1, "near"))
+    assert count.k == 1
+    for screen in first_screens(run):
+        assert screen.count("is no test") == 1
+        assert f"zero succeeds in 1/{count.n} on NEAR, round 1: a scenario solved by doing nothing at all" in screen
+
+
+def test_who_is_told_the_hazard_is_marked_and_gets_no_verdict(make_run: Writer):
+    rates = {"flow_only": 0.1, "expert": 1.0, "parallel_oracle": 0.9}
+    alone = make_run("alone", num_scenarios=140, fix_rate=rates)
+    for screen in first_screens(alone):
+        assert "Undetermined: no agent ran beside flow_only" in screen
+        assert "Told the hazard of every episode: parallel_oracle, expert." in screen
+    beside = make_run("beside", num_scenarios=140, fix_rate=rates | {"parallel_wrong_type": 0.1})
+    summary = Summary.read(beside)
+    assert summary.verdict.arm == "parallel_wrong_type"
+    assert {name for name, arm in summary.arms.items() if arm.answer is None} == set(rates)
+    assert all(arm.vs_flow_only is not None for name, arm in summary.arms.items() if name != "flow_only")
+    untold = make_run("untold", num_scenarios=14, fix_rate={"flow_only": 0.1, "parallel": 0.5})
+    assert not any("Told the hazard" in screen for screen in first_screens(untold))
+
+
 def test_no_interval_is_shown_with_equal_ends(html: str, make_run: Writer):
     wins = html_of(make_run(num_scenarios=210, fix_rate={"flow_only": 0.0, "parallel": 1.0}, invalid=0.0))
     for page in (html, wins):

@@ -10,10 +10,10 @@ import torch
 
 from flow_rag_vla.benchmark.certification.label_audit import break_physics
 from flow_rag_vla.benchmark.episodes.episode_table import write_episodes_parquet
-from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.plan import make_plan
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
+from flow_rag_vla.benchmark.episodes.told.expert_arm import ExpertAgent
 from flow_rag_vla.tasks.contract import InvalidReason
 from flow_rag_vla.tasks.facts.contact_parameters import NUM_SUBSTEPS
 from flow_rag_vla.tasks.scenarios.sites import make_site

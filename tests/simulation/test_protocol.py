@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.sim
 
 TASK = "FlowRAG-PickPlace-Franka"
-ARMS = ("flow_only", "sequential", "parallel", "parallel_shuffled", "rag_only", "expert")
+ARMS = (
+    "flow_only", "sequential", "parallel", "parallel_shuffled", "parallel_wrong_type", "rag_only", "success_memory",
+    "zero", "parallel_oracle", "expert",
+)  # fmt: skip
 FLEET = (18, 130)
 """A unit is one batch, since steps are what costs; an episode is long enough to succeed in, and for every failure."""
 
@@ -141,6 +144,32 @@ def test_a_remembered_failure_is_answered_by_its_own_correction_and_in_the_place
     # A permutation may leave a case in its place, not most of them.
     pairs = [(a.candidate, b.candidate) for a, b in both if a.candidate and b.candidate]
     assert sum(a != b for a, b in pairs) > len(pairs) / 2
+
+
+def test_a_placebo_of_the_wrong_type_answers_the_same_failures_with_corrections_of_others(run, plan):
+    noticed = {r.scenario_id: r.agent_failure_type for r in records_of(run, plan.units[0])}
+    answered, wrong = (_outcomes(run, plan, arm) for arm in ("parallel", "parallel_wrong_type"))
+    told = [(w, noticed[w.base_scenario_id]) for a, w in zip(answered, wrong, strict=True) if a.candidate]
+    assert sum(w.candidate is not None for w, _ in told) > len(told) / 2
+    assert all(w.retrieved_type != own for w, own in told if w.retrieved_type)
+
+
+def test_who_is_told_the_correction_solves_what_it_belongs_to_and_else_does_as_the_flow_bit_by_bit(run, plan):
+    told, alone = (_outcomes(run, plan, arm) for arm in ("parallel_oracle", "flow_only"))
+    assert [record.candidate is not None for record in told] == [r.fault_class == "avoidable" for r in told]
+    assert [t for t in told if t.candidate is None] == [a for a in alone if a.fault_class != "avoidable"]
+    assert all(record.succeeded for record in told if ANSWERS.get(record.fault, "").startswith(("goal", "grip_up")))
+
+
+def test_doing_nothing_solves_nothing(run, plan):
+    assert not any(record.succeeded for record in _outcomes(run, plan, "zero"))
+
+
+def test_a_memory_of_successes_steers_every_episode_and_remembers_nothing(run, plan):
+    steered, alone = (_outcomes(run, plan, arm) for arm in ("success_memory", "flow_only"))
+    assert all(a != b for a, b in zip(steered, alone, strict=True))
+    assert not any(record.retrieved_type or record.candidate for record in steered)
+    assert not (run.path / "memories/r1-success_memory").exists()
 
 
 def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit(fleet: ManipulationEnv, policy, settings, plan, run):

@@ -14,7 +14,9 @@ from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.recall import advisor as advisor_module
 from flow_rag_vla.agents.recall.advice import Advice, Needs
 from flow_rag_vla.agents.recall.advisor import Advisor
-from flow_rag_vla.agents.recall.placebos import ShuffledAnswers
+from flow_rag_vla.agents.recall.placebos import ShuffledAnswers, WrongTypeAnswers
+from flow_rag_vla.agents.recall.situation import Situation
+from flow_rag_vla.agents.recall.uplift_rule import UpliftRule
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.memory.index import SearchResult
@@ -257,3 +259,51 @@ def test_the_placebos_seed_alone_decides_who_answers_for_whom(memory, met):
     placebo = shuffled(memory, 0)
     one_by_one = [placebo.advise(met(state)).candidate.item() for state in reversed(range(NUM_CASES))]
     assert one_by_one[::-1] == first["candidate"]
+
+
+def wrong_type(memory: FailureMemory, seed: int) -> Advisor:
+    rng = np.random.default_rng(seed)
+    answers = WrongTypeAnswers(memory.case_ids, memory.failure_types(memory.case_ids), rng)
+    return Advisor(memory, AxisEncoder(), 1, GATE, rule=UpliftRule(), answers=answers)  # pyright: ignore
+
+
+def test_the_wrong_type_answers_every_case_with_a_correction_of_another_type(memory, met):
+    said = set()
+    for seed in range(20):
+        advice = wrong_type(memory, seed).advise(met(*range(NUM_CASES + 1)))
+        assert advice.given.tolist() == [True] * NUM_CASES + [False]
+        answers = advice.candidate.tolist()[:NUM_CASES]
+        assert all(TYPES[answer] != own for answer, own in zip(answers, TYPES, strict=True))
+        assert advice.case_id.tolist()[:NUM_CASES] == [answer + 1 for answer in answers]
+        assert advice.failure_type.tolist()[:NUM_CASES] == [FAILURE_TYPES.index(TYPES[answer]) for answer in answers]
+        said.add(tuple(answers))
+        assert rows(wrong_type(memory, seed).advise(met(*range(NUM_CASES + 1)))) == rows(advice)
+    assert len(said) > 10
+
+
+@pytest.mark.parametrize("placebo", [shuffled, wrong_type])
+def test_in_a_placebo_what_is_felt_finds_the_cases_that_felt_like_it_not_those_whose_answer_suits(placebo, memory, met):
+    keys = np.eye(NUM_CASES + 1, dtype=np.float32)[[0]]
+    memory.record_exposures(keys, [0], [False])
+    situation, drop = Situation(torch.from_numpy(keys)), torch.tensor([FAILURE_TYPES.index("drop")])
+    for seed in range(10):
+        advisor = placebo(memory, seed)
+        advisor._rule = UpliftRule()
+        late = advisor.advise(met(NUM_CASES), situation=situation, felt=drop)
+        answers = advisor.answers.of_cases(np.array([1])).item()
+        # The first case knows no correction but to do nothing, which the rule never advises.
+        assert late.case_id.item() == (NOTHING if answers == 1 else answers)
+        assert late.late.item()
+
+
+def test_where_all_failures_are_of_one_type_nobody_answers(met):
+    memory = FailureMemory(NUM_CASES + 1, horizon=1, num_candidates=2, similarity_threshold=0.9)
+    chunk, prior = np.zeros((1, 7), dtype=np.float32), np.array([[1.0, 9.0], [9.0, 1.0]], dtype=np.float32)
+    keys = np.eye(NUM_CASES + 1, dtype=np.float32)
+    memory.add([FailureCase(keys[i], chunk, "drop", chunk, region=str(i), prior=prior) for i in range(3)])
+    assert not wrong_type(memory, 0).advise(met(0, 1, 2)).given.any()
+    memory.record_exposures(keys[[0]], [0], [False])
+    advice = wrong_type(memory, 0).advise(met(0, 1, 2))
+    assert not advice.given.any()
+    assert not advice.considered.any()
+    assert all(column.isfinite().all() for column in (advice.reliability, advice.uplift))

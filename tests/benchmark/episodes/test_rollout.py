@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from flow_rag_vla.benchmark.episodes.chunk_executor import play_agent
-from flow_rag_vla.benchmark.episodes.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
+from flow_rag_vla.benchmark.episodes.told.expert_arm import ExpertAgent
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
 SITE = make_site(0, "pick_place")

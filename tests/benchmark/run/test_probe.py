@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.agents.arms.settings import AgentSettings, ArmSettings
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
+from flow_rag_vla.agents.policy.chunk_policy import hold_still
 from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder, LearnedStateEncoderCfg
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
@@ -20,8 +22,8 @@ from flow_rag_vla.benchmark.policies import probe
 from flow_rag_vla.tasks.contract import OBSERVATION_WIDTHS, Observation
 
 HORIZON = 8
-SETTINGS = ArmSettings(AgentSettings(execute=4))
-ARMS = ("flow_only", "sequential", "parallel", "always_cautious", "expert")
+SETTINGS = ArmSettings(AgentSettings(execute=4), bank=hold_still)  # pyright: ignore[reportArgumentType]
+ARMS = ("flow_only", "sequential", "parallel", "always_cautious", "success_memory", "zero", "parallel_oracle", "expert")
 EPISODES, DECISIONS = 3, 4
 
 
@@ -57,7 +59,7 @@ def probed(policy, monkeypatch: pytest.MonkeyPatch):
 
 def test_every_arm_with_a_policy_is_timed_and_the_expert_is_not(probed):
     timings, told = probed
-    assert list(timings) == ["flow_only", "sequential", "parallel", "always_cautious"]
+    assert list(timings) == [arm for arm in ARMS if arm != "expert"]
     assert told == list(range(1, 2 + EPISODES + 1))
     for timing in timings.values():
         latency = timing.decision_latency_ms
@@ -87,7 +89,8 @@ def test_all_but_the_reference_are_compared_with_it_pair_by_pair(probed):
 def test_only_arms_that_consult_a_memory_have_rates_of_retrieval(probed):
     timings, _ = probed
     rates = {arm: (timing.correction_rate, timing.rag_timeout_rate) for arm, timing in timings.items()}
-    assert rates["flow_only"] == rates["always_cautious"] == (None, None)
+    without = [rates[arm] for arm in ARMS if not get_arm(arm).consults_memory and arm != "expert"]
+    assert without == [(None, None)] * 5
     for arm in ("sequential", "parallel"):
         corrected, late = rates[arm]
         assert corrected == 0.0  # the memory is empty

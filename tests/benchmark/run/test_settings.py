@@ -47,7 +47,10 @@ def test_steps_and_chunk_are_the_policys_own_unless_given():
     [
         ([], {"policy_sha256": DEFAULT_CHECKPOINT}),
         (["obs=rgb"], {"policy_sha256": DEFAULT_CHECKPOINT, "vision_sha256": DEFAULT_VISION}),
-        (["ablation=rag_only"], {"policy_sha256": DEFAULT_CHECKPOINT, "bank_sha256": bank_path(DEFAULT_CHECKPOINT)}),
+        *(
+            ([f"ablation={arm}"], {"policy_sha256": DEFAULT_CHECKPOINT, "bank_sha256": bank_path(DEFAULT_CHECKPOINT)})
+            for arm in ("rag_only", "success_memory")
+        ),
         (["detector=learned"], {"policy_sha256": DEFAULT_CHECKPOINT, "detector_sha256": DEFAULT_DETECTOR}),
     ],
 )
@@ -185,3 +188,9 @@ class NoReports:
 def test_an_arm_without_a_stand_in_takes_its_own_latency_or_the_references_and_the_expert_none():
     profile = parse_latency("flow_only=20,always_cautious=30", ("flow_only", "always_cautious", "sequential", "expert"))
     assert [profile.of(arm) for arm in ("always_cautious", "sequential", "expert")] == [30.0, 20.0, 0.0]
+
+
+def test_who_looks_demonstrations_up_first_pays_for_it_and_who_is_told_decides_as_parallel_does():
+    guide = parse_latency("seed", ())
+    expected = {"success_memory": 120.0, "parallel_oracle": 25.0, "parallel_wrong_type": 25.0, "zero": 20.0}
+    assert {arm: guide.of(arm) for arm in expected} == expected
