@@ -19,6 +19,7 @@ from flow_rag_vla.memory.case import (
     ClusterKey,
     FailureCase,
     Float32Array,
+    Float64Array,
     Int64Array,
 )
 from flow_rag_vla.memory.evidence.outcomes import posterior_means
@@ -142,19 +143,21 @@ class CaseTable:
         codes = np.array([code_of.setdefault(key, len(code_of)) for key in columns.clusters_of(fresh)], dtype=np.int64)
         all_ids = np.concatenate([self.ids, ids[fresh]])
         all_codes = np.concatenate([self.cluster_codes, codes])
-        counts = np.concatenate([self.counts, columns.counts[fresh]])
+        new_counts = columns.counts[fresh]
+        counts = np.concatenate([self.counts, new_counts])
         occurrences = np.concatenate([self.occurrences, columns.occurrences[fresh]])
         new_clusters = np.zeros((len(code_of) - len(self._code_of), *self.counts.shape[1:]), np.int64)
         cluster_counts = np.concatenate([self.cluster_counts, new_clusters])
-        np.add.at(cluster_counts, codes, columns.counts[fresh])
+        np.add.at(cluster_counts, codes, new_counts)
         repeated = np.searchsorted(all_ids, ids[repeats])
         np.add.at(counts, repeated, columns.counts[repeats])
         np.add.at(occurrences, repeated, columns.occurrences[repeats])
         np.add.at(cluster_counts, all_codes[repeated], columns.counts[repeats])
         stays = np.ones(len(all_ids), dtype=np.bool_)
         if len(all_ids) > max_size:
-            priors = np.concatenate([self.priors, columns.priors[fresh]])
-            confidence = posterior_means(priors, counts).max(axis=-1, initial=0.0)
+            confidence = np.concatenate(
+                [_confidence(self.priors, counts[: len(self)]), _confidence(columns.priors[fresh], counts[len(self) :])]
+            )
             stays[rows_to_evict(all_codes, confidence, max_size)] = False
         old, staying = stays[: len(self)], fresh[stays[len(self) :]]
         cases = [
@@ -198,3 +201,12 @@ class CaseTable:
 
     def _chunks(self, chunks: list[Float32Array]) -> Float32Array:
         return np.array(chunks, dtype=np.float32).reshape(-1, self.shape.horizon, ACTION_DIM)
+
+
+def _confidence(priors: Float32Array, counts: Int64Array) -> Float64Array:
+    """(n,) posterior mean of each case's best candidate, from its own outcomes; a block at a time takes less room."""
+    best = np.zeros(len(counts))
+    for begin in range(0, len(counts), CASES_AT_ONCE):
+        rows = slice(begin, begin + CASES_AT_ONCE)
+        best[rows] = posterior_means(priors[rows], counts[rows]).max(axis=-1, initial=0.0)
+    return best

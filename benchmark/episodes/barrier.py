@@ -62,7 +62,7 @@ def merge_into(memory: FailureMemory, results: Sequence[Taught]) -> None:
     uses = np.concatenate([np.zeros((0, 3), np.int64), *(result.uses for result in results)])
     if len(uses):
         memory.record_outcomes(uses[:, 0], uses[:, 1], uses[:, 2] != 0)
-    if failing := [result for result in results if result.columns is not None]:
+    if failing := [result for result in results if len(result.failed)]:
         memory.add(_Failures(failing))
     met = _Order([result.met for result in results])
     if len(met):

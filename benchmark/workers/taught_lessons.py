@@ -20,9 +20,9 @@ from flow_rag_vla.memory.stored_cases import CaseColumns, cases_of_columns
 if TYPE_CHECKING:
     from flow_rag_vla.memory.case import FailureCase, Float32Array, Int64Array
 
-_SMALL = ("num_keys", "prior", "counts", "occurrences")
-"""Columns of cases that are kept; the others are read when a block of cases is asked for."""
+_COLUMNS = ("prior", "counts", "occurrences")
 _CHUNKS = ("failed_action", "correction")
+"""Read, with the keys, when a block of cases is asked for."""
 
 type _Arrays = dict[str, npt.NDArray[Any]]
 type _Read = Callable[[Sequence[str], Int64Array | None], _Arrays]
@@ -38,28 +38,32 @@ class TaughtLessons:
         texts = json.loads(names)
         self.failed: list[str] = [scenario for scenario, *_ in texts["texts"]]
         self.met: list[str] = texts["exposed"]
-        known = read(["uses", *(_SMALL if self.failed else ()), *(["exposed"] if self.met else ())], None)
+        of_cases = ("num_keys", *_COLUMNS) if self.failed else ()
+        known = read(["uses", *of_cases, *(["exposed"] if self.met else [])], None)
         self.uses: Int64Array = known["uses"]
         self.trials: Int64Array = known["exposed"] if self.met else np.zeros((0, 3), np.int64)
         if self.uses.shape[1:] != (3,) or self.trials.shape != (len(self.met), 3):
             raise ValueError(f"uses and exposures have shapes {self.uses.shape} and {self.trials.shape}")
-        self.columns: CaseColumns | None = None
+        self._shape: CaseShape | None = None
         if self.failed:
-            if any(len(known[name]) != len(self.failed) for name in _SMALL):
+            if any(len(known[name]) != len(self.failed) for name in of_cases):
                 raise ValueError(f"expected {len(self.failed)} rows in every column")
             code_of: dict[ClusterKey, int] = {}
             codes = [code_of.setdefault(ClusterKey(*key), len(code_of)) for _, *key in texts["texts"]]
             first = read(["key_states", *_CHUNKS], np.zeros(1, np.int64))
-            shape = CaseShape(first["key_states"].shape[1], first["correction"].shape[1], known["prior"].shape[1])
+            self._shape = CaseShape(first["key_states"].shape[1], first["correction"].shape[1], known["prior"].shape[1])
             self._num_keys, self._ends = known["num_keys"], np.cumsum(known["num_keys"])
-            self.columns = CaseColumns(
-                shape,
-                tuple(code_of),
-                np.array(codes, np.int64),
-                known["prior"],
-                known["counts"],
-                known["occurrences"],
-            )
+            self._clusters, self._codes = tuple(code_of), np.array(codes, np.int64)
+
+    @property
+    def columns(self) -> CaseColumns | None:
+        """As in ``barrier.Taught``; read anew, since a round has many."""
+        if self._shape is None:
+            return None
+        known = self._read(_COLUMNS, None)
+        return CaseColumns(
+            self._shape, self._clusters, self._codes, *(known[name] for name in ("prior", "counts", "occurrences"))
+        )
 
     @classmethod
     def of(cls, lessons: Lessons) -> Self:
@@ -85,24 +89,21 @@ class TaughtLessons:
 
     def cases(self, rows: Int64Array) -> list[FailureCase]:
         """As in ``barrier.Taught``."""
-        columns = self.columns
-        if columns is None:
-            raise ValueError("it has no failures")
         num_keys = self._num_keys[rows]
         key_rows = np.concatenate([np.arange(end - n, end) for end, n in zip(self._ends[rows], num_keys, strict=True)])
-        chunks = self._read(_CHUNKS, rows)
-        kinds, phases, regions = zip(*columns.clusters_of(rows), strict=True)
+        kinds, phases, regions = zip(*(self._clusters[code] for code in self._codes[rows].tolist()), strict=True)
+        known = self._read([*_CHUNKS, *_COLUMNS], rows)
         return cases_of_columns(
             failure_types=kinds,
             phases=phases,
             regions=regions,
             keys=self._read(["key_states"], key_rows)["key_states"],
             num_keys=num_keys,
-            failed_actions=chunks["failed_action"],
-            corrections=chunks["correction"],
-            priors=columns.priors[rows],
-            counts=columns.counts[rows],
-            occurrences=columns.occurrences[rows],
+            failed_actions=known["failed_action"],
+            corrections=known["correction"],
+            priors=known["prior"],
+            counts=known["counts"],
+            occurrences=known["occurrences"],
         )
 
     def keys(self, rows: Int64Array) -> Float32Array:
