@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from flow_rag_vla.memory.case import FailureCase, Float32Array, Int64Array
+from flow_rag_vla.memory.case import Float32Array, Int64Array
 from flow_rag_vla.memory.index import CosineIndex
+from flow_rag_vla.memory.stored_cases import CASES_AT_ONCE, CaseSource
 from flow_rag_vla.memory.table import CaseTable
 
 ROUNDING = 1.0e-6
@@ -42,29 +43,33 @@ class AddReport:
         return tuple(case_id for case_id, new in zip(self.case_ids, self.is_new, strict=True) if not new)
 
 
-def assign_ids(
-    cases: Sequence[FailureCase], table: CaseTable, index: CosineIndex, threshold: float, next_id: int
-) -> list[int]:
+def assign_ids(source: CaseSource, table: CaseTable, index: CosineIndex, threshold: float, next_id: int) -> list[int]:
     """The id that each new case gets: a fresh one, or that of the case it duplicates.
 
     A case duplicates an earlier one of the same failure type and phase if *each* of its keys has a cosine similarity of
     at least ``threshold`` with some key of the earlier case: everything that would retrieve the new case retrieves the
     earlier one.  Among several, the most similar counts, the oldest on ties.  The earlier case may be stored already or
-    come earlier in ``cases`` (and be no duplicate itself).
+    come earlier in ``source`` (and be no duplicate itself).
 
     Args:
-        cases: new cases in merge order.
+        source: new cases in merge order; a block of their keys is in memory at once.
         table: cases stored so far.
         index: their keys.
         threshold: cosine similarity.
-        next_id: the first fresh id; fresh ids count up in the order of ``cases``.
+        next_id: the first fresh id; fresh ids count up in the order of ``source``.
     """
     groups: dict[tuple[str, str], list[int]] = {}
-    for position, case in enumerate(cases):
-        groups.setdefault((case.failure_type, case.phase), []).append(position)
+    columns = source.columns
+    for position, code in enumerate(columns.cluster_codes.tolist()):
+        key = columns.cluster_keys[code]
+        groups.setdefault((key.failure_type, key.phase), []).append(position)
 
-    known_id = [0] * len(cases)
-    original = list(range(len(cases)))
+    known_id = [0] * len(columns)
+    original = list(range(len(columns)))
+
+    def keys_at(positions: Int64Array) -> list[Float32Array]:
+        return [case.key_states for case in source.take(positions)]
+
     window_of_row = np.cumsum(np.diff(index.row_case_ids, prepend=0) != 0) - 1
     for (failure_type, phase), positions in groups.items():
         alike = [(key.failure_type, key.phase) == (failure_type, phase) for key in table.cluster_keys]
@@ -72,8 +77,7 @@ def assign_ids(
         stored_ids, rows = table.ids[stored], np.flatnonzero(stored[window_of_row])
         stored_keys = index.keys if len(rows) == len(index) else index.keys[rows]
         starts = np.flatnonzero(np.diff(index.row_case_ids[rows], prepend=0))
-        new_keys = [cases[position].key_states for position in positions]
-        first_of = _first_of_its_kind(_Windows(stored_keys, starts), new_keys, threshold)
+        first_of = _first_of_its_kind(_Windows(stored_keys, starts), np.array(positions), keys_at, threshold)
         for position, first in zip(positions, first_of, strict=True):
             if first < len(stored_ids):
                 known_id[position] = int(stored_ids[first])
@@ -81,7 +85,7 @@ def assign_ids(
                 original[position] = positions[first - len(stored_ids)]
 
     ids: list[int] = []
-    for position in range(len(cases)):
+    for position in range(len(columns)):
         if known_id[position]:
             ids.append(known_id[position])
         elif original[position] < position:
@@ -101,34 +105,56 @@ class _Windows(NamedTuple):
     """(num_windows,) first row of each."""
 
 
-def _first_of_its_kind(stored: _Windows, new: Sequence[Float32Array], threshold: float) -> list[int]:
+def _first_of_its_kind(
+    stored: _Windows, new: Int64Array, keys_at: Callable[[Int64Array], list[Float32Array]], threshold: float
+) -> list[int]:
     """For each window of ``new``: the window that it duplicates, or itself, counted from the first stored one.
 
     New windows are compared with what no duplicate is, not with each other's repeats: the work follows what is new.
+    What is no duplicate is read again for every ``CASES_AT_ONCE`` later ones, so that no more of it is in memory.
     """
     num_stored = len(stored.starts)
     found: list[int] = []
     unique: list[int] = []
-    for begin in range(0, len(new), _CASE_BLOCK):
-        block = _windows(new[begin : begin + _CASE_BLOCK])
-        known_score, known = _most_covering(block, stored)
-        earlier_score, earlier = _most_covering(block, _windows([new[i] for i in unique]))
-        within = _coverage(block, block)
-        fresh: list[int] = []
-        for i in range(len(block.starts)):
-            candidates = [(known_score[i], int(known[i]))]
-            if unique:
-                candidates.append((earlier_score[i], num_stored + unique[earlier[i]]))
-            if fresh:
-                best = int(within[i, fresh].argmax())
-                candidates.append((within[i, fresh[best]], num_stored + begin + fresh[best]))
-            score, window = max(candidates, key=lambda candidate: candidate[0])  # the oldest of equals
-            if score < threshold - ROUNDING:
-                fresh.append(i)
-                window = num_stored + begin + i
-            found.append(window)
-        unique += [begin + i for i in fresh]
+    for first in range(0, len(new), CASES_AT_ONCE):
+        keys = keys_at(new[first : first + CASES_AT_ONCE])
+        blocks = [_windows(keys[begin : begin + _CASE_BLOCK]) for begin in range(0, len(keys), _CASE_BLOCK)]
+        closest = [_most_covering(block, stored) for block in blocks]
+        for begin in range(0, len(unique), CASES_AT_ONCE):
+            earlier = unique[begin : begin + CASES_AT_ONCE]
+            by, names = _windows(keys_at(new[earlier])), num_stored + np.array(earlier)
+            closest = [_closer(best, block, by, names) for best, block in zip(closest, blocks, strict=True)]
+        here: list[int] = []
+        for block, best in zip(blocks, closest, strict=True):
+            begin = len(found)
+            by, names = _windows([keys[i - first] for i in here]), num_stored + np.array(here, dtype=np.int64)
+            scores, windows = _closer(best, block, by, names)
+            within = _coverage(block, block)
+            fresh: list[int] = []
+            for i in range(len(block.starts)):
+                score, window = scores[i], int(windows[i])
+                if fresh:
+                    nearest = int(within[i, fresh].argmax())
+                    if within[i, fresh[nearest]] > score:  # the oldest of equals
+                        score, window = within[i, fresh[nearest]], num_stored + begin + fresh[nearest]
+                if score < threshold - ROUNDING:
+                    fresh.append(i)
+                    window = num_stored + begin + i
+                found.append(window)
+            here += [begin + i for i in fresh]
+        unique += here
     return found
+
+
+def _closer(
+    best: tuple[Float32Array, Int64Array], windows: _Windows, by: _Windows, names: Int64Array
+) -> tuple[Float32Array, Int64Array]:
+    """``best`` of ``windows``, score and window, or what of ``by``, called ``names``, covers them more."""
+    if not len(names):
+        return best
+    scores, found = _most_covering(windows, by)
+    more = scores > best[0]
+    return np.where(more, scores, best[0]), np.where(more, names[found], best[1])
 
 
 def _windows(keys: Sequence[Float32Array]) -> _Windows:

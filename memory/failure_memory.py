@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from flow_rag_vla.memory.case import BoolArray, CaseShape, FailureCase, unit_rows
 from flow_rag_vla.memory.duplicates import AddReport, assign_ids
-from flow_rag_vla.memory.evidence.situations import choices_of
+from flow_rag_vla.memory.evidence.situations import KeySource, choices_of
 from flow_rag_vla.memory.index import NO_CASE, CosineIndex
-from flow_rag_vla.memory.pruning import rows_to_evict
 from flow_rag_vla.memory.reader import CaseReader
 from flow_rag_vla.memory.store import CaseStore
+from flow_rag_vla.memory.stored_cases import CASES_AT_ONCE, CaseSource, ListedCases
 from flow_rag_vla.memory.table import CaseTable
 
 
@@ -112,52 +112,36 @@ class FailureMemory(CaseReader):
 
     # Writing
 
-    def add(self, cases: Sequence[FailureCase]) -> AddReport:
+    def add(self, cases: Sequence[FailureCase] | CaseSource) -> AddReport:
         """Remember ``cases`` in the given order, then forget the least useful beyond ``max_size``.
 
         A duplicate adds its occurrences and outcomes to the case it repeats, which keeps its keys
-        and chunks.
+        and chunks.  Of a source no more than a block is in memory at once, beside what is kept.
 
         Raises:
             FrozenMemoryError: the memory is frozen.
             ValueError: a case does not fit this memory; nothing is added then.
         """
         self._require_writable()
-        for position, case in enumerate(cases):
-            self._check_fits(case, position)
-        if not cases:
+        source = cases if not isinstance(cases, Sequence) else self._listed(cases)
+        columns = source.columns
+        if not len(columns):
             return AddReport((), (), ())
-        ids = assign_ids(cases, self._table, self._index, self.duplicate_threshold, self._next_id)
-        is_new: list[bool] = []
-        next_id = self._next_id
-        for case_id in ids:
-            is_new.append(case_id == next_id)
-            next_id += is_new[-1]
-        new = [(case_id, case) for case_id, case, fresh in zip(ids, cases, is_new, strict=True) if fresh]
-        repeats = [(case_id, case) for case_id, case, fresh in zip(ids, cases, is_new, strict=True) if not fresh]
-        table = self._table.with_cases([case_id for case_id, _ in new], [case for _, case in new])
-        if repeats:
-            table = table.with_evidence(
-                table.rows_of([case_id for case_id, _ in repeats]),
-                np.array([case.counts for _, case in repeats]),
-                np.array([case.occurrences for _, case in repeats]),
-            )
-        evicted = np.zeros(0, dtype=np.int64)
-        if len(table) > self.max_size:
-            evicted = rows_to_evict(table.cluster_codes, table.confidence, self.max_size)
-        pruned = table.ids[evicted]
-        table = table.without_rows(evicted)
-        self._commit(table, next_id)
+        self._require_shape(columns.shape)
+        ids = np.array(
+            assign_ids(source, self._table, self._index, self.duplicate_threshold, self._next_id), dtype=np.int64
+        )
+        # Fresh ids count up, so each is met for the first time where it is above all before it.
+        highest = np.maximum.accumulate(np.append(self._next_id - 1, ids))
+        is_new = ids > highest[:-1]
+        table, pruned = self._table.with_new(ids, is_new, columns, self.max_size, source.take)
+        first_new = self._next_id
+        self._commit(table, int(highest[-1]) + 1)
         if len(pruned):
             self._index.remove(pruned)
         # What is forgotten at once is never in the index: a round may bring many times what is kept.
-        forgotten = set(pruned.tolist())
-        if kept := [(case_id, case) for case_id, case in new if case_id not in forgotten]:
-            self._index.add(
-                np.repeat([case_id for case_id, _ in kept], [len(case.key_states) for _, case in kept]),
-                np.concatenate([case.key_states for _, case in kept]),
-            )
-        return AddReport(tuple(ids), tuple(is_new), tuple(pruned.tolist()))
+        self._to_index(int(np.searchsorted(table.ids, first_new)))
+        return AddReport(tuple(ids.tolist()), tuple(is_new.tolist()), tuple(pruned.tolist()))
 
     def add_failure(
         self,
@@ -228,7 +212,7 @@ class FailureMemory(CaseReader):
 
     def record_exposures(
         self,
-        states: npt.ArrayLike,
+        states: npt.ArrayLike | KeySource,
         candidates: npt.ArrayLike,
         worked: npt.ArrayLike,
         felt: npt.ArrayLike = False,
@@ -236,15 +220,17 @@ class FailureMemory(CaseReader):
         """Count how n episodes ended, successes as well as failures; errors as in ``record_outcomes``.
 
         Args:
-            states: (n, embedding_dim) what each episode began in.
+            states: (n, embedding_dim) what each episode began in, or where a block of that is found.
             candidates: (n,) the candidate tried; 0 where nothing was.
             worked: (n,) bool, whether the episode came to its end.
             felt: (n,) bool, whether something had been felt to go wrong when it was taken (ever, where nothing was).
         """
         self._require_writable()
         choices = choices_of(np.asarray(candidates), np.asarray(felt, dtype=np.bool_), self.num_candidates)
-        trials = unit_rows(states), choices, np.asarray(worked, dtype=np.bool_)
-        exposures = self._exposures.with_trials(*trials, self.duplicate_threshold, self.max_size)
+        keys = states if isinstance(states, KeySource) else KeySource.of(unit_rows(states))
+        exposures = self._exposures.with_trials(
+            keys, choices, np.asarray(worked, dtype=np.bool_), self.duplicate_threshold, self.max_size
+        )
         if self._store is not None:
             self._store.write_exposures(self._exposures, exposures)
         self._exposures = exposures
@@ -313,10 +299,15 @@ class FailureMemory(CaseReader):
     def _adopt(self, store: CaseStore) -> None:
         stored = store.read()
         self._table, self._next_id, self._exposures = stored.table, stored.next_id, stored.exposures
-        if len(self._table):
-            self._index.rebuild(
-                np.repeat(self._table.ids, [len(case.key_states) for case in self._table.cases]),
-                np.concatenate([case.key_states for case in self._table.cases]),
+        self._to_index(0)
+
+    def _to_index(self, first_row: int) -> None:
+        """Add the keys of the cases from ``first_row`` on, a block at a time: they are copied on the way."""
+        for begin in range(first_row, len(self._table), CASES_AT_ONCE):
+            cases = self._table.cases[begin : begin + CASES_AT_ONCE]
+            self._index.add(
+                np.repeat(self._table.ids[begin : begin + CASES_AT_ONCE], [len(case.key_states) for case in cases]),
+                np.concatenate([case.key_states for case in cases]),
             )
 
     def _commit(self, table: CaseTable, next_id: int) -> None:
@@ -329,7 +320,12 @@ class FailureMemory(CaseReader):
         if self.is_frozen:
             raise FrozenMemoryError("this memory is frozen or closed: change the memory that it was made from")
 
-    def _check_fits(self, case: FailureCase, position: int) -> None:
-        for what, got, expected in zip(CaseShape._fields, case.shape, self._table.shape, strict=True):
+    def _listed(self, cases: Sequence[FailureCase]) -> ListedCases:
+        for position, case in enumerate(cases):
+            self._require_shape(case.shape, f"case {position}: ")
+        return ListedCases(self._table.shape, cases)
+
+    def _require_shape(self, shape: CaseShape, whose: str = "") -> None:
+        for what, got, expected in zip(CaseShape._fields, shape, self._table.shape, strict=True):
             if got != expected:
-                raise ValueError(f"case {position}: {what} is {got}, expected {expected} in this memory")
+                raise ValueError(f"{whose}{what} is {got}, expected {expected} in this memory")

@@ -140,13 +140,6 @@ class CosineIndex:
             self._faiss.remove_ids(faiss.IDSelectorBatch(np.flatnonzero(gone)))
             self._set_case_ids(self._case_ids[~gone])
 
-    def rebuild(self, case_ids: npt.ArrayLike, keys: npt.ArrayLike) -> None:
-        """Replace all rows; arguments and errors as in ``add``."""
-        fresh = type(self)(self.embedding_dim, self.num_threads)
-        fresh.add(case_ids, keys)
-        self._faiss = fresh._faiss
-        self._set_case_ids(fresh._case_ids)
-
     def search(self, queries: npt.ArrayLike, k: int, min_similarity: float = -1.0) -> SearchResult:
         """The ``k`` most similar cases of each query, ties by lower id.
 

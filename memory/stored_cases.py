@@ -1,14 +1,96 @@
-"""Many cases at once, from columns or from the rows of a file: one by one, checking costs more than what is checked."""
+"""Many cases at once, from columns or from the rows of a file: one by one, checking costs more than what is checked.
+
+What a memory is asked to remember is held a block at a time: a round may bring many times what is kept.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from flow_rag_vla.memory.case import ACTION_DIM, CaseShape, FailureCase, Float32Array, Int64Array, unit_rows
+from flow_rag_vla.memory.case import (
+    ACTION_DIM,
+    CaseShape,
+    ClusterKey,
+    FailureCase,
+    Float32Array,
+    Int64Array,
+    unit_rows,
+)
+
+CASES_AT_ONCE = 2048
+"""New cases whose keys and chunks are in memory at once: with 512 dimensions and 2 keys, about 20 MB."""
+
+
+@dataclass(frozen=True)
+class CaseColumns:
+    """What is known of all new cases without their keys and chunks, in the order in which they are remembered."""
+
+    shape: CaseShape
+    """Of all of them."""
+    cluster_keys: tuple[ClusterKey, ...]
+    """Each once."""
+    cluster_codes: Int64Array
+    """(num_cases,) row of each case's cluster in ``cluster_keys``."""
+    priors: Float32Array
+    """(num_cases, num_candidates, 2)."""
+    counts: Int64Array
+    """(num_cases, num_candidates, 2) outcomes (helped, not helped)."""
+    occurrences: Int64Array
+    """(num_cases,) failures merged into each."""
+
+    @classmethod
+    def of(cls, shape: CaseShape, cases: Sequence[FailureCase]) -> Self:
+        """The columns of ``cases``, all of ``shape``."""
+        counts_shape = (-1, shape.num_candidates, 2)
+        code_of: dict[ClusterKey, int] = {}
+        codes = [code_of.setdefault(case.cluster, len(code_of)) for case in cases]
+        return cls(
+            shape,
+            tuple(code_of),
+            np.array(codes, dtype=np.int64),
+            np.array([case.prior for case in cases], np.float32).reshape(counts_shape),
+            np.array([case.counts for case in cases], np.int64).reshape(counts_shape),
+            np.array([case.occurrences for case in cases], dtype=np.int64),
+        )
+
+    def __len__(self) -> int:
+        """Number of cases."""
+        return len(self.occurrences)
+
+    def clusters_of(self, positions: Int64Array) -> list[ClusterKey]:
+        """The cluster of each case at ``positions`` (n,)."""
+        return [self.cluster_keys[code] for code in self.cluster_codes[positions].tolist()]
+
+
+class CaseSource(Protocol):
+    """New cases, somewhere: columns at once, the rest when it is asked for."""
+
+    @property
+    def columns(self) -> CaseColumns:
+        """What is known of all of them."""
+        ...
+
+    def take(self, positions: Int64Array) -> list[FailureCase]:
+        """The cases at ``positions`` (n,), in that order."""
+        ...
+
+
+class ListedCases:
+    """Cases that are in memory anyhow."""
+
+    def __init__(self, shape: CaseShape, cases: Sequence[FailureCase]) -> None:
+        """Take ``cases``, all of ``shape``."""
+        self.columns = CaseColumns.of(shape, cases)
+        self._cases = cases
+
+    def take(self, positions: Int64Array) -> list[FailureCase]:
+        """As in ``CaseSource``."""
+        return [self._cases[position] for position in positions.tolist()]
 
 
 def cases_of_rows(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from flow_rag_vla.memory.case import (
     ACTION_DIM,
+    BoolArray,
     CaseShape,
     ClusterKey,
     FailureCase,
@@ -22,6 +23,8 @@ from flow_rag_vla.memory.case import (
     Int64Array,
 )
 from flow_rag_vla.memory.evidence.outcomes import posterior_means
+from flow_rag_vla.memory.pruning import rows_to_evict
+from flow_rag_vla.memory.stored_cases import CASES_AT_ONCE, CaseColumns
 
 _GATHERED = {"priors": "prior", "corrections": "correction", "failed_actions": "failed_action"}
 """Columns that are gathered from the cases when they are first asked for, and the field that each comes from."""
@@ -95,11 +98,6 @@ class CaseTable:
         """(num_cases, horizon, 7)."""
         return self._chunks([case.failed_action for case in self.cases])
 
-    @property
-    def confidence(self) -> Float64Array:
-        """(num_cases,) posterior mean of each case's best candidate, from its own outcomes."""
-        return posterior_means(self.priors, self.counts).max(axis=-1, initial=0.0)
-
     def rows_of(self, case_ids: npt.ArrayLike) -> Int64Array:
         """Rows of ``case_ids``, same shape.
 
@@ -121,31 +119,68 @@ class CaseTable:
         row = int(self.rows_of(case_id))
         return dataclasses.replace(self.cases[row], counts=self.counts[row], occurrences=int(self.occurrences[row]))
 
-    def with_cases(self, ids: list[int], cases: list[FailureCase]) -> Self:
-        """This table and new cases below it; their outcomes count for their clusters too."""
+    def with_new(
+        self,
+        ids: Int64Array,
+        is_new: BoolArray,
+        columns: CaseColumns,
+        max_size: int,
+        take: Callable[[Int64Array], list[FailureCase]],
+    ) -> tuple[Self, Int64Array]:
+        """This table and what new cases add to it, within ``max_size``; and the ids that had to leave, ascending.
+
+        Outcomes count for clusters, too, those of cases that leave at once included.
+
+        Args:
+            ids: (n,) the id of each new case, or of the case that it repeats, here or among them.
+            is_new: (n,) False where it repeats one.
+            columns: What is known of the n cases.
+            max_size: Cases to keep (``pruning.rows_to_evict``).
+            take: The cases at positions (m,); asked only for those that stay.
+        """
+        fresh, repeats = np.flatnonzero(is_new), np.flatnonzero(~is_new)
         code_of = dict(self._code_of)
-        codes = np.array([code_of.setdefault(case.cluster, len(code_of)) for case in cases], dtype=np.int64)
-        counts = np.array([case.counts for case in cases], np.int64).reshape(-1, *self.counts.shape[1:])
+        codes = np.array([code_of.setdefault(key, len(code_of)) for key in columns.clusters_of(fresh)], dtype=np.int64)
+        all_ids = np.concatenate([self.ids, ids[fresh]])
+        all_codes = np.concatenate([self.cluster_codes, codes])
+        new_counts = columns.counts[fresh]
+        counts = np.concatenate([self.counts, new_counts])
+        occurrences = np.concatenate([self.occurrences, columns.occurrences[fresh]])
         new_clusters = np.zeros((len(code_of) - len(self._code_of), *self.counts.shape[1:]), np.int64)
         cluster_counts = np.concatenate([self.cluster_counts, new_clusters])
-        np.add.at(cluster_counts, codes, counts)
+        np.add.at(cluster_counts, codes, new_counts)
+        repeated = np.searchsorted(all_ids, ids[repeats])
+        np.add.at(counts, repeated, columns.counts[repeats])
+        np.add.at(occurrences, repeated, columns.occurrences[repeats])
+        np.add.at(cluster_counts, all_codes[repeated], columns.counts[repeats])
+        stays = np.ones(len(all_ids), dtype=np.bool_)
+        if len(all_ids) > max_size:
+            confidence = np.concatenate(
+                [_confidence(self.priors, counts[: len(self)]), _confidence(columns.priors[fresh], counts[len(self) :])]
+            )
+            stays[rows_to_evict(all_codes, confidence, max_size)] = False
+        old, staying = stays[: len(self)], fresh[stays[len(self) :]]
+        cases = [
+            case
+            for begin in range(0, len(staying), CASES_AT_ONCE)
+            for case in take(staying[begin : begin + CASES_AT_ONCE])
+        ]
         table = type(self)(
             shape=self.shape,
-            ids=np.concatenate([self.ids, np.array(ids, dtype=np.int64)]),
-            cases=self.cases + tuple(cases),
-            counts=np.concatenate([self.counts, counts]),
-            occurrences=np.concatenate(
-                [self.occurrences, np.array([case.occurrences for case in cases], dtype=np.int64)]
-            ),
-            cluster_codes=np.concatenate([self.cluster_codes, codes]),
+            ids=all_ids[stays],
+            cases=(self.cases if old.all() else tuple(itertools.compress(self.cases, old.tolist()))) + tuple(cases),
+            counts=counts[stays],
+            occurrences=occurrences[stays],
+            cluster_codes=all_codes[stays],
             cluster_keys=tuple(code_of),
             cluster_counts=cluster_counts,
             _code_of=code_of,
         )
-        for name, chunks in self._gathered():
+        for name, values in self._gathered():
             new = np.array([getattr(case, _GATHERED[name]) for case in cases], np.float32)
-            vars(table)[name] = np.concatenate([chunks, new.reshape(-1, *chunks.shape[1:])])
-        return table
+            kept = values if old.all() else values[old]
+            vars(table)[name] = np.concatenate([kept, new.reshape(-1, *values.shape[1:])])
+        return table, all_ids[~stays]
 
     def with_evidence(self, rows: Int64Array, counts: Int64Array, occurrences: Int64Array) -> Self:
         """This table with ``rows`` (n,) given counts (n, num_candidates, 2) and occurrences."""
@@ -160,26 +195,18 @@ class CaseTable:
         vars(table).update(self._gathered())
         return table
 
-    def without_rows(self, rows: Int64Array) -> Self:
-        """This table without ``rows`` (n,); clusters keep their outcomes."""
-        if not len(rows):
-            return self
-        keep = np.ones(len(self), dtype=np.bool_)
-        keep[rows] = False
-        table = dataclasses.replace(
-            self,
-            ids=self.ids[keep],
-            cases=tuple(itertools.compress(self.cases, keep.tolist())),
-            counts=self.counts[keep],
-            occurrences=self.occurrences[keep],
-            cluster_codes=self.cluster_codes[keep],
-        )
-        vars(table).update({name: values[keep] for name, values in self._gathered()})
-        return table
-
     def _gathered(self) -> Iterator[tuple[str, Float32Array]]:
         """What has been gathered from the cases already: to do it anew for every change costs more than the change."""
         return ((name, vars(self)[name]) for name in _GATHERED if name in vars(self))
 
     def _chunks(self, chunks: list[Float32Array]) -> Float32Array:
         return np.array(chunks, dtype=np.float32).reshape(-1, self.shape.horizon, ACTION_DIM)
+
+
+def _confidence(priors: Float32Array, counts: Int64Array) -> Float64Array:
+    """(n,) posterior mean of each case's best candidate, from its own outcomes; a block at a time takes less room."""
+    best = np.zeros(len(counts))
+    for begin in range(0, len(counts), CASES_AT_ONCE):
+        rows = slice(begin, begin + CASES_AT_ONCE)
+        best[rows] = posterior_means(priors[rows], counts[rows]).max(axis=-1, initial=0.0)
+    return best

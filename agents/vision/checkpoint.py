@@ -26,7 +26,7 @@ from flow_rag_vla.agents.files.safetensors_file import (
 )
 from flow_rag_vla.agents.vision.networks.cnn import CnnEncoder, CnnEncoderCfg
 from flow_rag_vla.agents.vision.networks.dinov2 import DinoV2Encoder, DinoV2EncoderCfg
-from flow_rag_vla.agents.vision.networks.dinov2_backbone import DIMENSIONS, MODEL, WEIGHTS, load_dinov2
+from flow_rag_vla.agents.vision.networks.dinov2_backbone import DIMENSIONS, MODEL, WEIGHTS, Backbone, load_dinov2
 from flow_rag_vla.agents.vision.networks.image_encoder import CNN, DINOV2, KINDS
 from flow_rag_vla.agents.vision.networks.network import VisionNetwork
 
@@ -50,6 +50,11 @@ class VisionCheckpoint:
     """JSON-able: the commands, seeds and figures that made it."""
     sha256: str = ""
     """Of the file; empty before it is saved."""
+
+    @property
+    def backbone(self) -> Backbone | None:
+        """The frozen network that it needs beside the file; None where it needs none."""
+        return self.encoder.source if isinstance(self.encoder, DinoV2Encoder) else None
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class EpisodeTable:
 
     def __init__(self, path: Path) -> None:
         """Of the file ``path``, which ``write`` writes."""
-        self._path = path
+        self.path = path
         self._waiting: dict[_Place, list[pa.Table]] = defaultdict(list)
         self._num_waiting = 0
         self._files: dict[_Place, list[Path]] = defaultdict(list)
@@ -80,7 +80,7 @@ class EpisodeTable:
 
     def write(self) -> None:
         """Write the table, sorted by arm, round, exposure and scenario: the same records give the same bytes."""
-        with replaced_atomic(self._path) as file, pq.ParquetWriter(file, EPISODE_SCHEMA, compression="zstd") as writer:
+        with replaced_atomic(self.path) as file, pq.ParquetWriter(file, EPISODE_SCHEMA, compression="zstd") as writer:
             for group in _row_groups(self._sorted()):
                 writer.write_table(group, ROW_GROUP)
 
@@ -93,8 +93,8 @@ class EpisodeTable:
 
     def _put_aside(self) -> None:
         if self._folder is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._folder = tempfile.TemporaryDirectory(prefix=f".{self._path.name}.", dir=self._path.parent)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder = tempfile.TemporaryDirectory(prefix=f".{self.path.name}.", dir=self.path.parent)
         for place, tables in self._waiting.items():
             path = Path(self._folder.name) / f"{sum(map(len, self._files.values()))}.arrow"
             with pa.ipc.new_file(str(path), EPISODE_SCHEMA) as writer:

@@ -26,6 +26,8 @@ from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, seed_block
 from flow_rag_vla.benchmark.films.film import FRAMES_PER_S, EpisodeFilm
 from flow_rag_vla.benchmark.films.video import FORMATS, Video
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings
+from flow_rag_vla.benchmark.workers.lessons import Lessons
+from flow_rag_vla.benchmark.workers.taught_lessons import TaughtLessons
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.faults.registry import get_fault
 from flow_rag_vla.tasks.scenarios.sites import make_site
@@ -194,7 +196,7 @@ class _Shooting:
         planned = PlannedEpisode(Exposure.E1 if attempt == 0 else Exposure.EXACT, scenario, scenario.id, attempt)
         played = run_batch(env, agent, Unit(arm.name, attempt, 1, (planned,)), [planned], 0.0, after_step)
         if memory is not None:
-            merge_into(memory, [played])
+            merge_into(memory, [TaughtLessons.of(Lessons.of([played]))])
         record = played.records[0]
         return _Outcome(who, attempt, film.event, record.steps, record.succeeded)
 

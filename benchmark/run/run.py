@@ -12,6 +12,7 @@ from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.agents.policy.demonstration_bank import bank_path
 from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.agents.vision.checkpoint import load_vision
+from flow_rag_vla.agents.vision.networks.dinov2_backbone import CONFIG, WEIGHTS
 from flow_rag_vla.benchmark.episodes.actors import arm_settings, checkpoint_path, load_bank, load_policy, vision_path
 from flow_rag_vla.benchmark.episodes.latency import LatencyProfile
 from flow_rag_vla.benchmark.workers.barriers import Barriers
@@ -68,9 +69,13 @@ def load_networks(settings: BenchmarkSettings, weights: Path | None = None) -> N
     vision = detector = None
     if settings.obs == "rgb":
         files["vision"] = places["vision"]
-        checkpoint = load_vision(files["vision"], device)
+        checkpoint = load_vision(files["vision"], device, None if weights is None else places["backbone"].parent)
         vision = checkpoint.encoder
         hashes["vision_sha256"] = checkpoint.sha256
+        if (backbone := checkpoint.backbone) is not None:
+            files["backbone"], files["backbone_config"] = backbone.folder / WEIGHTS, backbone.folder / CONFIG
+            hashes["backbone_sha256"] = backbone.sha256
+            hashes["backbone_config_sha256"] = file_sha256(files["backbone_config"])
     if settings.detector == "learned":
         files["detector"] = places["detector"]
         detector = load_detector(files["detector"], device)

@@ -17,7 +17,7 @@ from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.episodes.barrier import merge_into
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.planned_units import MemoryBefore, MergedMemory, read_merged
-from flow_rag_vla.benchmark.workers.lessons import Lessons
+from flow_rag_vla.benchmark.workers.taught_lessons import TaughtLessons
 
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.episodes.plan import Unit
@@ -98,7 +98,9 @@ class Barriers:
         merged = read_merged(self._run_dir, unit.arm, unit.round)
         known = None if merged is None or not path.is_file() else (merged.before, merged.lessons, merged.sha256)
         if known is None or known != (before, hashes, file_sha256(path)):
-            self._merge(source, [Lessons.read(lessons) for lessons in learned.values()], before, hashes, folder)
+            self._merge(
+                source, [TaughtLessons.of_file(lessons) for lessons in learned.values()], before, hashes, folder
+            )
         self._checked[path] = _stamps([path, *files])
         return path
 
@@ -109,7 +111,12 @@ class Barriers:
                 self.after(unit)
 
     def _merge(
-        self, source: Path | None, parts: Sequence[Lessons], before: str | None, hashes: dict[str, str], folder: Path
+        self,
+        source: Path | None,
+        parts: Sequence[TaughtLessons],
+        before: str | None,
+        hashes: dict[str, str],
+        folder: Path,
     ) -> None:
         memory = self.make_memory(source)
         merge_into(memory, parts)

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flow_rag_vla.agents.policy.demonstration_bank import bank_path
+from flow_rag_vla.agents.vision.networks import dinov2_backbone
 from flow_rag_vla.benchmark.command.errors import UsageError
 
 WEIGHTS = "weights"
 """Folder of a node's copy of a run that holds them."""
+
+_BACKBONE = "backbone"
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,12 @@ def weight_cargo(files: Mapping[str, Path], sha256: Mapping[str, str]) -> list[C
 def weight_places(folder: Path) -> dict[str, Path]:
     """Where networks lie in ``folder``, by what the manifest calls them; a bank lies beside its policy."""
     places = {name: folder / f"{name}.safetensors" for name in ("policy", "vision", "detector")}
-    return places | {"bank": bank_path(places["policy"])}
+    backbone = folder / _BACKBONE
+    return places | {
+        "bank": bank_path(places["policy"]),
+        "backbone": backbone / dinov2_backbone.WEIGHTS,
+        "backbone_config": backbone / dinov2_backbone.CONFIG,
+    }
 
 
 def require_sha256(content: bytes, sha256: str, path: Path | str) -> None:

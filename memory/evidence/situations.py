@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,6 +20,9 @@ MOMENTS = 2
 _BLOCK = 512
 """New keys compared at once; bounds the similarity matrix to tens of megabytes."""
 
+KEYS_AT_ONCE = 8192
+"""New keys in memory at once: 16 MB with 512 dimensions."""
+
 ROUNDING = 1.0e-6
 """Slack for float32 rounding: equal keys are one situation at a threshold of 1."""
 
@@ -34,6 +38,20 @@ def choices_of(candidates: Int64Array, felt: BoolArray, num_candidates: int) -> 
             f"candidates: expected 0 to {num_candidates - 1}, got {candidates.min()} to {candidates.max()}"
         )
     return candidates.astype(np.int64) + num_candidates * felt
+
+
+@dataclass(frozen=True)
+class KeySource:
+    """Keys of episodes, somewhere: a block of them is in memory when it is asked for."""
+
+    num_keys: int
+    take: Callable[[Int64Array], Float32Array]
+    """(n, embedding_dim) the unit rows at the positions (n,), in that order."""
+
+    @classmethod
+    def of(cls, keys: Float32Array) -> Self:
+        """``keys`` (n, embedding_dim), unit rows that are in memory anyhow."""
+        return cls(len(keys), keys.__getitem__)
 
 
 @dataclass(frozen=True)
@@ -77,7 +95,7 @@ class Exposures:
 
     def with_trials(
         self,
-        keys: Float32Array,
+        keys: KeySource,
         choices: Int64Array,
         worked: BoolArray,
         duplicate_threshold: float,
@@ -88,7 +106,7 @@ class Exposures:
         Beyond ``max_size`` situations those with the fewest trials are forgotten, the oldest first.
 
         Args:
-            keys: (n, embedding_dim) unit rows.
+            keys: What each of n episodes began in.
             choices: (n,) what was tried, and when.
             worked: (n,) whether the episode came to its end.
             duplicate_threshold: Cosine similarity from which two situations are one.
@@ -98,65 +116,85 @@ class Exposures:
             ValueError: unequal lengths, another embedding, or a choice that is out of range.
         """
         num_choices = self.counts.shape[1]
-        if keys.ndim != 2 or keys.shape[1] != self.keys.shape[1]:
-            raise ValueError(f"keys: expected shape (n, {self.keys.shape[1]}), got {keys.shape}")
-        if choices.shape != (len(keys),) or worked.shape != (len(keys),):
+        if choices.shape != (keys.num_keys,) or worked.shape != (keys.num_keys,):
             raise ValueError(
-                f"expected choices and worked of shape ({len(keys)},), got {choices.shape} and {worked.shape}"
+                f"expected choices and worked of shape ({keys.num_keys},), got {choices.shape} and {worked.shape}"
             )
         if ((choices < 0) | (choices >= num_choices)).any():
             raise ValueError(f"choices: expected 0 to {num_choices - 1}, got {choices.min()} to {choices.max()}")
-        rows, all_keys = assign_rows(keys, self.keys, duplicate_threshold)
-        num_new = len(all_keys) - len(self)
-        counts = np.concatenate([self.counts, np.zeros((num_new, num_choices, 2), dtype=np.int64)])
+        rows, fresh = assign_rows(keys, self.keys, duplicate_threshold)
+        counts = np.concatenate([self.counts, np.zeros((len(fresh), num_choices, 2), dtype=np.int64)])
         np.add.at(counts, (rows, choices, np.where(worked, 0, 1)), 1)
         next_id = int(self.ids[-1]) + 1 if len(self) else 1
-        ids = np.concatenate([self.ids, np.arange(next_id, next_id + num_new)])
-        return dataclasses.replace(self, ids=ids, keys=all_keys, counts=counts)._within(max_size)
+        ids = np.concatenate([self.ids, np.arange(next_id, next_id + len(fresh))])
+        kept = np.arange(len(ids))
+        if len(ids) > max_size:
+            kept = np.sort(np.lexsort((ids, counts.sum(axis=(1, 2))))[len(ids) - max_size :])
+        old, new = kept[kept < len(self)], fresh[kept[kept >= len(self)] - len(self)]
+        blocks = [keys.take(new[begin : begin + KEYS_AT_ONCE]) for begin in range(0, len(new), KEYS_AT_ONCE)]
+        all_keys = np.concatenate([self.keys[old], *blocks])
+        return dataclasses.replace(self, ids=ids[kept], keys=all_keys, counts=counts[kept])
 
-    def _within(self, max_size: int) -> Self:
-        if len(self) <= max_size:
-            return self
-        trials = self.counts.sum(axis=(1, 2))
-        kept = np.sort(np.lexsort((self.ids, trials))[len(self) - max_size :])
-        return dataclasses.replace(self, ids=self.ids[kept], keys=self.keys[kept], counts=self.counts[kept])
 
-
-def assign_rows(keys: Float32Array, known: Float32Array, threshold: float) -> tuple[Int64Array, Float32Array]:
-    """The situation of each of ``keys``, and the keys of all situations: ``known``, then new ones.
+def assign_rows(keys: KeySource, known: Float32Array, threshold: float) -> tuple[Int64Array, Int64Array]:
+    """The situation of each of ``keys``, counted from the first known one, and which of ``keys`` began a new one.
 
     A key belongs to the most similar earlier situation of at least ``threshold``, the oldest on ties, and is one of its
-    own otherwise.
+    own otherwise.  What began one is read again for every ``KEYS_AT_ONCE`` later ones, so that no more is in memory.
 
     Args:
-        keys: (n, embedding_dim) unit rows.
+        keys: Of n episodes.
         known: (m, embedding_dim) unit rows.
         threshold: Cosine similarity.
 
     Returns:
-        (n,) rows, and (m + new, embedding_dim) keys.
+        (n,) rows, and (new,) positions among ``keys``.
+
+    Raises:
+        ValueError: ``keys`` have another embedding.
     """
-    rows = np.zeros(len(keys), dtype=np.int64)
-    situations = [known]
-    count = len(known)
-    for begin in range(0, len(keys), _BLOCK):
-        block = keys[begin : begin + _BLOCK]
-        known = np.concatenate(situations)
-        situations = [known]
-        before = block @ known.T
-        within = block @ block.T
-        best = before.argmax(axis=1) if count else np.zeros(len(block), dtype=np.int64)
-        closest = before.max(axis=1, initial=-np.inf)
-        fresh: list[int] = []
-        for i in range(len(block)):
-            row, similarity = int(best[i]), float(closest[i])
-            if fresh and within[i, fresh].max() > similarity:
-                nearest = int(within[i, fresh].argmax())
-                row, similarity = count + nearest, float(within[i, fresh[nearest]])
-            if similarity < threshold - ROUNDING:
-                row = count + len(fresh)
-                fresh.append(i)
-            rows[begin + i] = row
-        situations.append(block[fresh])
-        count += len(fresh)
-    return rows, np.concatenate(situations)
+    rows = np.zeros(keys.num_keys, dtype=np.int64)
+    unique: list[int] = []
+    for first in range(0, keys.num_keys, KEYS_AT_ONCE):
+        taken = keys.take(np.arange(first, min(first + KEYS_AT_ONCE, keys.num_keys)))
+        if taken.shape[1:] != known.shape[1:]:
+            raise ValueError(f"keys: expected shape (n, {known.shape[1]}), got {taken.shape}")
+        blocks = [taken[begin : begin + _BLOCK] for begin in range(0, len(taken), _BLOCK)]
+        nothing = np.full(_BLOCK, -np.inf, np.float32), np.zeros(_BLOCK, np.int64)
+        closest = [_closer((nothing[0][: len(block)], nothing[1][: len(block)]), block, known, 0) for block in blocks]
+        for begin in range(0, len(unique), KEYS_AT_ONCE):
+            earlier = keys.take(np.array(unique[begin : begin + KEYS_AT_ONCE]))
+            of_earlier = len(known) + begin
+            closest = [_closer(best, block, earlier, of_earlier) for best, block in zip(closest, blocks, strict=True)]
+        here: list[int] = []
+        for number, (block, best) in enumerate(zip(blocks, closest, strict=True)):
+            begin = number * _BLOCK
+            scores, situations = _closer(best, block, taken[here], len(known) + len(unique))
+            within = block @ block.T
+            count = len(known) + len(unique) + len(here)
+            fresh: list[int] = []
+            for i in range(len(block)):
+                row, similarity = int(situations[i]), float(scores[i])
+                if fresh and within[i, fresh].max() > similarity:
+                    nearest = int(within[i, fresh].argmax())
+                    row, similarity = count + nearest, float(within[i, fresh[nearest]])
+                if similarity < threshold - ROUNDING:
+                    row = count + len(fresh)
+                    fresh.append(i)
+                rows[first + begin + i] = row
+            here += [begin + i for i in fresh]
+        unique += [first + i for i in here]
+    return rows, np.array(unique, dtype=np.int64)
+
+
+def _closer(
+    best: tuple[Float32Array, Int64Array], keys: Float32Array, situations: Float32Array, first: int
+) -> tuple[Float32Array, Int64Array]:
+    """``best`` of ``keys``, similarity and row, or the closest of ``situations``, whose rows begin at ``first``."""
+    if not len(situations):
+        return best
+    similarity = keys @ situations.T
+    nearest = similarity.argmax(axis=1)
+    scores = similarity[np.arange(len(keys)), nearest]
+    more = scores > best[0]
+    return np.where(more, scores, best[0]), np.where(more, first + nearest, best[1])

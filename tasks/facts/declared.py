@@ -44,9 +44,20 @@ def refuse_undeclared(cfg: Any, called: str) -> None:
 
     Raises:
         UndeclaredError: naming the first of them, under ``called``, and what there is beside it.
+        SystemExit: instead of it, where Isaac Lab's command line runs, which has been told.
     """
     for path, inner, name in _undeclared(cfg, called):
-        raise UndeclaredError(f"{path} has no setting {name!r}; available: {', '.join(_names(inner))}")
+        error = UndeclaredError(f"{path} has no setting {name!r}; available: {', '.join(_names(inner))}")
+        if _in_command():
+            # Its launcher prints the traceback of any error that passes.
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2)
+        raise error
+
+
+def _in_command() -> bool:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec is not None and spec.name == "isaaclab.__main__"
 
 
 def _undeclared(cfg: Any, path: str) -> Iterator[tuple[str, Any, str]]:

@@ -95,13 +95,6 @@ def test_a_clone_does_not_follow_the_original() -> None:
     np.testing.assert_array_equal(copy.keys, [EAST])
 
 
-def test_a_rebuild_replaces_everything() -> None:
-    index = CosineIndex(4)
-    index.add([1, 2], [EAST, NORTH])
-    index.rebuild([1], [UP])
-    np.testing.assert_array_equal(index.keys, [UP])
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_values_that_are_not_finite_are_refused(bad: float) -> None:
     index = CosineIndex(4)
@@ -181,7 +174,7 @@ def test_the_version_is_another_once_rows_have_come_or_gone() -> None:
     assert index.version == versions[-1]
     index.remove([1])
     versions.append(index.version)
-    index.rebuild([2], [UP])
+    index.add([3], [UP])
     versions.append(index.version)
     assert len(set(versions)) == 4
 

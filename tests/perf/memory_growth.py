@@ -21,6 +21,7 @@ import numpy as np
 from flow_rag_vla.memory.case import CaseShape, FailureCase
 from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.memory.store import CaseStore
+from flow_rag_vla.memory.stored_cases import ListedCases
 from flow_rag_vla.memory.table import CaseTable
 
 SHAPE = CaseShape(embedding_dim=512, horizon=8, num_candidates=12)
@@ -108,7 +109,10 @@ def _fill(path: Path, num_cases: int, rng: np.random.Generator) -> None:
     cases = [_case(rng, i) for i in range(num_cases)]
     empty = CaseTable.build(SHAPE)
     store = CaseStore.create(path, SHAPE)
-    store.write(empty, empty.with_cases(list(range(1, num_cases + 1)), cases), num_cases + 1)
+    ids = np.arange(1, num_cases + 1)
+    source = ListedCases(SHAPE, cases)
+    table, _ = empty.with_new(ids, ids > 0, source.columns, num_cases, source.take)
+    store.write(empty, table, num_cases + 1)
     store.close()
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import Dinov2Model
 
 MODEL = "dinov2-small"
-WEIGHTS = "model.safetensors"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 DIMENSIONS: tuple[str, ...] = ("hidden_size", "num_hidden_layers", "num_attention_heads", "patch_size")
 """Of the architecture; what a checkpoint of something trained on a backbone remembers, beside its sha256."""

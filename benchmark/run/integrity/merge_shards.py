@@ -46,14 +46,15 @@ def merge_shards(shards: Sequence[Path], target: Path) -> MergedShards:
     """
     for shard in shards:
         require_run(shard)
-    before = (target / run_files.MANIFEST).is_file()
-    if target.exists() and not before:
-        raise UsageError(f"--out {str(target)!r}: exists; expected a folder that is made")
-    require_one_run([*shards, target] if before else shards)
-    plan_sha256 = read_json_object(shards[0] / run_files.MANIFEST)["plan_sha256"]
     with ExitStack() as locks:
-        for shard in shards:
-            locks.enter_context(run_lock(shard))
+        # What is read below must not change meanwhile; a target that is one of the shards is locked once.
+        before = (target / run_files.MANIFEST).is_file()
+        if target.exists() and not before:
+            raise UsageError(f"--out {str(target)!r}: exists; expected a folder that is made")
+        for folder in {path.resolve(): path for path in (*shards, *([target] if before else []))}.values():
+            locks.enter_context(run_lock(folder))
+        require_one_run([*shards, target] if before else shards)
+        plan_sha256 = read_json_object(shards[0] / run_files.MANIFEST)["plan_sha256"]
         units = read_planned_units(shards[0], plan_sha256)
         owners = {unit.id: _owner(shards, unit) for unit in units}
         if before:
@@ -97,6 +98,8 @@ def _copy(shards: Sequence[Path], owners: dict[str, Path], target: Path) -> None
     part = target.with_name(f".{target.name}.part")
     part.mkdir(parents=True, exist_ok=True)
     with run_lock(part):
+        if target.exists():
+            raise UsageError(f"--out {str(target)!r}: another process has made it meanwhile; start again")
         for left in part.iterdir():
             if left.name != run_files.LOCK:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.run.integrity.finding import Finding
@@ -14,6 +19,10 @@ from flow_rag_vla.benchmark.scoring.planned_units import EpisodeKey, PlannedUnit
 
 SHARED = ("initial_state_sha", "site", "task", "fault", "fault_class", "severity")
 """Fields of a record that come from its scenario, whichever arm meets it."""
+
+_shared_of = attrgetter(*SHARED)
+_UNITS_AT_ONCE = 8
+"""Whose rows are in memory, where differences are told."""
 
 
 def check_plan(run_dir: Path, units: Sequence[PlannedUnit]) -> list[Finding]:
@@ -46,19 +55,48 @@ def check_plan(run_dir: Path, units: Sequence[PlannedUnit]) -> list[Finding]:
 
 def _lines(plan: Path) -> dict[str, int]:
     """Unit id to the line that plans it."""
-    rows = enumerate(plan.read_text(encoding="utf-8").splitlines(), start=1)
-    return {json.loads(line)["unit"]: number for number, line in rows if '"unit"' in line}
+    with plan.open(encoding="utf-8") as file:
+        rows = enumerate(file, start=1)
+        return {json.loads(line)["unit"]: number for number, line in rows if '"unit"' in line}
 
 
-def check_pairs(rows: Iterable[Row]) -> list[Finding]:
-    """What two arms met under one key is one scenario in one initial state; ``rows`` come in the plan's order."""
-    findings = []
-    first: dict[tuple[int, EpisodeKey], Row] = {}
-    for row in rows:
-        known = first.setdefault((row.record.round, row.key), row)
-        for name in SHARED:
-            own, other = getattr(row.record, name), getattr(known.record, name)
-            if own != other:
-                place = f"{known.record.arm} has {other!r} in the same episode ({known.path}:{known.line})"
-                findings.append(Finding(row.path, f"{name} is {own!r}, {place}", row.line))
-    return findings
+class PairCheck:
+    """What two arms met under one key is one scenario in one initial state; of each row 24 bytes are kept."""
+
+    def __init__(self) -> None:
+        """No row yet."""
+        self._units: list[PlannedUnit] = []
+        self._hashes: list[npt.NDArray[np.int64]] = []
+        """(rows, 2) of each unit: of the key of a row, and of what its arm shares with the others."""
+        self._lines: list[npt.NDArray[np.int64]] = []
+
+    def add(self, unit: PlannedUnit, rows: Sequence[Row]) -> None:
+        """Take the ``rows`` of ``unit``, which are not kept; units come in the plan's order."""
+        self._units.append(unit)
+        hashes = [(hash((row.record.round, row.key)), hash(_shared_of(row.record))) for row in rows]
+        self._hashes.append(np.array(hashes, dtype=np.int64).reshape(-1, 2))
+        self._lines.append(np.array([row.line for row in rows], dtype=np.int64))
+
+    def findings(self, rows_of: Callable[[PlannedUnit], Iterable[Row]]) -> list[Finding]:
+        """Every difference; ``rows_of`` reads the rows of a unit again, where there is one."""
+        if not self._units:
+            return []
+        hashes, lines = np.concatenate(self._hashes), np.concatenate(self._lines)
+        owners = np.repeat(np.arange(len(self._units)), [len(rows) for rows in self._lines])
+        _, first, group = np.unique(hashes[:, 0], return_index=True, return_inverse=True)
+        known = first[group]
+        read = functools.lru_cache(_UNITS_AT_ONCE)(lambda owner: {row.line: row for row in rows_of(self._units[owner])})
+        findings = []
+        for row in np.flatnonzero(hashes[:, 1] != hashes[known, 1]).tolist():
+            own, other = (read(int(owners[i])).get(int(lines[i])) for i in (row, known[row]))
+            if own is not None and other is not None and own.key == other.key:
+                findings += _differences(own, other)
+        return findings
+
+
+def _differences(row: Row, known: Row) -> Iterator[Finding]:
+    for name in SHARED:
+        own, other = getattr(row.record, name), getattr(known.record, name)
+        if own != other:
+            place = f"{known.record.arm} has {other!r} in the same episode ({known.path}:{known.line})"
+            yield Finding(row.path, f"{name} is {own!r}, {place}", row.line)

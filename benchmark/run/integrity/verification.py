@@ -7,17 +7,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.command.errors import ExitCode
+from flow_rag_vla.benchmark.episodes.episode_table import EpisodeTable
 from flow_rag_vla.benchmark.run.integrity.binding import bound
 from flow_rag_vla.benchmark.run.integrity.damaged_files import damaged
 from flow_rag_vla.benchmark.run.integrity.finding import Finding, told
-from flow_rag_vla.benchmark.run.integrity.pairing_check import check_pairs, check_plan
+from flow_rag_vla.benchmark.run.integrity.pairing_check import PairCheck, check_plan
 from flow_rag_vla.benchmark.run.integrity.result_check import check_summary, check_table
-from flow_rag_vla.benchmark.run.integrity.row_check import check_unit
+from flow_rag_vla.benchmark.run.integrity.row_check import Row, check_unit
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.planned_units import PlannedUnit, read_planned_units, unmerged
 from flow_rag_vla.benchmark.scoring.score import require_run
@@ -51,7 +53,7 @@ def verify_run(run_dir: Path) -> Verification:
     """Everything that is off in ``run_dir``.
 
     Checksums; every planned episode exactly once; arms in pairs, with equal initial states; the merged table and the
-    summary against what the rows give.
+    summary against what the rows give.  Rows are read a unit at a time.
 
     Raises:
         UsageError: it is no run directory.
@@ -64,18 +66,39 @@ def verify_run(run_dir: Path) -> Verification:
         return Verification(run_dir, 0, 0, [Finding(path, str(error).removeprefix(f"{path}: "))])
     units, findings = _planned(run_dir, manifest)
     findings += _run_files(run_dir, manifest)
-    checked = [check_unit(run_dir, unit, _bound(manifest)) for unit in units]
-    of_units = [finding for unit in checked for finding in unit.findings]
-    rows = [row for unit in checked for row in unit.rows]
-    findings += of_units + check_pairs(rows)
-    if not of_units:
-        findings += _memories(run_dir, units)
-    if not all(finding.unfinished for finding in findings):
-        # Which row a flipped bit has changed, the merged table may tell.
-        findings += check_table(run_dir, rows) if (run_dir / run_files.MERGED_EPISODES).is_file() else []
-    elif not of_units and units:
-        findings += check_table(run_dir, rows) + check_summary(run_dir)
-    return Verification(run_dir, len(units), len(rows), findings)
+    binding = _bound(manifest)
+
+    def rows_of(unit: PlannedUnit) -> list[Row]:
+        return check_unit(run_dir, unit, binding).rows
+
+    of_units: list[Finding] = []
+    pairs, episodes = PairCheck(), 0
+    with TemporaryDirectory() as folder, EpisodeTable(Path(folder) / Path(run_files.MERGED_EPISODES).name) as table:
+        for unit in units:
+            checked = check_unit(run_dir, unit, binding)
+            of_units += checked.findings
+            pairs.add(unit, checked.rows)
+            of_units += _taken(table, run_files.unit_folder(run_dir, unit.id) / run_files.EPISODES, checked.rows)
+            episodes += len(checked.rows)
+        findings += of_units + pairs.findings(rows_of)
+        if not of_units:
+            findings += _memories(run_dir, units)
+        if not all(finding.unfinished for finding in findings):
+            # Which row a flipped bit has changed, the merged table may tell.
+            if (run_dir / run_files.MERGED_EPISODES).is_file():
+                findings += check_table(run_dir, table, units, rows_of)
+        elif not of_units and units:
+            findings += check_table(run_dir, table, units, rows_of) + check_summary(run_dir)
+    return Verification(run_dir, len(units), episodes, findings)
+
+
+def _taken(table: EpisodeTable, path: Path, rows: Sequence[Row]) -> list[Finding]:
+    """Put the records of ``rows``, which stand in ``path``, into ``table``."""
+    try:
+        table.add([row.record for row in rows])
+    except (ValueError, OverflowError) as error:
+        return [Finding(path, f"holds what no table can: {error}")]
+    return []
 
 
 def _planned(run_dir: Path, manifest: Mapping[str, Any]) -> tuple[list[PlannedUnit], list[Finding]]:
@@ -95,11 +118,12 @@ def _planned(run_dir: Path, manifest: Mapping[str, Any]) -> tuple[list[PlannedUn
 
 
 def _first_bad_line(path: Path) -> int | None:
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            json.loads(line)
-        except ValueError:
-            return number
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                json.loads(line)
+            except ValueError:
+                return number
     return None
 
 

@@ -17,7 +17,7 @@ from flow_rag_vla.agents.recall.placebos import AnswersByLot
 from flow_rag_vla.agents.recall.situation import KnownSituations, Situation
 from flow_rag_vla.agents.recall.uplift_rule import UpliftRule
 from flow_rag_vla.memory.case import FailureCase
-from flow_rag_vla.memory.evidence.situations import Exposures
+from flow_rag_vla.memory.evidence.situations import Exposures, KeySource
 from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING, Observation
 
@@ -140,7 +140,7 @@ def test_an_environment_whose_physics_broke_is_advised_nothing(memory, met):
 
 def test_situations_count_by_how_similar_they_are():
     keys = np.array([[1.0, 0.0], [0.96, 0.28]], dtype=np.float32)
-    met = Exposures.none(2, 2).with_trials(keys, np.array([0, 1]), np.array([True, False]), 1.0, 9)
+    met = Exposures.none(2, 2).with_trials(KeySource.of(keys), np.array([0, 1]), np.array([True, False]), 1.0, 9)
     trials = KnownSituations(met, 5, 0.9, "cpu").trials(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
     assert trials[0].flatten().tolist() == pytest.approx([1.0, 0.0, 0.0, 0.6], abs=1e-5)
     assert not trials[1].any()
@@ -149,7 +149,9 @@ def test_situations_count_by_how_similar_they_are():
 def test_a_placebos_situations_keep_what_doing_nothing_led_to():
     keys = np.eye(2, dtype=np.float32)
     choices = np.array([0, 1, 2, 3] * 2)
-    met = Exposures.none(2, 4).with_trials(keys.repeat(4, 0), choices, np.array([True] * 4 + [False] * 4), 1.0, 9)
+    met = Exposures.none(2, 4).with_trials(
+        KeySource.of(keys.repeat(4, 0)), choices, np.array([True] * 4 + [False] * 4), 1.0, 9
+    )
     swapped = KnownSituations(met, 1, 0.9, "cpu", np.array([1, 0])).trials(torch.eye(2))
     assert swapped[0].tolist() == [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import shutil
 from collections.abc import Callable
@@ -15,7 +16,9 @@ import pytest
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.run import resume
 from flow_rag_vla.benchmark.run.conclusion import keep_gaps
+from flow_rag_vla.benchmark.run.integrity import merge_shards as merging
 from flow_rag_vla.benchmark.run.integrity.merge_shards import MergedShards, merge_shards
+from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
 from flow_rag_vla.benchmark.run.resume import resume_benchmark
 from flow_rag_vla.benchmark.workers.incidents import Incidents, merged_incidents, read_incidents
 from flow_rag_vla.benchmark.workers.launch import Launch
@@ -124,6 +127,34 @@ def test_a_directory_that_lacks_what_a_shard_has_done_is_not_taken_for_merged(wh
         UsageError, match=r"out': exists, and its r1-parallel-b0-\w+ is not the one of .*two; expected a "
     ):
         merge_shards([one, two], tmp_path / "out")
+
+
+def test_what_another_process_works_on_is_not_even_read(whole_shards: list[Path], tmp_path: Path):
+    out, (_, *shards) = tmp_path / "out", whole_shards
+    merge_shards(shards, out)
+    for busy in (out, shards[0]):
+        manifest = busy / "manifest.json"
+        content = manifest.read_bytes()
+        with run_lock(busy):
+            manifest.write_text("{")
+            with pytest.raises(UsageError, match=f"{re.escape(str(busy))}: another process is at work on this run"):
+                merge_shards(shards, out)
+        manifest.write_bytes(content)
+    assert merge_shards([*shards, out], out).before  # a target that is one of the shards is locked once
+
+
+def test_a_target_that_another_process_makes_meanwhile_is_left_alone(
+    whole_shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    out, (_, *shards) = tmp_path / "out", whole_shards
+
+    def made_meanwhile(run_dirs: list[Path]) -> None:
+        (out / "units").mkdir(parents=True)
+
+    monkeypatch.setattr(merging, "require_one_run", made_meanwhile)
+    with pytest.raises(UsageError, match="out': another process has made it meanwhile; start again"):
+        merge_shards(shards, out)
+    assert [entry.name for entry in out.iterdir()] == ["units"]
 
 
 def test_what_went_wrong_in_shards_is_kept_and_what_they_gave_up_is_a_gap_of_the_report(

@@ -7,9 +7,10 @@ import json
 import re
 import runpy
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -77,10 +78,16 @@ def other_state(rows: list[bytes]) -> list[bytes]:
     return [rows[0], re.sub(rb'("initial_state_sha": ")\d', rb"\1f", rows[1]), *rows[2:]]
 
 
-def table_of(run: Path, rows: slice) -> None:
+def table_of(run: Path, rows: Sequence[int]) -> None:
+    path = run / "merged/episodes.parquet"
+    pq.write_table(pq.read_table(path).take(list(rows)), path)
+
+
+def renamed_arm(run: Path, old: str, new: str) -> None:
     path = run / "merged/episodes.parquet"
     table = pq.read_table(path)
-    pq.write_table(table.take(list(range(table.num_rows))[rows]), path)
+    arms = pa.array([new if arm == old else arm for arm in table["arm"].to_pylist()])
+    pq.write_table(table.set_column(table.column_names.index("arm"), "arm", arms), path)
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -126,8 +133,26 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a cut summary": (lambda run: halve(run / "summary.json"), r"summary\.json: not valid JSON"),
     "a truncated table": (lambda run: halve(run / "merged/episodes.parquet"), r"parquet: is no table that can be read"),
     "a table with a row less": (
-        lambda run: table_of(run, slice(1, None)),
+        lambda run: table_of(run, range(1, 72)),
         r"jsonl:\d+: .*episodes\.parquet lacks this",
+    ),
+    "a table with a row twice": (
+        lambda run: table_of(run, [0, 0, *range(1, 72)]),
+        r"episodes\.parquet: row \d: .* is here twice",
+    ),
+    "a table in another order": (
+        lambda run: (table_of(run, range(71, -1, -1)), halve(run / "summary.json")),
+        r"summary\.json: not valid JSON",
+    ),
+    "a table with a row of an arm that nobody planned": (
+        lambda run: renamed_arm(run, "parallel", "paralel"),
+        r"episodes\.parquet: holds paralel 1 \w+ .*, which no sound row tells of",
+    ),
+    "a number that no table holds": (
+        lambda run: rewritten(
+            rows_of(run, "r0"), lambda rows: [re.sub(rb'"steps": \d+', b'"steps": 1' + b"0" * 30, rows[0]), *rows[1:]]
+        ),
+        r"r0-flow_only-[\w-]+/episodes\.jsonl.*: ",
     ),
     "another plan": (
         lambda run: (run / "plan.jsonl").write_text((run / "plan.jsonl").read_text() + "\n"),

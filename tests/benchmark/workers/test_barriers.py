@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
+from flow_rag_vla.benchmark.episodes.barrier import merge_into
 from flow_rag_vla.benchmark.episodes.plan import Unit, make_plan
 from flow_rag_vla.benchmark.episodes.rollout import Exposed
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.workers.barriers import Barriers
 from flow_rag_vla.benchmark.workers.lessons import Lessons
+from flow_rag_vla.benchmark.workers.taught_lessons import TaughtLessons
+from flow_rag_vla.memory import duplicates, table
 from flow_rag_vla.memory.case import FailureCase
+from flow_rag_vla.memory.evidence import situations
 from flow_rag_vla.memory.failure_memory import FailureMemory
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
@@ -68,21 +72,20 @@ def learned(units, tmp_path: Path) -> Callable[..., tuple[Path, Barriers]]:
 def test_lessons_are_read_as_they_were_written(tmp_path: Path):
     written = lessons(3, 1, uses=((1, 2, True), (4, 0, False)))
     written.write(tmp_path / "lessons")
-    read = Lessons.read(tmp_path / "lessons")
-    assert (list(read.failures), read.uses) == (["s3", "s1"], written.uses)
-    for one, other in zip(read.failures.values(), written.failures.values(), strict=True):
+    read = TaughtLessons.of_file(tmp_path / "lessons")
+    assert (read.failed, read.uses.tolist()) == (["s3", "s1"], [list(use) for use in written.uses])
+    for one, other in zip(read.cases(np.arange(2)), written.failures.values(), strict=True):
         assert (one.cluster, one.occurrences) == (other.cluster, other.occurrences)
         for name in ("key_states", "failed_action", "correction", "prior", "counts"):
             assert getattr(one, name).tobytes() == getattr(other, name).tobytes()
-    assert {scenario: (e.key.tolist(), e.candidate, e.felt, e.worked) for scenario, e in read.exposures.items()} == {
-        "s3": ([0, 0, 0, 1, 0, 0, 0, 0], 0, True, True),
-        "s1": ([0, 1, 0, 0, 0, 0, 0, 0], 1, False, False),
-    }
+    assert (read.met, read.trials.tolist()) == (["s3", "s1"], [[0, 1, 1], [1, 0, 0]])
+    assert read.keys(np.array([1, 0])).tolist() == [[0, 1, 0, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0, 0]]
 
 
 def test_a_unit_that_learned_nothing_says_so(tmp_path: Path):
     lessons().write(tmp_path / "lessons")
-    assert Lessons.read(tmp_path / "lessons") == Lessons({}, ())
+    read = TaughtLessons.of_file(tmp_path / "lessons")
+    assert (read.failed, read.met, read.columns, len(read.uses)) == ([], [], None, 0)
 
 
 def test_equal_lessons_are_equal_bytes_whenever_they_are_written(tmp_path: Path):
@@ -96,7 +99,7 @@ def test_lessons_that_are_cut_off_are_refused_by_name(tmp_path: Path):
     lessons(1).write(path)
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(ValueError, match="lessons: holds no lessons of a unit"):
-        Lessons.read(path)
+        TaughtLessons.of_file(path)
 
 
 def test_where_blocks_are_cut_changes_no_byte_of_the_memory(learned, units):
@@ -136,3 +139,51 @@ def test_a_block_without_lessons_is_named(learned, units):
     _, barriers = learned("run", r0b0=lessons(0))
     with pytest.raises(ValueError, match=rf"{units[1].id}.*is missing"):
         barriers.after(units[0])
+
+
+def crowd(rng: np.random.Generator, first: int, count: int) -> Lessons:
+    """Failures and exposures that repeat one another, scenario ids out of order, windows of one to three keys."""
+    middles = np.random.default_rng(0).normal(size=(25, DIM))
+    failures, met = {}, {}
+    for i in rng.permutation(np.arange(first, first + count)).tolist():
+        keys = middles[rng.integers(len(middles), size=rng.integers(1, 4))]
+        keys = (keys + 0.1 * rng.normal(size=keys.shape)).astype(np.float32)
+        action = rng.normal(size=(2, 7)).astype(np.float32)
+        prior, counts = rng.uniform(1, 3, (3, 2)).astype(np.float32), rng.integers(0, 4, (3, 2))
+        kind, phase, region = (f"{rng.integers(n)}" for n in (2, 2, 5))
+        if rng.random() < 0.7:
+            failures[f"{i * 7919 % 10007:05d}"] = FailureCase(keys, action, kind, -action, phase, region, prior, counts)
+        met[f"{i * 7919 % 10007:05d}"] = Exposed(keys[0], int(rng.integers(3)), rng.random() < 0.5, rng.random() < 0.5)
+    return Lessons(failures, ((1, 1, True),) if first else (), met)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 40])
+def test_how_many_failures_are_in_memory_at_once_changes_no_byte(at_once: int, tmp_path: Path, monkeypatch):
+    taught = [crowd(np.random.default_rng(part), 100 * part, 100) for part in range(4)]
+    for part, lessons_ in enumerate(taught):
+        lessons_.write(tmp_path / f"{part}")
+    files = [TaughtLessons.of_file(tmp_path / f"{part}") for part in range(4)]
+    before = FailureMemory(DIM, 60, horizon=2, num_candidates=3, duplicate_threshold=0.99)
+    before.add([case for lessons_ in taught[:1] for case in lessons_.failures.values()])
+    before.save(tmp_path / "before")
+
+    def merged(parts: list[TaughtLessons], name: str) -> bytes:
+        memory = FailureMemory.load(tmp_path / "before", 60, duplicate_threshold=0.99)
+        merge_into(memory, parts)
+        memory.save(tmp_path / name)
+        assert (len(memory), len(memory.exposures)) == (60, 60)  # more came, so that some had to leave
+        return (tmp_path / name).read_bytes()
+
+    whole = merged([TaughtLessons.of(lessons_) for lessons_ in taught], "whole")
+    most: list[int] = []
+    read = TaughtLessons.cases
+
+    def counted(self: TaughtLessons, rows: np.ndarray) -> list[FailureCase]:
+        most.append(len(rows))
+        return read(self, rows)
+
+    monkeypatch.setattr(TaughtLessons, "cases", counted)
+    for module, name in ((duplicates, "CASES_AT_ONCE"), (table, "CASES_AT_ONCE"), (situations, "KEYS_AT_ONCE")):
+        monkeypatch.setattr(module, name, at_once)
+    assert merged(files, "in parts") == whole
+    assert max(most) <= at_once

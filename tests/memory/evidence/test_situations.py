@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flow_rag_vla.memory.evidence.situations import Exposures, assign_rows
+from flow_rag_vla.memory.evidence.situations import Exposures, KeySource, assign_rows
 
 NONE, FIRM = 0, 1
 
@@ -18,7 +18,7 @@ def unit(*degrees: float) -> np.ndarray:
 def exposed(
     exposures: Exposures, degrees: list[float], tried: list[int], worked: list[bool], size: int = 9
 ) -> Exposures:
-    return exposures.with_trials(unit(*degrees), np.array(tried), np.array(worked), 0.95, size)
+    return exposures.with_trials(KeySource.of(unit(*degrees)), np.array(tried), np.array(worked), 0.95, size)
 
 
 def test_episodes_of_one_situation_share_a_row_and_add_up() -> None:
@@ -50,15 +50,16 @@ def test_the_old_table_stays_as_it_was() -> None:
 
 
 def test_a_key_goes_to_the_most_similar_situation_whether_known_or_new() -> None:
-    rows, keys = assign_rows(unit(20, 1, 18, 12), unit(0), 0.95)
+    rows, new = assign_rows(KeySource.of(unit(20, 1, 18, 12)), unit(0), 0.95)
     assert rows.tolist() == [1, 0, 1, 1]
-    assert len(keys) == 2
+    assert new.tolist() == [0]
 
 
 def test_blocks_of_keys_are_told_apart_as_one_batch_would_be() -> None:
     rng = np.random.default_rng(0)
     keys = unit(*rng.uniform(0, 360, 1100))
-    rows, situations = assign_rows(keys, keys[:0], 0.95)
+    rows, new = assign_rows(KeySource.of(keys), keys[:0], 0.95)
+    situations = keys[new]
     similarity = np.einsum("nd,nd->n", keys, situations[rows])
     assert (similarity >= 0.95 - 1e-5).all()
     between = situations @ situations.T - 2 * np.eye(len(situations))

@@ -50,7 +50,7 @@ def test_a_setting_that_nobody_has_declared_is_refused_with_what_there_is(overri
 
 
 _COMMAND = """
-import dataclasses, sys
+import dataclasses, sys, traceback, types
 from flow_rag_vla.tasks.facts.declared import Declared, refuse_undeclared
 
 @dataclasses.dataclass
@@ -66,7 +66,15 @@ foreign.nonsense = 3
 cfg = Cfg()
 def set_nonsense():
     cfg.nonsense = 3
-{"agent": set_nonsense, "env": lambda: refuse_undeclared(foreign, "env.sim"), "bug": lambda: cfg.gone}[sys.argv[1]]()
+def launch():
+    sys.modules["__main__"].__spec__ = types.SimpleNamespace(name="isaaclab.__main__")
+    try:
+        refuse_undeclared(foreign, "env.sim")
+    except Exception:
+        traceback.print_exc()
+        raise
+env = lambda: refuse_undeclared(foreign, "env.sim")
+{"agent": set_nonsense, "env": env, "launcher": launch, "bug": lambda: cfg.gone}[sys.argv[1]]()
 """
 
 
@@ -75,6 +83,7 @@ def set_nonsense():
     [
         ("agent", 2, "error: Cfg has no setting 'nonsense'; available: seed"),
         ("env", 2, "error: env.sim has no setting 'nonsense'; available: dt"),
+        ("launcher", 2, "error: env.sim has no setting 'nonsense'; available: dt"),
         ("bug", 1, "AttributeError: 'Cfg' object has no attribute 'gone'"),
     ],
 )
