@@ -151,7 +151,7 @@ class FleetAgent:
             self._closed |= advice.closed & running
             self._retrievals += advice.given & running
             if not decision.in_time:
-                self._late += running
+                self._late += running & asks
             taken = running & ~self._settled.given & advice.given
             self._settled = self._settled.where(taken, advice)
             chunk = self._retreat.chunk(taken & advice.late & grasps_elsewhere(advice.candidate), chunk, observation)

@@ -118,7 +118,12 @@ class FlowRAGVLA(nn.Module):
         self._memory, self._key_encoder = memory, key_encoder
         self._generator = torch.Generator().manual_seed(seed)
         self.processor: DualPathwayProcessor[Query, Advice] = DualPathwayProcessor(
-            self._flow_pathway, self._memory_pathway, max_latency_ms, clock, self._has_questions
+            self._flow_pathway,
+            self._memory_pathway,
+            max_latency_ms,
+            clock,
+            # In simulated time a search begins whether or not a row asks, so that no row's answers wait for another's.
+            None if isinstance(clock, VirtualClock) else self._has_questions,
         )
 
     @classmethod
@@ -244,7 +249,7 @@ class FlowRAGVLA(nn.Module):
         return sum(self._memory.add(cases).is_new)
 
     def _has_questions(self, query: Query) -> bool:
-        # On a GPU, the search itself finds out who asks.
+        # On a GPU nobody knows without waiting: there the search finds out who asks.
         return self.advisor is not None and not none_of(query.asking)
 
     def _memory_pathway(self, query: Query) -> Advice:

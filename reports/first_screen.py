@@ -91,14 +91,18 @@ def banners(results: RunResults) -> list[str]:
 def _solved_by_nothing(results: RunResults) -> list[str]:
     """What nobody had to do anything for."""
     arms = results.summary.arms
-    return [
-        f"{name} succeeds in {wording.count(met.success)} on {met.exposure.upper()}, round {met.round}: a scenario "
-        "solved by doing nothing at all is no test. Failures by fault says which hazards those were."
-        for name in wording.ordered_arms(arms)
-        if name in still_arms()
-        for met in arms[name].rounds
-        if met.success.k
-    ]
+    found = []
+    for name in wording.ordered_arms(arms):
+        solved = [met for met in arms[name].rounds if met.success.k] if name in still_arms() else []
+        if solved:
+            where = ", ".join(
+                f"{wording.count(met.success)} on {met.exposure.upper()} in round {met.round}" for met in solved
+            )
+            found.append(
+                f"{name} succeeds in {where}: a scenario solved by doing nothing at all is no test. Failures by fault "
+                "says which hazards those were."
+            )
+    return found
 
 
 def warnings(results: RunResults) -> list[str]:

@@ -169,7 +169,11 @@ class Advisor:
             late=late,
         )
         lot = self.answers.of_rows(keys)
-        return advice if lot is None else Advice(*(column[lot] for column in advice.columns), needs=advice.needs)
+        if lot is None:
+            return advice
+        # What is advised moves; what was felt does not.
+        drawn = Advice(*(column[lot] for column in advice.columns), needs=advice.needs)
+        return dataclasses.replace(drawn, closed=advice.closed, late=advice.late)
 
     def _situations(self) -> KnownSituations:
         exposures = self.memory.exposures

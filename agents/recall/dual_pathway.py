@@ -97,8 +97,8 @@ class DualPathwayProcessor[Q, R]:
     """Runs ``flow_fn`` and ``retrieve_fn`` side by side.
 
     The search is submitted first; then the flow runs in the caller's thread and polls.  At most one search is under
-    way: while one is, later decisions ask for none.  A decision with nothing to ask costs what the flow costs: no
-    thread is woken.  A query must not change while a search may still read it.
+    way: while one is, later decisions ask for none.  A decision that is known to ask nothing costs what the flow costs:
+    no thread is woken.  A query must not change while a search may still read it.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class DualPathwayProcessor[Q, R]:
         retrieve_fn: Callable[[Q], R],
         max_latency_ms: float = 25.0,
         clock: Clock | None = None,
-        asks: Callable[[Q], bool] = lambda _query: True,
+        asks: Callable[[Q], bool] | None = None,
     ) -> None:
         """Process queries with the two pathways.
 
@@ -116,7 +116,8 @@ class DualPathwayProcessor[Q, R]:
             retrieve_fn: Query to what the memory says.
             max_latency_ms: Once a decision has taken this long, ``poll`` finds nothing any more.
             clock: The wall clock with a worker thread by default.
-            asks: Whether a query has anything to ask of the memory, known without waiting; every query by default.
+            asks: Whether a query has anything to ask of the memory, as far as that is known without waiting; every
+                query by default.
         """
         self._flow_fn, self._retrieve_fn, self._asks = flow_fn, retrieve_fn, asks
         self.max_latency_ms = max_latency_ms
@@ -135,7 +136,7 @@ class DualPathwayProcessor[Q, R]:
         flow_ms: float | None = None
         if self._pending is not None and self._pending.ready():
             at_hand = self._take()
-        asks = self._asks(query)
+        asks = self._asks is None or self._asks(query)
         if asks and self._pending is None:
             self._asked_at = self._decision
             self._pending = clock.submit(lambda: self._retrieve_fn(query))

@@ -71,7 +71,7 @@ class WrongTypeAnswers(OwnAnswers):
         return np.array([self._answers_for.get(case_id, NO_CASE) for case_id in case_ids.tolist()], dtype=np.int64)
 
     def of_situations(self, count: int) -> np.ndarray:
-        """As ``OwnAnswers``; any other's, since situations have no type."""
+        """As ``OwnAnswers``; a permutation, since situations have no type."""
         return self._rng.permutation(count)
 
 

@@ -11,8 +11,8 @@ _BLOCK = 1024
 def weighted_sum(weight: torch.Tensor, values: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
     """``sum_k weight[:, k] * values[place[:, k]]``, (n, ...) float32.
 
-    Summed in float64 and rounded once, so that the order of a kernel's sum, which differs by device and batch, does not
-    show: products of float32 weights and counts, a few dozen of them, are exact there.
+    Summed in float64 and rounded once: the order of a kernel's sum, which differs by device and batch, changes bits
+    that rounding to float32 all but always hides.
 
     Args:
         weight: (n, k) float32.

@@ -36,10 +36,10 @@ class ToldAdvice:
         """As ``Advisor.advise``; what is sensed and felt has no part in it."""
         device = observation.object_pos_b.device
         nothing = Advice.nothing(observation.num_envs, str(device))
-        if self._candidate is None:
-            return nothing
         if asks is None:
             asks = torch.ones_like(nothing.considered)
+        if self._candidate is None:
+            return dataclasses.replace(nothing, considered=asks, closed=asks)
         self._candidate = self._candidate.to(device)
         candidate = torch.where(asks, self._candidate, NOTHING)
         certain = (candidate != NOTHING).to(nothing.reliability.dtype)

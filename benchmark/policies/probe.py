@@ -1,7 +1,9 @@
 """The batch-1 probe: how long one robot's decisions really take, with real threads, arm beside arm.
 
-One robot goes through episodes, in the same states for every arm: the first decision of an episode asks the memory, the
-others act on what it said.  Arms take turns decision by decision, so that a noisy machine is noisy for all of them.
+One robot goes through episodes, in the same states for every arm: a third of the decisions before the object, the
+others with the object in the hand, half way to the goal; nothing goes wrong.  The first decision asks the memory; so do
+others as long as it knows nothing like their state.  Arms take turns decision by decision, so that a noisy machine is
+noisy for all of them.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 import torch
 
 from flow_rag_vla.agents.arms.registry import get_arm, reference_arm
+from flow_rag_vla.agents.corrections.corrections import NOMINAL_CLEARANCE_M
 from flow_rag_vla.agents.fleet_agent import FleetAgent
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
@@ -23,6 +26,7 @@ from flow_rag_vla.agents.recall.clock import RealClock
 from flow_rag_vla.agents.vision.percept import VisualPercept
 from flow_rag_vla.benchmark.scoring.statistics import tost_paired
 from flow_rag_vla.benchmark.scoring.timing import ArmTiming, LatencyEquivalence, Percentiles
+from flow_rag_vla.tasks.contract import MAX_GRIP_FORCE_N, NOMINAL_GRIP
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.arms.settings import ArmSettings
@@ -55,7 +59,7 @@ def probe_arms(
         policy: The flow policy.
         memories: Arm to the memory that it consults.
         settings: Retrieval settings.
-        observations: One an episode, cycled through; where they are, arms decide.
+        observations: What episodes begin with, cycled through.
         on_episode: Called with the number of episodes done.
         vision: Looks at the observations' pictures as part of every decision.
         decisions: Of an episode.
@@ -89,10 +93,12 @@ def probe_arms(
         running = torch.ones(1, dtype=torch.bool, device=device)
         percept = None if vision is None else VisualPercept(vision, 1, device)
         for episode in range(-WARM_UP, EPISODES):
-            observation = observations[episode % len(observations)]
+            before = observations[episode % len(observations)]
+            holding = carried(before)
             for robot in robots.values():
                 robot.reset([f"probe {episode}"], [0])
             for decision in range(decisions):
+                observation = before if 3 * decision < decisions else holding
                 for arm, robot in robots.items():
                     _finish(models.values(), device)
                     start = time.perf_counter()
@@ -108,6 +114,24 @@ def probe_arms(
             model.processor.close()
         torch.set_num_threads(threads)
         faiss.omp_set_num_threads(faiss_threads)
+
+
+def carried(observation: Observation) -> Observation:
+    """``observation`` (num_envs,) with the object in the closed hand, half way to the goal at carrying height."""
+    o = observation
+    place = 0.5 * (o.object_pos_b + o.goal_pos_b)
+    place[:, 2] = o.goal_pos_b[:, 2] + NOMINAL_CLEARANCE_M
+    action = torch.zeros_like(o.previous_action)
+    action[:, 6] = -NOMINAL_GRIP
+    return dataclasses.replace(
+        o,
+        ee_pos_b=place,
+        ee_target_pos_b=place.clone(),
+        object_pos_b=place.clone(),
+        gripper_width_m=o.object_size_m[:, 1:2].clone(),
+        grip_force_n=torch.full_like(o.grip_force_n, NOMINAL_GRIP * MAX_GRIP_FORCE_N),
+        previous_action=action,
+    )
 
 
 def _finish(models: Iterable[FlowRAGVLA], device: str) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from flow_rag_vla.tasks.env.fleet import Fleet
 
 PROBE_OBSERVATIONS = 32
+MOST_DECISIONS = 25
+"""Of a timed episode, also where episodes have more."""
 
 
 class DecisionTimes:
@@ -76,7 +78,7 @@ class DecisionTimes:
                 # In step, also where the run's pictures come late: arms that take turns would else wait for each
                 # other's.
                 run.networks.vision,
-                decisions=-(-self._env.max_episode_length // execute),
+                decisions=min(MOST_DECISIONS, -(-self._env.max_episode_length // execute)),
             )
         return Timing(arms)
 

@@ -43,7 +43,7 @@ class ArmTiming:
     decision_latency_ms: Percentiles | None = None
     """Of all decisions of the probe's episodes."""
     first_decision_ms: Percentiles | None = None
-    """Of the first decision of each episode: the one that asks the memory, where there is one."""
+    """Of the first decision of each episode, which asks the memory where there is one."""
     deadline_miss_rate: float | None = None
     avg_frequency_hz: float | None = None
     correction_rate: float | None = None
@@ -87,7 +87,7 @@ class Timing:
 
 
 def read_medians(run_dir: Path) -> dict[str, float]:
-    """``latency.json``: arm to the time that its decisions take in E2, ms.
+    """``latency.json``: arm to the time that each of its decisions takes in E2, ms: the median of those that ask.
 
     Raises:
         ValueError: damaged.

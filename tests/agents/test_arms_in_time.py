@@ -20,6 +20,7 @@ from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.agents.recall.new_memory import new_memory
 from flow_rag_vla.memory.case import FailureCase
 from flow_rag_vla.memory.failure_memory import FailureMemory
+from flow_rag_vla.tasks.contract import OBSERVATION_WIDTHS
 
 HORIZON, EXECUTE = 8, 4
 DECISIONS = 3
@@ -76,6 +77,34 @@ def test_a_retrieval_slower_than_the_flow_steers_parallel_one_decision_later_tha
     # The third decision has settled, and asks no more.
     assert (int(waited.late_retrievals[0]), int(late.late_retrievals[0])) == (0, DECISIONS - 1)
     assert (int(waited.retrievals[0]), int(late.retrievals[0])) == (DECISIONS, DECISIONS - 1)
+
+
+@pytest.mark.parametrize("retrieval_ms", [100.0, 300.0])
+def test_who_asks_beside_an_episode_changes_neither_its_chunks_nor_its_notes(policy, carry, retrieval_ms):
+    held, elsewhere = carry((0.5, 0.0, 0.1)), carry((0.3, 0.4, 0.2))
+    pair = dataclasses.replace(
+        held,
+        **{name: torch.cat([getattr(held, name), getattr(elsewhere, name)]) for name in OBSERVATION_WIDTHS},
+        instruction=held.instruction * 2,
+    )
+    memory = memory_of(held, "grip_up_4")
+    seen = []
+    for observation in (held, pair):
+        num_envs = observation.num_envs
+        agent = FleetAgent.for_arm(
+            PARALLEL, policy, memory, settings(20.0, retrieval_ms), num_envs=num_envs, max_steps=40
+        )
+        agent.reset(["noise", "other"][:num_envs], [0] * num_envs)
+        running = torch.ones(num_envs, dtype=torch.bool)
+        chunks = []
+        for _ in range(6):
+            chunks.append(agent.decide(observation, running)[0])
+            agent.watch(observation, running)
+        notes = agent.notes()
+        seen.append((chunks, int(notes.late_retrievals[0]), int(notes.retrievals[0])))
+    (alone, *counts), (beside, *counts_beside) = seen
+    assert all(torch.equal(a, b) for a, b in zip(alone, beside, strict=True))
+    assert counts == counts_beside
 
 
 def test_a_retrieval_as_fast_as_the_flow_makes_them_the_same(policy, carry):

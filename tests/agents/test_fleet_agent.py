@@ -196,7 +196,7 @@ def _snapshot(observation: Observation, action: float) -> DecisionSnapshot:
 
 
 def weighed(fleet, observe, considered: list[bool], closed: list[bool]) -> list[list[bool]]:
-    """Who asks, of four decisions, where somebody does; a memory answers so, and all miss a grasp before the third."""
+    """Who asks at four decisions of a memory that always answers so; everybody misses a grasp before the third."""
     agent = fleet([SAYS_NOTHING, SAYS_NOTHING])
     asked = []
 
@@ -222,12 +222,12 @@ def weighed(fleet, observe, considered: list[bool], closed: list[bool]) -> list[
 
 def test_an_episode_whose_gain_was_weighed_is_asked_about_again_only_when_something_is_felt(fleet, observe):
     asked = weighed(fleet, observe, considered=[True, False], closed=[False, False])
-    assert asked == [[True, True], [False, True], [True, True]]
+    assert asked == [[True, True], [False, True], [True, True], [False, False]]
 
 
 def test_an_episode_in_which_acting_at_once_gains_most_is_asked_about_once(fleet, observe):
     asked = weighed(fleet, observe, considered=[True, True], closed=[True, False])
-    assert asked == [[True, True], [False, True]]
+    assert asked == [[True, True], [False, False], [False, True], [False, False]]
 
 
 def test_what_is_taken_late_of_where_to_grasp_begins_with_a_retreat(fleet, observe):

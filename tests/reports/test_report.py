@@ -399,7 +399,7 @@ def test_what_doing_nothing_solves_is_no_test_and_has_a_banner(make_run: Writer,
     assert count.k == 1
     for screen in first_screens(run):
         assert screen.count("is no test") == 1
-        assert f"zero succeeds in 1/{count.n} on NEAR, round 1: a scenario solved by doing nothing at all" in screen
+        assert f"zero succeeds in 1/{count.n} on NEAR in round 1: a scenario solved by doing nothing at all" in screen
 
 
 def test_who_is_told_the_hazard_is_marked_and_gets_no_verdict(make_run: Writer):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES, CANDIDATES
-from flow_rag_vla.agents.corrections.priors import FailureSignature, candidate_priors
+from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES, CANDIDATES, candidate_index
+from flow_rag_vla.agents.corrections.priors import FailureSignature, candidate_priors, late_shares, spared
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES
 
 
@@ -100,3 +100,19 @@ def test_compact_objects_are_never_grasped_elsewhere_first():
     for failure_type in FAILURE_TYPES:
         order = ranking(failure_type, "carry", FailureSignature(tilt=-0.9))
         assert order.index("none") < order.index("grasp_plus")
+
+
+@pytest.mark.parametrize(
+    ("name", "late", "unneeded"),
+    [
+        ("goal_plus", 0.05, 0.02),
+        ("goal_plus_half", 0.05, 1.0),
+        ("object_minus", 0.85, 0.38),
+        ("grasp_plus_firm", 0.2, 1.0),
+        ("grip_up_4", 0.8, 1.0),
+        ("lift_10cm", 0.05, 1.0),
+    ],
+)
+def test_what_is_left_of_a_correction_late_and_what_it_spares(name, late, unneeded):
+    index = candidate_index(name)
+    assert (late_shares()[index], spared()[index]) == (late, unneeded)

@@ -14,7 +14,7 @@ from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.recall import advisor as advisor_module
 from flow_rag_vla.agents.recall.advice import Advice, Needs
 from flow_rag_vla.agents.recall.advisor import Advisor
-from flow_rag_vla.agents.recall.placebos import ShuffledAnswers, WrongTypeAnswers
+from flow_rag_vla.agents.recall.placebos import AnswersByLot, ShuffledAnswers, WrongTypeAnswers
 from flow_rag_vla.agents.recall.situation import Situation
 from flow_rag_vla.agents.recall.uplift_rule import UpliftRule
 from flow_rag_vla.memory.case import FailureCase
@@ -151,6 +151,16 @@ def test_a_row_hears_the_same_beside_rows_that_know_something_and_alone(memory, 
         alone = advisor._answer(keys[[row]], None, felt[[row]])
         assert rows(alone) == {name: column[row : row + 1] for name, column in rows(together).items()}
     assert rows(together)["late"] == rows(together)["closed"] == [False, True, True]
+
+
+def test_advice_by_lot_leaves_what_was_felt_where_it_was_felt(memory):
+    advisor = Advisor(memory, AxisEncoder(), 1, GATE, answers=AnswersByLot(3))  # pyright: ignore[reportArgumentType]
+    felt = torch.tensor([NOTHING, 0] * 8)
+    unknown = torch.eye(NUM_CASES + 1)[[NUM_CASES] * 16]
+    some = unknown.clone()
+    some[0] = torch.eye(NUM_CASES + 1)[2]
+    for keys in (unknown, some):
+        assert rows(advisor._answer(keys, None, felt))["late"] == (felt != NOTHING).tolist()
 
 
 def test_nobody_asks(met):

@@ -21,7 +21,8 @@ def test_no_queries_give_no_sums():
 def test_bits_depend_neither_on_the_batch_nor_on_the_order_of_neighbours(monkeypatch):
     rng = torch.Generator().manual_seed(3)
     weight = torch.rand(300, 32, generator=rng)
-    values = torch.randint(0, 500, (1000, 50, 2), generator=rng).float()
+    counts = torch.randint(0, 500, (1000, 25, 2), generator=rng).float()
+    values = torch.cat([counts, torch.rand(1000, 25, 2, generator=rng)], dim=1)
     place = torch.randint(0, 1000, (300, 32), generator=rng)
     together = weighted_sum(weight, values, place)
     alone = torch.cat([weighted_sum(weight[i : i + 1], values, place[i : i + 1]) for i in range(300)])

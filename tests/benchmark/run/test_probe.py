@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 
 import numpy as np
@@ -13,6 +14,7 @@ from flow_rag_vla.agents.arms.settings import AgentSettings, ArmSettings
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.agents.policy.chunk_policy import hold_still
 from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder, LearnedStateEncoderCfg
+from flow_rag_vla.agents.policy.features import held
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
 from flow_rag_vla.agents.policy.instructions import InstructionTable
@@ -65,6 +67,18 @@ def test_every_arm_with_a_policy_is_timed_and_the_expert_is_not(probed):
         latency = timing.decision_latency_ms
         assert 0 < latency.p50 <= latency.p95 <= latency.p99
         assert timing.avg_frequency_hz > 0
+
+
+def test_what_is_carried_is_held_half_way_at_carrying_height():
+    row = observations(2)[1]
+    row = dataclasses.replace(
+        row, object_pos_b=torch.tensor([[0.4, -0.2, 0.02]]), goal_pos_b=torch.tensor([[0.6, 0.2, 0.05]])
+    )
+    carries = probe.carried(row)
+    assert bool(held(carries))
+    assert carries.object_pos_b.tolist() == [pytest.approx([0.5, 0.0, 0.17])]
+    assert torch.equal(carries.ee_pos_b, carries.object_pos_b)
+    assert torch.equal(row.object_pos_b, torch.tensor([[0.4, -0.2, 0.02]]))
 
 
 def test_first_decisions_are_told_apart_from_the_others():
