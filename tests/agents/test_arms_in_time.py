@@ -82,29 +82,25 @@ def test_a_retrieval_slower_than_the_flow_steers_parallel_one_decision_later_tha
 @pytest.mark.parametrize("retrieval_ms", [100.0, 300.0])
 def test_who_asks_beside_an_episode_changes_neither_its_chunks_nor_its_notes(policy, carry, retrieval_ms):
     held, elsewhere = carry((0.5, 0.0, 0.1)), carry((0.3, 0.4, 0.2))
-    pair = dataclasses.replace(
-        held,
-        **{name: torch.cat([getattr(held, name), getattr(elsewhere, name)]) for name in OBSERVATION_WIDTHS},
-        instruction=held.instruction * 2,
-    )
     memory = memory_of(held, "grip_up_4")
     seen = []
-    for observation in (held, pair):
-        num_envs = observation.num_envs
-        agent = FleetAgent.for_arm(
-            PARALLEL, policy, memory, settings(20.0, retrieval_ms), num_envs=num_envs, max_steps=40
-        )
-        agent.reset(["noise", "other"][:num_envs], [0] * num_envs)
-        running = torch.ones(num_envs, dtype=torch.bool)
+    # The same episode beside one that settles as it does, and beside one that asks, and hears nothing, all the time.
+    for other in (held, elsewhere):
+        fields = {name: torch.cat([getattr(held, name), getattr(other, name)]) for name in OBSERVATION_WIDTHS}
+        observation = dataclasses.replace(held, **fields, instruction=held.instruction * 2)
+        agent = FleetAgent.for_arm(PARALLEL, policy, memory, settings(20.0, retrieval_ms), num_envs=2, max_steps=40)
+        agent.reset(["noise", "other"], [0, 0])
+        running = torch.ones(2, dtype=torch.bool)
         chunks = []
         for _ in range(6):
             chunks.append(agent.decide(observation, running)[0])
             agent.watch(observation, running)
         notes = agent.notes()
         seen.append((chunks, int(notes.late_retrievals[0]), int(notes.retrievals[0])))
-    (alone, *counts), (beside, *counts_beside) = seen
-    assert all(torch.equal(a, b) for a, b in zip(alone, beside, strict=True))
+    (settling, *counts), (asking, *counts_beside) = seen
+    assert all(torch.equal(a, b) for a, b in zip(settling, asking, strict=True))
     assert counts == counts_beside
+    assert counts[1] < 6
 
 
 def test_a_retrieval_as_fast_as_the_flow_makes_them_the_same(policy, carry):
