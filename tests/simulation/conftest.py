@@ -62,5 +62,5 @@ def no_reports(monkeypatch: pytest.MonkeyPatch) -> NoReports:
     monkeypatch.setattr(carry_out, "render_stills", lambda run_dir, console: None)
     for module in (probe, decision_times):
         monkeypatch.setattr(module, "WARM_UP", 1)
-        monkeypatch.setattr(module, "REPETITIONS", 2)
+        monkeypatch.setattr(module, "EPISODES", 2)
     return NoReports()
