@@ -15,6 +15,9 @@ SCHEMA_VERSION = 1
 # Made once: ``json.dumps`` makes an encoder a call.
 _CANONICAL = json.JSONEncoder(sort_keys=True, allow_nan=False)
 
+EpisodeKey = tuple[str, str, str, int]
+"""Exposure, scenario, the scenario that it repeats, attempt: what tells the episodes of an arm's round apart."""
+
 POSE_BIN_M = 0.05
 """Edge of a pose bin, metres."""
 

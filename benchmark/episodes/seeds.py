@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 TRAIN = range(0, 10_000_000)
 """Demonstrations and detector training."""
 
@@ -96,6 +99,16 @@ def seed_block(split: str, run_seed: int, count: int) -> Sequence[int]:
         return range(start, start + count)
     further = FURTHER[split].start + run_seed * FURTHER_BLOCK_SIZE
     return (*range(start, start + BLOCK_SIZE), *range(further, further + count - BLOCK_SIZE))
+
+
+def seed_column(split: str, run_seed: int, first: int, count: int) -> npt.NDArray[np.int64]:
+    """(count,) the seeds from the ``first`` on of those that ``seed_block`` gives; errors likewise, of all of them."""
+    seed_block(split, run_seed, 0)  # knows whether there is such a split and such a run seed
+    if not 0 <= first + count <= MAX_LAYOUTS:
+        raise ValueError(f"{first + count} layouts asked for, a seed offers 0 to {MAX_LAYOUTS}")
+    places = np.arange(first, first + count)
+    further = FURTHER[split].start + run_seed * FURTHER_BLOCK_SIZE - BLOCK_SIZE
+    return places + np.where(places < BLOCK_SIZE, SPLITS[split].start + run_seed * BLOCK_SIZE, further)
 
 
 def _known_splits(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -198,5 +198,4 @@ class RunDirectory:
 
 
 def _planned(unit: Unit) -> PlannedUnit:
-    episodes = ((e.exposure, e.scenario.id, e.base_scenario_id, e.attempt) for e in unit.episodes)
-    return PlannedUnit(unit.id, unit.arm, unit.round, tuple(episodes))
+    return PlannedUnit(unit.id, unit.arm, unit.round, unit.keys())

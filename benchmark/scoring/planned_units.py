@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from pydantic_core import from_json
 
@@ -15,13 +15,11 @@ from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.command.decoding import decode
 from flow_rag_vla.benchmark.episodes.episode_log import EpisodeLog, read_episodes
+from flow_rag_vla.benchmark.episodes.records import EpisodeKey
 from flow_rag_vla.benchmark.scoring import run_files
 
 _UNIT = b'"unit": '
 """In the lines of the plan that are units; most are scenarios."""
-
-EpisodeKey = tuple[str, str, str, int]
-"""Exposure, scenario, the scenario that it repeats, attempt: what tells a unit's episodes apart."""
 
 
 class UnfinishedUnitError(ValueError):
@@ -39,7 +37,32 @@ class PlannedUnit:
     id: str
     arm: str
     round: int
-    episodes: tuple[EpisodeKey, ...]
+    episodes: Sequence[EpisodeKey]
+
+
+class _KeysOnDisk(Sequence[EpisodeKey]):
+    """The episodes of a line of the plan, read whenever somebody asks for them: all lines are more than a run needs."""
+
+    def __init__(self, path: Path, offset: int, count: int) -> None:
+        self._path, self._offset, self._count = path, offset, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> EpisodeKey: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[EpisodeKey]: ...
+    def __getitem__(self, index: int | slice) -> EpisodeKey | list[EpisodeKey]:
+        return self._read()[index]
+
+    def __iter__(self) -> Iterator[EpisodeKey]:
+        return iter(self._read())
+
+    def _read(self) -> list[EpisodeKey]:
+        with self._path.open("rb") as plan:
+            plan.seek(self._offset)
+            return _keys(from_json(plan.readline()))
 
 
 @dataclass(frozen=True)
@@ -89,20 +112,22 @@ def read_planned_units(run_dir: Path, plan_sha256: str) -> list[PlannedUnit]:
         raise ValueError(f"{path}: is missing, so nobody knows what the run was to do")
     if file_sha256(path) != plan_sha256:
         raise ValueError(f"{path}: has changed since the run was started, its sha256 is not the manifest's")
-    blocks: dict[tuple[EpisodeKey, ...], tuple[EpisodeKey, ...]] = {}
+    units: list[PlannedUnit] = []
+    end = 0
     try:
         with path.open("rb") as lines:
-            rows = (from_json(line) for line in lines if _UNIT in line)
-            return [_planned_unit(row, blocks) for row in rows if "unit" in row]
+            for line in lines:
+                begin, end = end, end + len(line)
+                if _UNIT in line and "unit" in (row := from_json(line)):
+                    episodes = _KeysOnDisk(path, begin, len(_keys(row)))
+                    units.append(PlannedUnit(row["unit"], row["arm"], row["round"], episodes))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: is no plan of units: {error}") from None
+    return units
 
 
-def _planned_unit(row: dict[str, Any], blocks: dict[tuple[EpisodeKey, ...], tuple[EpisodeKey, ...]]) -> PlannedUnit:
-    """The unit that ``row`` plans; arms share ``blocks`` of equal episodes, in memory, too."""
-    name, arm, round_ = row["unit"], row["arm"], row["round"]
-    episodes = tuple((exposure, scenario, base, attempt) for exposure, scenario, base, attempt in row["episodes"])
-    return PlannedUnit(name, arm, round_, blocks.setdefault(episodes, episodes))
+def _keys(row: dict[str, Any]) -> list[EpisodeKey]:
+    return [(exposure, scenario, base, attempt) for exposure, scenario, base, attempt in row["episodes"]]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flow_rag_vla.benchmark.episodes.records import Exposure
+from flow_rag_vla.benchmark.episodes.records import EpisodeKey, Exposure
 from flow_rag_vla.benchmark.run.integrity.finding import Finding
 from flow_rag_vla.benchmark.run.integrity.row_check import Row
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.planned_units import EpisodeKey, PlannedUnit
+from flow_rag_vla.benchmark.scoring.planned_units import PlannedUnit
 
 SHARED = ("initial_state_sha", "site", "task", "fault", "fault_class", "severity")
 """Fields of a record that come from its scenario, whichever arm meets it."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
-from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
+from flow_rag_vla.benchmark.episodes.records import EpisodeKey, EpisodeRecord
 from flow_rag_vla.benchmark.run.integrity.finding import Finding
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.planned_units import EpisodeKey, PlannedUnit, UnfinishedUnitError, read_unit
+from flow_rag_vla.benchmark.scoring.planned_units import PlannedUnit, UnfinishedUnitError, read_unit
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def test_blocks_cut_a_round_where_batches_end_and_keep_its_order(scenarios):
     whole, cut = (make_plan(scenarios, ["flow_only"], 32, 1, block) for block in (320, 64))
     blocks = [unit for unit in cut.units if unit.round == 0]
     assert [(unit.block, len(unit.episodes)) for unit in blocks] == [(0, 64), (1, 36)]
-    assert sum((unit.episodes for unit in blocks), ()) == whole.units[0].episodes
+    assert [episode for unit in blocks for episode in unit.episodes] == list(whole.units[0].episodes)
     assert len({unit.id for unit in cut.units}) == len(cut.units)
 
 
