@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -43,8 +44,8 @@ class AddReport:
         return tuple(case_id for case_id, new in zip(self.case_ids, self.is_new, strict=True) if not new)
 
 
-def assign_ids(source: CaseSource, table: CaseTable, index: CosineIndex, threshold: float, next_id: int) -> list[int]:
-    """The id that each new case gets: a fresh one, or that of the case it duplicates.
+def assign_ids(source: CaseSource, table: CaseTable, index: CosineIndex, threshold: float, next_id: int) -> Int64Array:
+    """(n,) the id that each new case gets: a fresh one, or that of the case it duplicates.
 
     A case duplicates an earlier one of the same failure type and phase if *each* of its keys has a cosine similarity of
     at least ``threshold`` with some key of the earlier case: everything that would retrieve the new case retrieves the
@@ -58,42 +59,32 @@ def assign_ids(source: CaseSource, table: CaseTable, index: CosineIndex, thresho
         threshold: cosine similarity.
         next_id: the first fresh id; fresh ids count up in the order of ``source``.
     """
-    groups: dict[tuple[str, str], list[int]] = {}
     columns = source.columns
-    for position, code in enumerate(columns.cluster_codes.tolist()):
-        key = columns.cluster_keys[code]
-        groups.setdefault((key.failure_type, key.phase), []).append(position)
-
-    known_id = [0] * len(columns)
-    original = list(range(len(columns)))
+    kinds: dict[tuple[str, str], int] = {}
+    codes = [kinds.setdefault((key.failure_type, key.phase), len(kinds)) for key in columns.cluster_keys]
+    kind_of = np.array(codes)[columns.cluster_codes]
+    known_id = np.zeros(len(columns), dtype=np.int64)
+    original = np.arange(len(columns))
 
     def keys_at(positions: Int64Array) -> list[Float32Array]:
         return [case.key_states for case in source.take(positions)]
 
     window_of_row = np.cumsum(np.diff(index.row_case_ids, prepend=0) != 0) - 1
-    for (failure_type, phase), positions in groups.items():
+    for (failure_type, phase), kind in kinds.items():
+        positions = np.flatnonzero(kind_of == kind)
         alike = [(key.failure_type, key.phase) == (failure_type, phase) for key in table.cluster_keys]
         stored = np.array(alike, dtype=np.bool_)[table.cluster_codes]
         stored_ids, rows = table.ids[stored], np.flatnonzero(stored[window_of_row])
         stored_keys = index.keys if len(rows) == len(index) else index.keys[rows]
         starts = np.flatnonzero(np.diff(index.row_case_ids[rows], prepend=0))
-        first_of = _first_of_its_kind(_Windows(stored_keys, starts), np.array(positions), keys_at, threshold)
-        for position, first in zip(positions, first_of, strict=True):
-            if first < len(stored_ids):
-                known_id[position] = int(stored_ids[first])
-            else:
-                original[position] = positions[first - len(stored_ids)]
-
-    ids: list[int] = []
-    for position in range(len(columns)):
-        if known_id[position]:
-            ids.append(known_id[position])
-        elif original[position] < position:
-            ids.append(ids[original[position]])
-        else:
-            ids.append(next_id)
-            next_id += 1
-    return ids
+        first_of = _first_of_its_kind(_Windows(stored_keys, starts), positions, keys_at, threshold)
+        known = first_of < len(stored_ids)
+        known_id[positions[known]] = stored_ids[first_of[known]]
+        original[positions[~known]] = positions[first_of[~known] - len(stored_ids)]
+    fresh = (known_id == 0) & (original == np.arange(len(columns)))
+    ids = known_id
+    ids[fresh] = next_id + np.arange(fresh.sum())
+    return ids[original]
 
 
 class _Windows(NamedTuple):
@@ -107,22 +98,21 @@ class _Windows(NamedTuple):
 
 def _first_of_its_kind(
     stored: _Windows, new: Int64Array, keys_at: Callable[[Int64Array], list[Float32Array]], threshold: float
-) -> list[int]:
-    """For each window of ``new``: the window that it duplicates, or itself, counted from the first stored one.
+) -> Int64Array:
+    """(n,) for each window of ``new``: the window that it duplicates, or itself, counted from the first stored one.
 
     New windows are compared with what no duplicate is, not with each other's repeats: the work follows what is new.
     What is no duplicate is read again for every ``CASES_AT_ONCE`` later ones, so that no more of it is in memory.
     """
     num_stored = len(stored.starts)
-    found: list[int] = []
-    unique: list[int] = []
+    found, unique = array("q"), array("q")
     for first in range(0, len(new), CASES_AT_ONCE):
         keys = keys_at(new[first : first + CASES_AT_ONCE])
         blocks = [_windows(keys[begin : begin + _CASE_BLOCK]) for begin in range(0, len(keys), _CASE_BLOCK)]
         closest = [_most_covering(block, stored) for block in blocks]
         for begin in range(0, len(unique), CASES_AT_ONCE):
             earlier = unique[begin : begin + CASES_AT_ONCE]
-            by, names = _windows(keys_at(new[earlier])), num_stored + np.array(earlier)
+            by, names = _windows(keys_at(new[np.array(earlier)])), num_stored + np.array(earlier)
             closest = [_closer(best, block, by, names) for best, block in zip(closest, blocks, strict=True)]
         here: list[int] = []
         for block, best in zip(blocks, closest, strict=True):
@@ -142,8 +132,8 @@ def _first_of_its_kind(
                     window = num_stored + begin + i
                 found.append(window)
             here += [begin + i for i in fresh]
-        unique += here
-    return found
+        unique.extend(here)
+    return np.array(found, dtype=np.int64)
 
 
 def _closer(

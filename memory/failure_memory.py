@@ -128,13 +128,11 @@ class FailureMemory(CaseReader):
         if not len(columns):
             return AddReport((), (), ())
         self._require_shape(columns.shape)
-        ids = np.array(
-            assign_ids(source, self._table, self._index, self.duplicate_threshold, self._next_id), dtype=np.int64
-        )
+        ids = assign_ids(source, self._table, self._index, self.duplicate_threshold, self._next_id)
         # Fresh ids count up, so each is met for the first time where it is above all before it.
         highest = np.maximum.accumulate(np.append(self._next_id - 1, ids))
         is_new = ids > highest[:-1]
-        table, pruned = self._table.with_new(ids, is_new, columns, self.max_size, source.take)
+        table, pruned = self._table.with_new(ids, is_new, source, self.max_size)
         first_new = self._next_id
         self._commit(table, int(highest[-1]) + 1)
         if len(pruned):
@@ -203,10 +201,11 @@ class FailureMemory(CaseReader):
             )
         if ((tried < 0) | (tried >= self.num_candidates)).any():
             raise ValueError(f"candidates: expected 0 to {self.num_candidates - 1}, got {tried.min()} to {tried.max()}")
-        counts = np.zeros((len(rows), self.num_candidates, 2), dtype=np.int64)
-        counts[np.arange(len(rows)), tried, np.where(success, 0, 1)] = 1
+        used, which = np.unique(rows, return_inverse=True)
+        counts = np.zeros((len(used), self.num_candidates, 2), dtype=np.int64)
+        np.add.at(counts, (which, tried, np.where(success, 0, 1)), 1)
         self._commit(
-            self._table.with_evidence(rows, counts, np.zeros(len(rows), dtype=np.int64)),
+            self._table.with_evidence(used, counts, np.zeros(len(used), dtype=np.int64)),
             self._next_id,
         )
 

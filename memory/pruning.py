@@ -34,8 +34,8 @@ def rows_to_evict(cluster_codes: Int64Array, confidence: Float64Array, max_size:
         leaving[code] += 1
         if size < -1:
             heapq.heappush(largest_first, (size + 1, code))
-    evicted: list[int] = []
+    evicted = []
     for code, count in leaving.items():
         members = np.flatnonzero(cluster_codes == code)
-        evicted += members[np.argsort(confidence[members], kind="stable")[:count]].tolist()
-    return np.array(sorted(evicted), dtype=np.int64)
+        evicted.append(members[np.argsort(confidence[members], kind="stable")[:count]])
+    return np.sort(np.concatenate(evicted))

@@ -5,9 +5,9 @@ What a memory is asked to remember is held a block at a time: a round may bring 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ CASES_AT_ONCE = 2048
 
 @dataclass(frozen=True)
 class CaseColumns:
-    """What is known of all new cases without their keys and chunks, in the order in which they are remembered."""
+    """What is known of all new cases without keys, chunks and evidence, in the order in which they are remembered."""
 
     shape: CaseShape
     """Of all of them."""
@@ -36,25 +36,18 @@ class CaseColumns:
     """Each once."""
     cluster_codes: Int64Array
     """(num_cases,) row of each case's cluster in ``cluster_keys``."""
-    priors: Float32Array
-    """(num_cases, num_candidates, 2)."""
-    counts: Int64Array
-    """(num_cases, num_candidates, 2) outcomes (helped, not helped)."""
     occurrences: Int64Array
     """(num_cases,) failures merged into each."""
 
     @classmethod
     def of(cls, shape: CaseShape, cases: Sequence[FailureCase]) -> Self:
         """The columns of ``cases``, all of ``shape``."""
-        counts_shape = (-1, shape.num_candidates, 2)
         code_of: dict[ClusterKey, int] = {}
         codes = [code_of.setdefault(case.cluster, len(code_of)) for case in cases]
         return cls(
             shape,
             tuple(code_of),
             np.array(codes, dtype=np.int64),
-            np.array([case.prior for case in cases], np.float32).reshape(counts_shape),
-            np.array([case.counts for case in cases], np.int64).reshape(counts_shape),
             np.array([case.occurrences for case in cases], dtype=np.int64),
         )
 
@@ -67,12 +60,27 @@ class CaseColumns:
         return [self.cluster_keys[code] for code in self.cluster_codes[positions].tolist()]
 
 
+class Evidence(NamedTuple):
+    """What is believed of n cases."""
+
+    positions: Int64Array
+    """(n,) among all."""
+    priors: Float32Array
+    """(n, num_candidates, 2)."""
+    counts: Int64Array
+    """(n, num_candidates, 2) outcomes (helped, not helped)."""
+
+
 class CaseSource(Protocol):
     """New cases, somewhere: columns at once, the rest when it is asked for."""
 
     @property
     def columns(self) -> CaseColumns:
         """What is known of all of them."""
+        ...
+
+    def evidence(self) -> Iterator[Evidence]:
+        """Of every case once, a block at a time."""
         ...
 
     def take(self, positions: Int64Array) -> list[FailureCase]:
@@ -87,6 +95,13 @@ class ListedCases:
         """Take ``cases``, all of ``shape``."""
         self.columns = CaseColumns.of(shape, cases)
         self._cases = cases
+
+    def evidence(self) -> Iterator[Evidence]:
+        """As in ``CaseSource``."""
+        for begin in range(0, len(self._cases), CASES_AT_ONCE):
+            block = self._cases[begin : begin + CASES_AT_ONCE]
+            priors, counts = np.array([case.prior for case in block]), np.array([case.counts for case in block])
+            yield Evidence(np.arange(begin, begin + len(block)), priors, counts)
 
     def take(self, positions: Int64Array) -> list[FailureCase]:
         """As in ``CaseSource``."""

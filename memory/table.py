@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
@@ -24,7 +24,7 @@ from flow_rag_vla.memory.case import (
 )
 from flow_rag_vla.memory.evidence.outcomes import posterior_means
 from flow_rag_vla.memory.pruning import rows_to_evict
-from flow_rag_vla.memory.stored_cases import CASES_AT_ONCE, CaseColumns
+from flow_rag_vla.memory.stored_cases import CASES_AT_ONCE, CaseSource
 
 _GATHERED = {"priors": "prior", "corrections": "correction", "failed_actions": "failed_action"}
 """Columns that are gathered from the cases when they are first asked for, and the field that each comes from."""
@@ -120,12 +120,7 @@ class CaseTable:
         return dataclasses.replace(self.cases[row], counts=self.counts[row], occurrences=int(self.occurrences[row]))
 
     def with_new(
-        self,
-        ids: Int64Array,
-        is_new: BoolArray,
-        columns: CaseColumns,
-        max_size: int,
-        take: Callable[[Int64Array], list[FailureCase]],
+        self, ids: Int64Array, is_new: BoolArray, source: CaseSource, max_size: int
     ) -> tuple[Self, Int64Array]:
         """This table and what new cases add to it, within ``max_size``; and the ids that had to leave, ascending.
 
@@ -134,42 +129,47 @@ class CaseTable:
         Args:
             ids: (n,) the id of each new case, or of the case that it repeats, here or among them.
             is_new: (n,) False where it repeats one.
-            columns: What is known of the n cases.
+            source: The n cases; its cases are asked only for those that stay.
             max_size: Cases to keep (``pruning.rows_to_evict``).
-            take: The cases at positions (m,); asked only for those that stay.
         """
-        fresh, repeats = np.flatnonzero(is_new), np.flatnonzero(~is_new)
+        columns = source.columns
+        fresh = np.flatnonzero(is_new)
         code_of = dict(self._code_of)
-        codes = np.array([code_of.setdefault(key, len(code_of)) for key in columns.clusters_of(fresh)], dtype=np.int64)
+        known = np.array([code_of.setdefault(key, len(code_of)) for key in columns.clusters_of(fresh)], dtype=np.int64)
         all_ids = np.concatenate([self.ids, ids[fresh]])
-        all_codes = np.concatenate([self.cluster_codes, codes])
-        new_counts = columns.counts[fresh]
-        counts = np.concatenate([self.counts, new_counts])
-        occurrences = np.concatenate([self.occurrences, columns.occurrences[fresh]])
+        all_codes = np.concatenate([self.cluster_codes, known])
+        rows = np.searchsorted(all_ids, ids)
+        occurrences = np.concatenate([self.occurrences, np.zeros(len(fresh), np.int64)])
+        np.add.at(occurrences, rows, columns.occurrences)
         new_clusters = np.zeros((len(code_of) - len(self._code_of), *self.counts.shape[1:]), np.int64)
         cluster_counts = np.concatenate([self.cluster_counts, new_clusters])
-        np.add.at(cluster_counts, codes, new_counts)
-        repeated = np.searchsorted(all_ids, ids[repeats])
-        np.add.at(counts, repeated, columns.counts[repeats])
-        np.add.at(occurrences, repeated, columns.occurrences[repeats])
-        np.add.at(cluster_counts, all_codes[repeated], columns.counts[repeats])
+        repeated = _Repeated(len(all_ids), self.counts.shape[1:])
+        for positions, _, counts in source.evidence():
+            np.add.at(cluster_counts, all_codes[rows[positions]], counts)
+            repeats = ~is_new[positions]
+            repeated.add(rows[positions[repeats]], counts[repeats])
+        own_counts = repeated.added_to(np.arange(len(self)), self.counts)
         stays = np.ones(len(all_ids), dtype=np.bool_)
         if len(all_ids) > max_size:
-            confidence = np.concatenate(
-                [_confidence(self.priors, counts[: len(self)]), _confidence(columns.priors[fresh], counts[len(self) :])]
-            )
+            confidence = np.zeros(len(all_ids))
+            confidence[: len(self)] = _confidence(self.priors, own_counts)
+            for positions, priors, counts in source.evidence():
+                new = is_new[positions]
+                at = rows[positions[new]]
+                confidence[at] = _confidence(priors[new], repeated.added_to(at, counts[new]))
             stays[rows_to_evict(all_codes, confidence, max_size)] = False
         old, staying = stays[: len(self)], fresh[stays[len(self) :]]
         cases = [
             case
             for begin in range(0, len(staying), CASES_AT_ONCE)
-            for case in take(staying[begin : begin + CASES_AT_ONCE])
+            for case in source.take(staying[begin : begin + CASES_AT_ONCE])
         ]
+        new_counts = np.array([case.counts for case in cases], np.int64).reshape(-1, *self.counts.shape[1:])
         table = type(self)(
             shape=self.shape,
             ids=all_ids[stays],
             cases=(self.cases if old.all() else tuple(itertools.compress(self.cases, old.tolist()))) + tuple(cases),
-            counts=counts[stays],
+            counts=np.concatenate([own_counts[old], repeated.added_to(rows[staying], new_counts)]),
             occurrences=occurrences[stays],
             cluster_codes=all_codes[stays],
             cluster_keys=tuple(code_of),
@@ -201,6 +201,33 @@ class CaseTable:
 
     def _chunks(self, chunks: list[Float32Array]) -> Float32Array:
         return np.array(chunks, dtype=np.float32).reshape(-1, self.shape.horizon, ACTION_DIM)
+
+
+class _Repeated:
+    """Outcomes of cases that repeat others, by the row of those; few bring any."""
+
+    def __init__(self, num_rows: int, shape: tuple[int, ...]) -> None:
+        self._place = np.full(num_rows, -1, np.int32)
+        self._sums = np.zeros((0, *shape), np.int64)
+
+    def add(self, rows: Int64Array, counts: Int64Array) -> None:
+        """``counts`` (n, num_candidates, 2) of cases that repeat ``rows`` (n,)."""
+        told = counts.any(axis=(1, 2))
+        rows, counts = rows[told], counts[told]
+        new = np.unique(rows[self._place[rows] < 0])
+        self._place[new] = len(self._sums) + np.arange(len(new))
+        self._sums = np.concatenate([self._sums, np.zeros((len(new), *counts.shape[1:]), np.int64)])
+        np.add.at(self._sums, self._place[rows], counts)
+
+    def added_to(self, rows: Int64Array, counts: Int64Array) -> Int64Array:
+        """``counts`` (n, num_candidates, 2) of ``rows`` (n,), and what was added there."""
+        places = self._place[rows]
+        told = places >= 0
+        if not told.any():
+            return counts
+        counts = counts.copy()
+        counts[told] += self._sums[places[told]]
+        return counts
 
 
 def _confidence(priors: Float32Array, counts: Int64Array) -> Float64Array:

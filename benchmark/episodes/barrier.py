@@ -5,7 +5,7 @@ What they leave stays where it is, a file a unit, until the memory asks for a bl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flow_rag_vla.memory.evidence.situations import KeySource
-from flow_rag_vla.memory.stored_cases import CaseColumns
+from flow_rag_vla.memory.stored_cases import CaseColumns, Evidence
 
 if TYPE_CHECKING:
     from flow_rag_vla.memory.case import ClusterKey, FailureCase, Float32Array, Int64Array
@@ -29,8 +29,8 @@ class Taught(Protocol):
         ...
 
     @property
-    def failed(self) -> Sequence[str]:
-        """Scenario ids of the failures that the agent wants to remember."""
+    def failed(self) -> npt.NDArray[np.bytes_]:
+        """(cases,) scenario ids, in UTF-8, of the failures that the agent wants to remember."""
         ...
 
     @property
@@ -39,13 +39,17 @@ class Taught(Protocol):
         ...
 
     @property
-    def met(self) -> Sequence[str]:
-        """Scenario ids of the episodes that the agent can say something of, failed or not."""
+    def met(self) -> npt.NDArray[np.bytes_]:
+        """Scenario ids, in UTF-8, of the episodes that the agent can say something of, failed or not."""
         ...
 
     @property
     def trials(self) -> Int64Array:
         """(len(met), 3) candidate tried (0 for none), whether a failure had been felt by then, whether it worked."""
+        ...
+
+    def evidence(self) -> tuple[Float32Array, Int64Array]:
+        """(cases, num_candidates, 2) priors and outcomes of those failures, where there are any."""
         ...
 
     def cases(self, rows: Int64Array) -> list[FailureCase]:
@@ -79,10 +83,15 @@ def merge_into(memory: FailureMemory, results: Sequence[Taught]) -> None:
 class _Order:
     """Rows of several parts in the order of their scenario ids; of one id the last row counts."""
 
-    def __init__(self, names: Sequence[Sequence[str]]) -> None:
-        of_name = {name: (part, row) for part, ids in enumerate(names) for row, name in enumerate(ids)}
-        places = np.array([of_name[name] for name in sorted(of_name)], dtype=np.int64).reshape(-1, 2)
-        self._parts, self._rows = places[:, 0], places[:, 1]
+    def __init__(self, names: Sequence[npt.NDArray[np.bytes_]]) -> None:
+        every = np.concatenate([np.zeros(0, "S1"), *names])
+        sizes = [len(ids) for ids in names]
+        order = np.argsort(every, kind="stable")
+        last = np.ones(len(order), dtype=np.bool_)
+        last[:-1] = every[order[1:]] != every[order[:-1]]
+        self._rows = order[last]
+        self._parts = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)[self._rows]
+        self._rows -= np.cumsum([0, *sizes])[self._parts]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -91,6 +100,11 @@ class _Order:
         """The rows of ``columns``, one array a part, in this order."""
         starts = np.cumsum([0, *map(len, columns)])
         return np.concatenate(columns)[starts[self._parts] + self._rows]
+
+    def of_part(self, number: int) -> tuple[Int64Array, Int64Array]:
+        """Where rows of a part are in this order, and which they are."""
+        positions = np.flatnonzero(self._parts == number)
+        return positions, self._rows[positions]
 
     def take[T](self, read: Sequence[Callable[[Int64Array], T]], positions: Int64Array) -> list[tuple[Int64Array, T]]:
         """What each part concerned reads for ``positions`` (n,), and where among them its rows belong."""
@@ -108,6 +122,12 @@ class _Failures:
     def __init__(self, parts: Sequence[Taught]) -> None:
         self._parts, self._order = parts, _Order([part.failed for part in parts])
         self.columns = self._columns()
+
+    def evidence(self) -> Iterator[Evidence]:
+        for number, part in enumerate(self._parts):
+            positions, rows = self._order.of_part(number)
+            priors, counts = part.evidence()
+            yield Evidence(positions, priors[rows], counts[rows])
 
     def take(self, positions: Int64Array) -> list[FailureCase]:
         placed = [
@@ -131,7 +151,5 @@ class _Failures:
             parts[0].shape,
             tuple(code_of),
             in_order(codes),
-            in_order([columns.priors for columns in parts]),
-            in_order([columns.counts for columns in parts]),
             in_order([columns.occurrences for columns in parts]),
         )

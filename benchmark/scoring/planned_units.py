@@ -119,8 +119,8 @@ def read_planned_units(run_dir: Path, plan_sha256: str) -> list[PlannedUnit]:
             for line in lines:
                 begin, end = end, end + len(line)
                 if _UNIT in line and "unit" in (row := from_json(line)):
-                    episodes = _KeysOnDisk(path, begin, len(_keys(row)))
-                    units.append(PlannedUnit(row["unit"], row["arm"], row["round"], episodes))
+                    name, arm, round_ = row["unit"], row["arm"], row["round"]
+                    units.append(PlannedUnit(name, arm, round_, _KeysOnDisk(path, begin, len(_keys(row)))))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: is no plan of units: {error}") from None
     return units

@@ -131,7 +131,7 @@ def exemplars(run: RunRecords, reference: str, arm: str, exposure: Exposure) -> 
     found = []
     for scenario in again[kinds[commonest]].scenario.tolist():
         failure, success = (
-            EpisodePlace(name, run.rounds[name][-1], exposure, run.scenario_ids[scenario]) for name in (reference, arm)
+            EpisodePlace(name, run.rounds[name][-1], exposure, run.scenario_id(scenario)) for name in (reference, arm)
         )
         found.append(Exemplar(failure, success if scenario in resolved else None, len(kinds[commonest]), len(again)))
     return sorted(found, key=lambda exemplar: (exemplar.resolved is None, exemplar.repeated.scenario_id))

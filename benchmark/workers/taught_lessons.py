@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -36,16 +36,16 @@ class TaughtLessons:
         """What ``read`` reads; ``of`` and ``of_file`` know one."""
         self._read = read
         texts = json.loads(names)
-        self.failed: list[str] = [scenario for scenario, *_ in texts["texts"]]
-        self.met: list[str] = texts["exposed"]
-        of_cases = ("num_keys", *_COLUMNS) if self.failed else ()
-        known = read(["uses", *of_cases, *(["exposed"] if self.met else [])], None)
+        self.failed = _names(scenario for scenario, *_ in texts["texts"])
+        self.met = _names(texts["exposed"])
+        of_cases = ("num_keys", *_COLUMNS) if len(self.failed) else ()
+        known = read(["uses", *of_cases, *(["exposed"] if len(self.met) else [])], None)
         self.uses: Int64Array = known["uses"]
-        self.trials: Int64Array = known["exposed"] if self.met else np.zeros((0, 3), np.int64)
+        self.trials: Int64Array = known["exposed"] if len(self.met) else np.zeros((0, 3), np.int64)
         if self.uses.shape[1:] != (3,) or self.trials.shape != (len(self.met), 3):
             raise ValueError(f"uses and exposures have shapes {self.uses.shape} and {self.trials.shape}")
         self._shape: CaseShape | None = None
-        if self.failed:
+        if len(self.failed):
             if any(len(known[name]) != len(self.failed) for name in of_cases):
                 raise ValueError(f"expected {len(self.failed)} rows in every column")
             code_of: dict[ClusterKey, int] = {}
@@ -60,10 +60,12 @@ class TaughtLessons:
         """As in ``barrier.Taught``; read anew, since a round has many."""
         if self._shape is None:
             return None
-        known = self._read(_COLUMNS, None)
-        return CaseColumns(
-            self._shape, self._clusters, self._codes, *(known[name] for name in ("prior", "counts", "occurrences"))
-        )
+        return CaseColumns(self._shape, self._clusters, self._codes, self._read(["occurrences"], None)["occurrences"])
+
+    def evidence(self) -> tuple[Float32Array, Int64Array]:
+        """As in ``barrier.Taught``; read anew, too."""
+        known = self._read(["prior", "counts"], None)
+        return known["prior"], known["counts"]
 
     @classmethod
     def of(cls, lessons: Lessons) -> Self:
@@ -109,6 +111,11 @@ class TaughtLessons:
     def keys(self, rows: Int64Array) -> Float32Array:
         """As in ``barrier.Taught``."""
         return unit_rows(self._read(["exposed_keys"], rows)["exposed_keys"])
+
+
+def _names(words: Iterable[str]) -> npt.NDArray[np.bytes_]:
+    """(n,) in UTF-8: a fifth of what text takes."""
+    return np.array([word.encode() for word in words], dtype=np.bytes_)
 
 
 def _read_file(path: Path, wanted: Sequence[str], rows: Int64Array | None) -> _Arrays:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
@@ -123,17 +124,23 @@ class Exposures:
         if ((choices < 0) | (choices >= num_choices)).any():
             raise ValueError(f"choices: expected 0 to {num_choices - 1}, got {choices.min()} to {choices.max()}")
         rows, fresh = assign_rows(keys, self.keys, duplicate_threshold)
-        counts = np.concatenate([self.counts, np.zeros((len(fresh), num_choices, 2), dtype=np.int64)])
-        np.add.at(counts, (rows, choices, np.where(worked, 0, 1)), 1)
+        trials = np.concatenate([self.counts.sum(axis=(1, 2)), np.zeros(len(fresh), dtype=np.int64)])
+        np.add.at(trials, rows, 1)
         next_id = int(self.ids[-1]) + 1 if len(self) else 1
         ids = np.concatenate([self.ids, np.arange(next_id, next_id + len(fresh))])
         kept = np.arange(len(ids))
         if len(ids) > max_size:
-            kept = np.sort(np.lexsort((ids, counts.sum(axis=(1, 2))))[len(ids) - max_size :])
+            kept = np.sort(np.lexsort((ids, trials))[len(ids) - max_size :])
         old, new = kept[kept < len(self)], fresh[kept[kept >= len(self)] - len(self)]
         blocks = [keys.take(new[begin : begin + KEYS_AT_ONCE]) for begin in range(0, len(new), KEYS_AT_ONCE)]
         all_keys = np.concatenate([self.keys[old], *blocks])
-        return dataclasses.replace(self, ids=ids[kept], keys=all_keys, counts=counts[kept])
+        # Outcomes of what is forgotten at once are never held: a round may meet many times what is kept.
+        counts = np.concatenate([self.counts[old], np.zeros((len(new), num_choices, 2), dtype=np.int64)])
+        row_of = np.full(len(ids), -1)
+        row_of[kept] = np.arange(len(kept))
+        stays = row_of[rows] >= 0
+        np.add.at(counts, (row_of[rows[stays]], choices[stays], np.where(worked[stays], 0, 1)), 1)
+        return dataclasses.replace(self, ids=ids[kept], keys=all_keys, counts=counts)
 
 
 def assign_rows(keys: KeySource, known: Float32Array, threshold: float) -> tuple[Int64Array, Int64Array]:
@@ -154,7 +161,7 @@ def assign_rows(keys: KeySource, known: Float32Array, threshold: float) -> tuple
         ValueError: ``keys`` have another embedding.
     """
     rows = np.zeros(keys.num_keys, dtype=np.int64)
-    unique: list[int] = []
+    unique = array("q")
     for first in range(0, keys.num_keys, KEYS_AT_ONCE):
         taken = keys.take(np.arange(first, min(first + KEYS_AT_ONCE, keys.num_keys)))
         if taken.shape[1:] != known.shape[1:]:
@@ -183,7 +190,7 @@ def assign_rows(keys: KeySource, known: Float32Array, threshold: float) -> tuple
                     fresh.append(i)
                 rows[first + begin + i] = row
             here += [begin + i for i in fresh]
-        unique += [first + i for i in here]
+        unique.extend(first + i for i in here)
     return rows, np.array(unique, dtype=np.int64)
 
 

@@ -1,4 +1,4 @@
-"""What scores need of episodes, as columns of numbers: 55 bytes an episode, where a record takes two thousand."""
+"""What scores need of episodes, as columns: 55 bytes an episode (79 at first), where a record takes two thousand."""
 
 from __future__ import annotations
 
@@ -48,14 +48,17 @@ class Words:
 
 @dataclass(frozen=True)
 class Episodes:
-    """Columns (n,), one row an episode; words are codes of the run's vocabulary."""
+    """Columns (n,), one row an episode; words are codes of the run's vocabulary.
+
+    Scenarios have codes once all are known (``RunRecords``), and ids in UTF-8 before: a run has too many for words.
+    """
 
     arm: npt.NDArray[np.int16]
     round: Codes
     exposure: npt.NDArray[np.int8]
     """Index into ``Exposure``."""
-    scenario: Codes
-    base: Codes
+    scenario: npt.NDArray[Any]
+    base: npt.NDArray[Any]
     site: npt.NDArray[np.int64]
     fault: npt.NDArray[np.int16]
     fault_class: npt.NDArray[np.int16]
@@ -107,25 +110,28 @@ class Episodes:
 
 
 class Vocabulary:
-    """The words of a run's episodes; scenarios, types and so on count apart."""
+    """The words of a run's episodes; arms, types and so on count apart."""
 
     def __init__(self) -> None:
         """No word yet."""
-        self.arms, self.scenarios, self.faults, self.classes = Words(), Words(), Words(), Words()
+        self.arms, self.faults, self.classes = Words(), Words(), Words()
         self.types, self.phases, self.pose_bins, self.corrections = Words(), Words(), Words(), Words()
 
     def columns(self, records: Iterable[EpisodeRecord]) -> Episodes:
-        """Of ``records``, which are asked for a few at a time and not kept."""
-        parts = [self._part(batch) for batch in itertools.batched(records, _AT_ONCE)]
-        return Episodes.joined(parts or [self._part(())])
+        """Of all ``records``."""
+        return Episodes.joined(list(self.parts(records)))
+
+    def parts(self, records: Iterable[EpisodeRecord]) -> Iterator[Episodes]:
+        """Of ``records``, which are asked for a few at a time and not kept; one part at least."""
+        parts = map(self._part, itertools.batched(records, _AT_ONCE))
+        yield next(parts, self._part(()))
+        yield from parts
 
     def _part(self, records: Sequence[EpisodeRecord]) -> Episodes:
         rows = zip(*map(_fields_of, records), strict=True) if records else ((),) * len(_FIELDS)
         given: dict[str, Sequence[Any]] = dict(zip(_FIELDS, rows, strict=True))
         spoken: Mapping[str, Words] = {
             "arm": self.arms,
-            "scenario_id": self.scenarios,
-            "base_scenario_id": self.scenarios,
             "fault": self.faults,
             "fault_class": self.classes,
             "failure_type": self.types,
@@ -135,6 +141,8 @@ class Vocabulary:
             "candidate": self.corrections,
         }
         given |= {name: words.codes(given[name]) for name, words in spoken.items()}
+        for name in ("scenario_id", "base_scenario_id"):
+            given[name] = [word.encode() for word in given[name]]
         given["exposure"] = [_EXPOSURES.index(exposure) for exposure in given["exposure"]]
         given["outcome"] = [_OUTCOMES.index(outcome) for outcome in given["outcome"]]
         given["agent_failure_type"] = [kind is not None for kind in given["agent_failure_type"]]
@@ -148,8 +156,8 @@ _FIELDS: dict[str, type[np.generic]] = {
     "arm": np.int16,
     "round": np.int32,
     "exposure": np.int8,
-    "scenario_id": np.int32,
-    "base_scenario_id": np.int32,
+    "scenario_id": np.bytes_,
+    "base_scenario_id": np.bytes_,
     "site": np.int64,
     "fault": np.int16,
     "fault_class": np.int16,

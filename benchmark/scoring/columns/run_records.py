@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
 from flow_rag_vla.benchmark.scoring.columns.episode_columns import Episodes, Vocabulary, exposure_code, groups
@@ -13,14 +14,19 @@ from flow_rag_vla.benchmark.scoring.columns.episode_columns import Episodes, Voc
 Pairs = tuple[Episodes, Episodes]
 """Row by row of two arms."""
 
+_Place = tuple[int, ...]
+"""Arm, round and exposure, as ``Episodes`` has them."""
+_E1: _Place = (-1, 0, exposure_code(Exposure.E1))
+"""Of whichever arm."""
+
 
 @dataclass(frozen=True)
 class RunRecords:
     """The episodes of a run, by where they belong."""
 
     vocabulary: Vocabulary
-    scenario_ids: tuple[str, ...]
-    """By code; in order, so that codes are sorted as ids are."""
+    _ids: npt.NDArray[np.bytes_]
+    """By code, in UTF-8; in order, so that codes are sorted as ids are."""
     e1: Episodes
     """Round 0, in scenario order."""
     e2: Mapping[tuple[str, int, str], Episodes]
@@ -37,37 +43,38 @@ class RunRecords:
         Raises:
             ValueError: a scenario met twice in one place, or repeated though E1 has not met it.
         """
-        vocabulary = Vocabulary()
-        every = vocabulary.columns(records)
-        ids = vocabulary.scenarios.words
-        rank = np.empty(len(ids), dtype=np.int32)
-        rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids), dtype=np.int32)
-        every.scenario[:], every.base[:] = rank[every.scenario], rank[every.base]
-        ids, arms = tuple(sorted(ids)), vocabulary.arms.words
-        e1, e2 = every[:0], dict[tuple[str, int, str], Episodes]()
-        is_e1 = every.exposure == exposure_code(Exposure.E1)
-        if is_e1.any():
-            e1 = every[is_e1]
-            e1 = e1[np.lexsort((e1.base, e1.scenario))]
-            _require_once(e1, e1.scenario, arms, ids)
-        again = np.flatnonzero(~is_e1)
-        for (arm, round_, exposure), rows in groups(*(c[again] for c in (every.arm, every.round, every.exposure))):
-            episodes = every[again[rows]]
+        vocabulary, places = Vocabulary(), dict[_Place, list[Episodes]]()
+        for part in vocabulary.parts(records):
+            for place, rows in groups(part.arm, part.round, part.exposure):
+                places.setdefault(_E1 if place[2] == _E1[2] else place, []).append(part[rows])
+        ids, arms = _all_ids(places), vocabulary.arms.words
+        e1, e2 = _coded(vocabulary.columns(()), ids), dict[tuple[str, int, str], Episodes]()
+        for place in sorted(places):
+            # One after the other, as what is joined is twice in memory for a while.
+            episodes = _coded(Episodes.joined(places.pop(place)), ids)
             episodes = episodes[np.lexsort((episodes.base, episodes.scenario))]
-            _require_once(episodes, _keys(episodes, len(ids)), arms, ids)
-            e2[arms[arm], round_, list(Exposure)[exposure]] = episodes
+            if place == _E1:
+                e1 = episodes
+                _require_once(e1, e1.scenario, arms, ids)
+            else:
+                _require_once(episodes, _keys(episodes, len(ids)), arms, ids)
+                e2[arms[place[0]], place[1], list(Exposure)[place[2]]] = episodes
         row_in_e1 = np.full(len(ids), -1)
         row_in_e1[e1.scenario] = np.arange(len(e1))
         for (arm, _, exposure), episodes in e2.items():
             unknown = np.flatnonzero(row_in_e1[episodes.base] < 0)
             if len(unknown):
-                base = ids[episodes.base[unknown[0]]]
+                base = _name(ids, int(episodes.base[unknown[0]]))
                 raise ValueError(f"{arm} {exposure} repeats scenario {base}, which E1 has not met")
         rounds: dict[str, set[int]] = {}
         for arm, round_, _ in e2:
             rounds.setdefault(arm, set()).add(round_)
         in_order = {arm: tuple(sorted(rounds[arm])) for arm in sorted(rounds)}
         return cls(vocabulary, ids, e1, e2, in_order, row_in_e1)
+
+    def scenario_id(self, code: int) -> str:
+        """The scenario that ``code`` stands for."""
+        return _name(self._ids, code)
 
     def first(self, episodes: Episodes) -> Episodes:
         """E1's episodes of the scenarios that ``episodes`` repeat, row by row."""
@@ -85,7 +92,7 @@ class RunRecords:
         ours, theirs = [none], [none]
         for exposure in exposures:
             a, b = self.last(arm, exposure), self.last(reference, exposure)
-            n = len(self.scenario_ids)
+            n = len(self._ids)
             _, of_a, of_b = np.intersect1d(_keys(a, n), _keys(b, n), assume_unique=True, return_indices=True)
             both = a.valid[of_a] & b.valid[of_b]
             ours.append(a[of_a[both]])
@@ -93,12 +100,39 @@ class RunRecords:
         return Episodes.joined(ours), Episodes.joined(theirs)
 
 
+def _name(ids: npt.NDArray[np.bytes_], code: int) -> str:
+    return bytes(ids[code]).decode()
+
+
+def _all_ids(places: Mapping[_Place, Sequence[Episodes]]) -> npt.NDArray[np.bytes_]:
+    """The ids of all scenarios, ascending; most places have those of others."""
+    known = np.zeros(0, dtype="S1")
+    for place in sorted(places):
+        parts = places[place]
+        for ids in (np.concatenate([part.scenario for part in parts]), np.concatenate([part.base for part in parts])):
+            if not _are_known(ids, known):
+                known = np.union1d(known, ids)
+    return known
+
+
+def _are_known(ids: npt.NDArray[np.bytes_], known: npt.NDArray[np.bytes_]) -> bool:
+    if not len(known):
+        return False
+    return bool((known[np.minimum(np.searchsorted(known, ids), len(known) - 1)] == ids).all())
+
+
+def _coded(episodes: Episodes, ids: npt.NDArray[np.bytes_]) -> Episodes:
+    """``episodes`` with the places of their scenarios among ``ids`` instead of ids."""
+    scenario, base = (np.searchsorted(ids, column).astype(np.int32) for column in (episodes.scenario, episodes.base))
+    return replace(episodes, scenario=scenario, base=base)
+
+
 def _keys(episodes: Episodes, num_scenarios: int) -> np.ndarray:
     """(n,) a number for scenario and what it repeats."""
     return episodes.scenario.astype(np.int64) * num_scenarios + episodes.base
 
 
-def _require_once(episodes: Episodes, keys: np.ndarray, arms: list[str], ids: tuple[str, ...]) -> None:
+def _require_once(episodes: Episodes, keys: np.ndarray, arms: list[str], ids: npt.NDArray[np.bytes_]) -> None:
     """``keys`` ascend."""
     twice = np.flatnonzero(np.diff(keys) == 0)
     if len(twice):
@@ -106,5 +140,5 @@ def _require_once(episodes: Episodes, keys: np.ndarray, arms: list[str], ids: tu
         exposure = list(Exposure)[episodes.exposure[row]]
         raise ValueError(
             f"two records of arm {arms[episodes.arm[row]]}, round {episodes.round[row]}, "
-            f"{exposure}, scenario {ids[episodes.scenario[row]]}"
+            f"{exposure}, scenario {_name(ids, int(episodes.scenario[row]))}"
         )
