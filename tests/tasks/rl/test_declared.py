@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("isaaclab_tasks")
 
 import flow_rag_vla.tasks  # noqa: F401  (registers the gym ids)
+from flow_rag_vla.tasks.catalogue.registry import all_tasks
 
 TASK = "FlowRAG-Lift-Franka"
 
@@ -49,6 +50,36 @@ def test_a_setting_that_nobody_has_declared_is_refused_with_what_there_is(overri
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("env.sim.dt=abc", "env.sim.dt is 'abc', expected a number"),
+        ("env.sim.dt=-1", "env.sim.dt is -1, expected more than 0"),
+        ("env.sim.dt=None", "env.sim.dt is None, expected a number"),
+        ("env.sim.gravity=[0,0]", r"env.sim.gravity is \[0, 0\], expected tuple\[float, float, float\]"),
+        ("env.scene.num_envs=2.5", "env.scene.num_envs is 2.5, expected an integer"),
+        ("env.scene.num_envs=0", "env.scene.num_envs is 0, expected at least 1"),
+        ("env.decimation=often", "LiftEnvCfg.decimation is 'often', expected an integer"),
+        ("agent.max_iterations=many", "LiftRunnerCfg.max_iterations is 'many', expected an integer"),
+        ("agent.algorithm.learning_rate=abc", "PpoCfg.learning_rate is 'abc', expected a number"),
+        ("agent.algorithm.gamma=2", "PpoCfg.gamma is 2, expected from 0.0 to 1.0"),
+        ("agent.actor.hidden_dims=8", r"NetworkCfg.hidden_dims is 8, expected list\[int\]"),
+        ("agent.actor.obs_normalization=3", "NetworkCfg.obs_normalization is 3, expected true or false"),
+    ],
+)
+def test_a_value_that_a_setting_cannot_have_is_refused_with_what_is_expected(override, complaint):
+    with pytest.raises(ValueError, match=f"^{complaint}") as error:
+        configured(override)
+    assert "\n" not in str(error.value)
+
+
+def test_what_every_task_has_by_default_is_allowed():
+    from isaaclab_tasks.utils.hydra import register_task
+
+    for task in all_tasks():
+        register_task(task.name, "rsl_rl_cfg_entry_point", overrides=[])[0].validate()
+
+
 _COMMAND = """
 import dataclasses, sys, traceback, types
 from flow_rag_vla.tasks.facts.declared import Declared, refuse_undeclared
@@ -73,8 +104,16 @@ def launch():
     except Exception:
         traceback.print_exc()
         raise
+def through_a_number():
+    from isaaclab_tasks.utils import hydra
+    hydra._setattr(cfg, "seed.x", 3)
+def text():
+    cfg.seed = "abc"
 env = lambda: refuse_undeclared(foreign, "env.sim")
-{"agent": set_nonsense, "env": env, "launcher": launch, "bug": lambda: cfg.gone}[sys.argv[1]]()
+bug = lambda: cfg.gone
+{
+    "agent": set_nonsense, "path": through_a_number, "text": text, "env": env, "launcher": launch, "bug": bug
+}[sys.argv[1]]()
 """
 
 
@@ -84,6 +123,8 @@ env = lambda: refuse_undeclared(foreign, "env.sim")
         ("agent", 2, "error: Cfg has no setting 'nonsense'; available: seed"),
         ("env", 2, "error: env.sim has no setting 'nonsense'; available: dt"),
         ("launcher", 2, "error: env.sim has no setting 'nonsense'; available: dt"),
+        ("path", 2, "error: seed.x=3: 'int' object has no attribute 'x'"),
+        ("text", 2, "error: Cfg.seed is 'abc', expected an integer"),
         ("bug", 1, "AttributeError: 'Cfg' object has no attribute 'gone'"),
     ],
 )
