@@ -14,7 +14,7 @@ from flow_rag_vla.agents.detection.monitor import LearnedDetector
 from flow_rag_vla.agents.detection.rules import GOAL_TOLERANCE_M, RuleDetector
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
-from flow_rag_vla.agents.policy.features import HELD_FORCE_N
+from flow_rag_vla.agents.policy.features import HELD_FORCE_N, none_of
 from flow_rag_vla.agents.policy.noise import NoiseTable
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.remember import DecisionSnapshot, FailureNotebook
@@ -153,7 +153,8 @@ class FleetAgent:
             if not decision.in_time:
                 self._late += running & asks
             taken = running & ~self._settled.given & advice.given
-            self._settled = self._settled.where(taken, advice)
+            if not none_of(taken):
+                self._settled = self._settled.where(taken, advice)
             chunk = self._retreat.chunk(taken & advice.late & grasps_elsewhere(advice.candidate), chunk, observation)
         self._seconds += time.perf_counter() - start
         self._calls += 1

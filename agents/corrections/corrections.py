@@ -197,40 +197,48 @@ class _CandidateTable:
 
 
 def _reroute(table: _CandidateTable, chunk: torch.Tensor, o: Observation) -> torch.Tensor:
-    """Displacements (num_envs, horizon, 3) that follow the candidate's height or detour."""
-    target = o.ee_target_pos_b
-    goal = o.goal_pos_b
-    raised = o.object_pos_b[:, 2] > goal[:, 2] + LIFTED_M
+    """Displacements (num_envs, horizon, 3) that follow the candidate's height or detour.
+
+    What does not follow from where the target has come by then is computed for all actions at once.
+    """
+    displacements = chunk[:, :, :3]
+    target, goal = o.ee_target_pos_b, o.goal_pos_b
     holding = held(o) & table.reroutes
     if none_of(holding):
-        return chunk[:, :, :3]
+        return displacements
+    raised = (o.object_pos_b[:, 2] > goal[:, 2] + LIFTED_M).unsqueeze(1)
+    raised = raised | ((displacements[:, :, 2] > STARTS_LIFTING_M).cumsum(dim=1) > 0)
+    carries = holding.unsqueeze(1) & raised & (chunk[:, :, 6] < GRIP_DEADBAND)
+    if none_of(carries):
+        return displacements
     higher, sideways = table.height_offset_m > 0, table.lateral_offset_m != 0
+    no_height, no_detour = none_of(holding & ~sideways), none_of(holding & sideways)
     clearance = torch.where(table.stay_low, LOW_CLEARANCE_M, NOMINAL_CLEARANCE_M + table.height_offset_m)
     height = goal[:, 2] + clearance
+    speeds = _length(displacements)
+    # A policy that wants to change height (which is not granted) would otherwise wait there for ever.
+    straight = (_length(displacements[:, :, :2]) < 0.5 * speeds) | table.stay_low.unsqueeze(1)
     deltas = []
     for k in range(chunk.shape[1]):
-        delta = chunk[:, k, :3]
+        delta, speed = displacements[:, k], speeds[:, k]
         to_goal = goal[:, :2] - target[:, :2]
-        raised = raised | (delta[:, 2] > STARTS_LIFTING_M)
-        on_the_way = holding & raised & (chunk[:, k, 6] < GRIP_DEADBAND) & (to_goal.norm(dim=1) > NEAR_GOAL_M)
-
-        speed = delta.norm(dim=1)
-        gap = height - target[:, 2]
-        climb = gap.clamp(-MAX_DELTA_POS_M, MAX_DELTA_POS_M)
-        # "At least this high": a policy that carries higher still need not come down.
-        dz = torch.where(table.stay_low, climb, torch.maximum(delta[:, 2], climb))
-        # A policy that wants to change height (which is not granted) would otherwise wait there for ever.
-        lateral = torch.where(
-            (delta[:, :2].norm(dim=1) < 0.5 * speed).unsqueeze(1), _towards(to_goal, speed), delta[:, :2]
-        )
-        lateral = torch.where(table.stay_low.unsqueeze(1), _towards(to_goal, speed), lateral)
-        lateral = torch.where((higher & (gap > ARRIVED_M)).unsqueeze(1), 0.0, lateral)
-        room = (MAX_DELTA_POS_M**2 - dz**2).clamp(min=0.0).sqrt()
-        lateral = lateral * (room / lateral.norm(dim=1).clamp(min=1e-9)).clamp(max=1.0).unsqueeze(1)
-        rerouted = torch.cat([lateral, dz.unsqueeze(1)], dim=1)
-
-        rerouted = torch.where(sideways.unsqueeze(1), _detour(table, delta, to_goal, speed), rerouted)
-        delta = torch.where(on_the_way.unsqueeze(1), rerouted, delta)
+        distance = _length(to_goal)
+        on_the_way = carries[:, k] & (distance > NEAR_GOAL_M)
+        if not none_of(on_the_way):
+            rerouted = delta
+            if not no_height:
+                gap = height - target[:, 2]
+                climb = gap.clamp(-MAX_DELTA_POS_M, MAX_DELTA_POS_M)
+                # "At least this high": a policy that carries higher still need not come down.
+                dz = torch.where(table.stay_low, climb, torch.maximum(delta[:, 2], climb))
+                lateral = torch.where(straight[:, k].unsqueeze(1), _towards(to_goal, distance, speed), delta[:, :2])
+                lateral = torch.where((higher & (gap > ARRIVED_M)).unsqueeze(1), 0.0, lateral)
+                room = (MAX_DELTA_POS_M**2 - dz**2).clamp(min=0.0).sqrt()
+                lateral = lateral * (room / _length(lateral).clamp(min=1e-9)).clamp(max=1.0).unsqueeze(1)
+                rerouted = torch.cat([lateral, dz.unsqueeze(1)], dim=1)
+            if not no_detour:
+                rerouted = torch.where(sideways.unsqueeze(1), _detour(table, delta, to_goal, speed), rerouted)
+            delta = torch.where(on_the_way.unsqueeze(1), rerouted, delta)
         deltas.append(delta)
         target = target + delta
     return torch.stack(deltas, dim=1)
@@ -244,11 +252,19 @@ def _detour(table: _CandidateTable, delta: torch.Tensor, to_goal: torch.Tensor, 
     along_m = torch.where(aside_m.abs() < ARRIVED_M, along_m, 0.0)
     # Keep the policy's own height profile; turn only what it moves in the table's plane.
     pace = (speed**2 - delta[:, 2] ** 2).clamp(min=0.0).sqrt()
-    turned = torch.cat([_towards(torch.stack([aside_m, along_m], dim=1), pace), delta[:, 2:]], dim=1)
+    corner = torch.stack([aside_m, along_m], dim=1)
+    turned = torch.cat([_towards(corner, _length(corner), pace), delta[:, 2:]], dim=1)
     return torch.where(ahead.unsqueeze(1), turned, delta)
 
 
-def _towards(offset: torch.Tensor, speed: torch.Tensor) -> torch.Tensor:
-    """Steps (num_envs, 2) along ``offset`` (num_envs, 2) of length ``speed`` (num_envs,), not past its end."""
-    distance = offset.norm(dim=1).clamp(min=1e-9)
-    return offset * (speed / distance).clamp(max=1.0).unsqueeze(1)
+def _length(vectors: torch.Tensor) -> torch.Tensor:
+    """(...,) of ``vectors`` (..., k)."""
+    return torch.linalg.vector_norm(vectors, dim=-1)
+
+
+def _towards(offset: torch.Tensor, distance: torch.Tensor, speed: torch.Tensor) -> torch.Tensor:
+    """Steps (num_envs, 2) of length ``speed`` (num_envs,) along ``offset`` (num_envs, 2), not past its end.
+
+    ``distance`` (num_envs,) is the offset's length.
+    """
+    return offset * (speed / distance.clamp(min=1e-9)).clamp(max=1.0).unsqueeze(1)

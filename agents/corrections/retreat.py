@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from flow_rag_vla.agents.corrections.corrections import CANDIDATES
-from flow_rag_vla.agents.policy.features import constant
+from flow_rag_vla.agents.policy.features import constant, none_of
 from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, NOMINAL_GRIP
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Retreat:
             observation: What it was decided on.
         """
         left = torch.where(starts, MOST_DECISIONS, self._left)
+        if none_of(left):
+            return chunk
         height = (observation.ee_pos_b - observation.object_pos_b)[:, 2]
         rises = (left > 0) & (height < CLEAR_M)
         self._left = torch.where(rises, left - 1, 0)

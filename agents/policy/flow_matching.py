@@ -216,7 +216,8 @@ def limit_actions(chunk: torch.Tensor) -> torch.Tensor:
     """``chunk`` (..., 7) with too long displacements and turns shortened, and grip within [-1, 1]."""
 
     def shortened(vector: torch.Tensor, limit: float) -> torch.Tensor:
-        return vector * (limit / vector.norm(dim=-1, keepdim=True).clamp(min=1e-9)).clamp(max=1.0)
+        length = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
+        return vector * (limit / length.clamp(min=1e-9)).clamp(max=1.0)
 
     return torch.cat(
         [

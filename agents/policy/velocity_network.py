@@ -56,7 +56,7 @@ class AdaLNBlock(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(hidden_dim, mlp_ratio * hidden_dim),
             nn.GELU(approximate="tanh"),
-            nn.Dropout(dropout),
+            nn.Dropout(dropout) if dropout > 0.0 else nn.Identity(),
             nn.Linear(mlp_ratio * hidden_dim, hidden_dim),
         )
         self.modulation = nn.Linear(hidden_dim, 3 * hidden_dim)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from flow_rag_vla.agents.policy.features import constant_like
-from flow_rag_vla.memory.evidence.uplift import NOTHING_PRIOR, Beta, uplift_bound
+from flow_rag_vla.memory.evidence.uplift import NOTHING_PRIOR, Beta, uplift_bounds
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,7 @@ class UpliftRule:
 
     def _best(self, something: Beta[torch.Tensor], nothing: Beta[torch.Tensor]) -> Choice:
         nothing = Beta(nothing.worked[:, None], nothing.did_not[:, None])
-        lower = uplift_bound(something, nothing, -self.caution)
-        upper = uplift_bound(something, nothing, self.caution)
+        lower, upper = uplift_bounds(something, nothing, self.caution)
         gain = lower > 0.0
         gains = gain.any(dim=1)
         # Where nothing gains, the best bound says by how much it was missed.

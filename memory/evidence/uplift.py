@@ -34,14 +34,17 @@ class Beta[A: (npt.NDArray[np.float64], torch.Tensor)]:
         return self.worked * self.did_not / (trials**2 * (trials + 1.0))
 
 
-def uplift_bound[A: (npt.NDArray[np.float64], torch.Tensor)](something: Beta[A], nothing: Beta[A], z: float) -> A:
-    """``z`` standard deviations from the mean of ``theta_something - theta_nothing``: below it where ``z`` is negative.
+def uplift_bounds[A: (npt.NDArray[np.float64], torch.Tensor)](
+    something: Beta[A], nothing: Beta[A], z: float
+) -> tuple[A, A]:
+    """``z`` standard deviations below and above the mean of ``theta_something - theta_nothing``.
 
     The chances are independent, so their variances add; the quantile that
     ``z`` names for a normal distribution is within 0.08 of the difference's own from one or two trials on.
     """
-    spread = (something.variance + nothing.variance) ** 0.5
-    return something.mean - nothing.mean + z * spread
+    margin = z * (something.variance + nothing.variance) ** 0.5
+    gain = something.mean - nothing.mean
+    return gain - margin, gain + margin
 
 
 def kernel_weight[A: (npt.NDArray[np.float64], torch.Tensor)](similarity: A, threshold: float) -> A:
