@@ -129,3 +129,11 @@ def test_blocks_cut_a_round_where_batches_end_and_keep_its_order(scenarios):
 def test_a_block_that_would_put_other_episodes_side_by_side_is_refused(scenarios):
     with pytest.raises(ValueError, match="block is 48, expected a multiple of num_envs, which is 32"):
         make_plan(scenarios, ["flow_only"], 32, 1, block=48)
+
+
+def test_each_of_a_thousand_rounds_has_its_own_new_layouts():
+    scenarios, last = plan_scenarios(SITES, 100, 0), plan_scenarios(SITES, 100, 0, visit=7)
+    rounds = e2_episodes(scenarios, 1000, [Exposure.FAR], [scenarios] * 999 + [last])
+    far = [s.id for s in last if s.fault_class not in (FaultClass.CLEAN, FaultClass.CONTROL)]
+    assert [episode.scenario.id for episode in rounds[999]] == far
+    assert rounds[999][0].attempt == 1000
