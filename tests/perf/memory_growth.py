@@ -111,7 +111,7 @@ def _fill(path: Path, num_cases: int, rng: np.random.Generator) -> None:
     store = CaseStore.create(path, SHAPE)
     ids = np.arange(1, num_cases + 1)
     source = ListedCases(SHAPE, cases)
-    table, _ = empty.with_new(ids, ids > 0, source.columns, num_cases, source.take)
+    table, _ = empty.with_new(ids, ids > 0, source, num_cases)
     store.write(empty, table, num_cases + 1)
     store.close()
 
