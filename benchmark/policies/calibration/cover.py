@@ -46,7 +46,7 @@ class CoverageRequest:
     """Of either kind at each site, half to choose its threshold and half to judge it; each without the memory and with
     it."""
     arms: tuple[str, ...] = (PARALLEL.name,)
-    """Whose advice it is: of each in turn."""
+    """Whose advice it is, of each in turn; ``flow_only`` acts where it is not above the threshold."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def cover(request: CoverageRequest, console: TextIO) -> CoverageTable:
     """
     if request.episodes < 2:
         raise UsageError(f"--episodes is {request.episodes}, expected at least 2: one half judges the other")
-    arms = [promising_arm(name) for name in request.arms]
+    arms = [promising_arm(name, switched=True) for name in request.arms]
     require_run(request.run, "RUN")
     with run_lock(request.run):  # its memory may have to be merged
         return _covered(request, arms, console)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from flow_rag_vla.agents.arms.arm import ChunkSource
 from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY
 from flow_rag_vla.agents.arms.registry import benchmark_arms, get_arm
 from flow_rag_vla.agents.recall.new_memory import new_memory
@@ -76,18 +77,26 @@ def require_first_encounter(run: Run) -> None:
         raise UsageError(f"{path}: runs whose latency is measured are not calibrated; expected off or a profile")
 
 
-def promising_arm(name: str) -> Arm:
+def promising_arm(name: str, *, switched: bool = False) -> Arm:
     """The arm ``name``, whose advice promises a gain over doing nothing that a threshold can be set on.
 
+    A threshold limits what advice breaks: without any, the arm must act as the reference.  Or it is ``switched`` on
+    where its advice is above the threshold, the reference acting elsewhere.
+
     Raises:
-        UsageError: there is no such arm, or it promises none.
+        UsageError: there is no such arm, it promises no gain, or it acts otherwise without advice.
     """
-    promising = {arm.name for arm in benchmark_arms() if arm.consults_memory and arm.weighs_doing_nothing}
+    promising = [arm.name for arm in benchmark_arms() if _promises(arm, switched)]
     if name not in promising:
         raise UsageError(
-            f"arm {name!r} promises no gain to set a threshold on; available: {', '.join(sorted(promising))}"
+            f"arm {name!r} promises no gain that a threshold could be set on; available: {', '.join(promising)}"
         )
     return get_arm(name)
+
+
+def _promises(arm: Arm, switched: bool) -> bool:
+    by_flow = arm.chunk_source is ChunkSource.FLOW
+    return arm.consults_memory and arm.weighs_doing_nothing and (switched or by_flow)
 
 
 class HarmMeter:
@@ -111,13 +120,16 @@ class HarmMeter:
     def trials(
         self, arms: Sequence[Arm], episodes: Sequence[PlannedEpisode], progress: Progress
     ) -> dict[str, list[Trial | None]]:
-        """By arm, one trial for each of ``episodes``, None where physics broke."""
+        """By arm, one trial for each of ``episodes``, None where physics broke.
+
+        Without advice an episode is the reference's: an arm that acts otherwise is switched on by its advice.
+        """
         without, _ = self._play(FLOW_ONLY, None, episodes, progress)
         found: dict[str, list[Trial | None]] = {}
         for arm in arms:
             advised, scores = self._play(arm, self._memory, episodes, progress)
             found[arm.name] = [
-                Trial(score, base.succeeded and helped.failed) if base.valid and helped.valid else None
+                Trial(score, score > 0 and base.succeeded and helped.failed) if base.valid and helped.valid else None
                 for base, helped, score in zip(without, advised, scores, strict=True)
             ]
         return found

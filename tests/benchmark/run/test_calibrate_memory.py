@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.episodes.seeds import SPLITS
@@ -87,7 +88,24 @@ def test_one_episode_cannot_judge_itself(tmp_path: Path):
         cover(coverage_request(tmp_path, episodes=1), io.StringIO())
 
 
-def test_a_threshold_is_found_only_for_advice_that_promises_something(run: Path):
-    unpromising = dataclasses.replace(request(run, 6), arm="parallel_ungated")
-    with pytest.raises(UsageError, match=r"arm 'parallel_ungated' promises no gain .*; available: .*parallel, "):
-        calibrate(unpromising, io.StringIO())
+# One promises nothing, the other acts by demonstrations whether or not it is advised.
+@pytest.mark.parametrize("arm", ["parallel_ungated", "rag_only"])
+def test_a_threshold_is_found_only_for_advice_that_it_can_limit(run: Path, arm: str):
+    with pytest.raises(UsageError, match=f"arm '{arm}' promises no gain that .*; available: sequential, parallel, "):
+        calibrate(dataclasses.replace(request(run, 6), arm=arm), io.StringIO())
+
+
+def test_what_no_advice_was_given_on_is_not_harmed_by_it(start: Callable[..., Path], fake_fleet, monkeypatch):
+    # The fleet's outcomes change from one arm to the next, though nobody is advised.
+    path, fleet, ends = start(), fake_fleet(*[5] * 16, max_episode_length=12), iter([5, 99])
+    load = fleet.load
+
+    def changing(*loaded: object):
+        fleet._ends_after = torch.full((16,), next(ends))
+        return load(*loaded)
+
+    monkeypatch.setattr(fleet, "load", changing)
+    monkeypatch.setattr(harm, "make_fleet", lambda task, num_envs, **options: fleet)
+    found = cover(CoverageRequest(path, (0.5,), error=0.3, episodes=8, arms=("rag_only",)), io.StringIO())
+    assert next(ends, None) is None
+    assert not [t for s in found.played["rag_only"]["clean"] for t in (*s.calibration, *s.fresh) if t.harmed]
