@@ -101,6 +101,14 @@ def number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"got {shown(text, 60)!r}, expected a number") from None
 
 
+def numbers(flag: str, text: str) -> list[float]:
+    """The numbers of a comma list given to ``flag``; errors as in ``whole_numbers``."""
+    try:
+        return [number(word) for word in comma_list(text)]
+    except argparse.ArgumentTypeError:
+        raise UsageError(f"{flag}: expected numbers such as 10,20, got {text!r}") from None
+
+
 def comma_list(text: str) -> tuple[str, ...]:
     """The words of ``text`` between its commas; spaces around them do not count."""
     return tuple(word.strip() for word in text.split(","))

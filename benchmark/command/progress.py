@@ -40,6 +40,11 @@ class Progress:
             self._console.flush()
         self._done = done
 
+    @property
+    def done(self) -> int:
+        """What the last update said."""
+        return self._done
+
     def _line(self, done: int, note: str) -> str:
         elapsed = time.monotonic() - self._start
         rate = done / elapsed if elapsed > 0 else 0.0

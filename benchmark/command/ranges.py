@@ -93,6 +93,7 @@ RANGES: dict[str, Range] = {
     "confidence_gate": SHARE,
     "uplift_threshold": SHARE,
     "caution": Range(0.0, 100.0),
+    "coverage": Range(0.0, 100.0, above=True, below=True),
     "max_harm": Range(0.0, 100.0, above=True, below=True),
     "error": Range(0.0, 100.0, above=True, below=True),
     "episodes": AT_LEAST_ONE,

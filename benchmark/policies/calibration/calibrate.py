@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import math
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from flow_rag_vla.benchmark.command.errors import UsageError
-from flow_rag_vla.benchmark.command.progress import Progress
-from flow_rag_vla.benchmark.episodes.actors import opened
-from flow_rag_vla.benchmark.episodes.latency import parse_latency
-from flow_rag_vla.benchmark.policies.calibration.harm import HarmMeter, calibration_episodes
+from flow_rag_vla.agents.arms.catalogue import PARALLEL
+from flow_rag_vla.benchmark.policies.calibration.harm import (
+    calibration_episodes,
+    play_kinds,
+    promising_arm,
+    require_first_encounter,
+)
 from flow_rag_vla.benchmark.policies.calibration.risk_control import NO_ADVICE, Threshold, safe_threshold
 from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
 from flow_rag_vla.benchmark.run.resume import reopened
 from flow_rag_vla.benchmark.run.run_plan import run_sites, scenario_file_of
 from flow_rag_vla.benchmark.scoring.score import require_run
-from flow_rag_vla.tasks.env.make import make_fleet
 
 if TYPE_CHECKING:
     from typing import TextIO
+
+    from flow_rag_vla.agents.arms.arm import Arm
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class CalibrationRequest:
     """Chance that more are."""
     episodes: int
     """Played of either kind, without the memory and with it."""
+    arm: str = PARALLEL.name
+    """Whose advice it is."""
 
 
 @dataclass(frozen=True)
@@ -79,42 +81,27 @@ def calibrate(request: CalibrationRequest, console: TextIO) -> Calibration:
     """Play ``request.episodes`` of each kind at the run's sites and find the threshold that is safe for both.
 
     Raises:
-        UsageError: there is no such run, this code would run it differently, or E1 is not complete.
+        UsageError: there is no such run, this code would run it differently, E1 is not complete, or the arm promises
+            no gain.
         ValueError: its sites have no harmless twins.
     """
+    arm = promising_arm(request.arm)
     require_run(request.run, "RUN")
     with run_lock(request.run):  # its memory may have to be merged
-        return _calibrated(request, console)
+        return _calibrated(request, arm, console)
 
 
-def _calibrated(request: CalibrationRequest, console: TextIO) -> Calibration:
+def _calibrated(request: CalibrationRequest, arm: Arm, console: TextIO) -> Calibration:
     run = reopened(str(request.run))
-    settings = run.settings
-    for unit in run.plan.units:
-        if unit.round == 0 and (reason := run.directory.why_not_done(unit)):
-            raise UsageError(f"{request.run}: the first encounter is not complete: {reason}")
-    if settings.latency == "measured":
-        raise UsageError(f"{request.run}: runs whose latency is measured are not calibrated; expected off or a profile")
-    sites = run_sites(settings, scenario_file_of(settings))
-    by_kind = calibration_episodes(sites, settings.seed, request.episodes)
-    torch.set_num_threads(settings.threads)
-    fleet = make_fleet(
-        settings.task,
-        min(request.episodes, settings.num_envs or request.episodes),
-        physics=settings.physics,
-        device=settings.device,
-        max_steps=settings.max_steps,
-        camera=settings.obs == "rgb",
+    require_first_encounter(run)
+    sites = run_sites(run.settings, scenario_file_of(run.settings))
+    by_kind = calibration_episodes(sites, run.settings.seed, request.episodes)
+    played = play_kinds(run, by_kind, [arm], console)[arm.name]
+    return Calibration(
+        request.max_harm,
+        request.error,
+        {
+            str(kind): safe_threshold([t for t in trials if t is not None], request.max_harm, request.error)
+            for kind, trials in played.items()
+        },
     )
-    found = {}
-    with (
-        closing(fleet) as env,
-        Progress(4 * request.episodes, "episodes", console) as progress,
-        opened(run.networks.vision, asynchronous=settings.vision_async) as vision,
-    ):
-        meter = HarmMeter(run, env, parse_latency(settings.latency, settings.arms), vision)
-        for turn, (kind, episodes) in enumerate(by_kind.items()):
-            before, note = 2 * turn * request.episodes, str(kind)
-            trials = meter.trials(episodes, lambda done, b=before, n=note: progress.update(b + done, n))
-            found[str(kind)] = safe_threshold(trials, request.max_harm, request.error)
-    return Calibration(request.max_harm, request.error, found)

@@ -73,15 +73,24 @@ def safe_threshold(trials: Sequence[Trial], max_harm: float, error: float) -> Th
     for name, value in (("max_harm", max_harm), ("error", error)):
         if not 0.0 < value < 1.0:
             raise ValueError(f"{name}: expected above 0 and below 1, got {value}")
-    least = least_trials(max_harm, error)
-    scores = np.sort(np.array([trial.score for trial in trials if trial.harmed]))[::-1]
+    least, at_zero = least_trials(max_harm, error), sum(trial.harmed for trial in trials)
     if len(trials) < least:
-        return Threshold(None, 0, len(scores), len(trials), least)
-    allowed = _most_harmed(len(trials), max_harm, error)
+        return Threshold(None, 0, at_zero, len(trials), least)
+    value = least_threshold(trials, _most_harmed(len(trials), max_harm, error))
+    return Threshold(value, num_harmed(trials, value), at_zero, len(trials), least)
+
+
+def least_threshold(trials: Sequence[Trial], allowed: int) -> float:
+    """The least threshold, 0 to ``NO_ADVICE``, above which at most ``allowed`` of ``trials`` are harmed."""
+    scores = sorted((trial.score for trial in trials if trial.harmed), reverse=True)
     # At the (allowed + 1)-th highest score that many are spared: advice lies above a threshold, not at it.
-    value = float(scores[allowed]) if len(scores) > allowed else 0.0
-    value = min(max(value, 0.0), NO_ADVICE)
-    return Threshold(value, int((scores > value).sum()), len(scores), len(trials), least)
+    value = scores[allowed] if len(scores) > allowed else 0.0
+    return min(max(value, 0.0), NO_ADVICE)
+
+
+def num_harmed(trials: Sequence[Trial], threshold: float) -> int:
+    """How many of ``trials`` are harmed by advice above ``threshold``."""
+    return sum(trial.harmed and trial.score > threshold for trial in trials)
 
 
 def _most_harmed(trials: int, max_harm: float, error: float) -> int:
