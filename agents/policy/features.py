@@ -77,7 +77,10 @@ _FACTORS = (
 _SIGNS = (1.0, -1.0, 1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0)
 _SCALES = (-2.0, 2.0, 2.0, 2.0, -2.0, 2.0, 2.0, 2.0, -2.0)
 _OFFSETS = (1.0, -0.0, -0.0, -0.0, 1.0, -0.0, -0.0, -0.0, 1.0)
-"""The identity; to add minus zero leaves the sign of a zero."""
+"""The identity; to add minus zero leaves the sign of a zero.
+
+``constant`` takes zeros of either sign for equal, so nobody else may ask for these with plain ones.
+"""
 
 
 def rotation_matrix(quat: torch.Tensor) -> torch.Tensor:

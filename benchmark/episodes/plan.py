@@ -4,7 +4,7 @@ In E1 the reference arm meets every scenario once, with an empty memory.  In E2 
 same scenario), NEAR (displaced), FAR (a new layout at the same site and cue, another one each round), CLEAN (no fault)
 and CONTROL (the hazard's cue without its bite).  With FAR, what is harmless comes on new layouts, too.
 
-A plan holds numbers: 77 bytes for each scenario (69 more for each new layout), and 7 for each episode of a round,
+A plan holds numbers: 78 bytes for each scenario (70 more for each new layout), and 7 for each episode of a round,
 whatever the number of arms.  Scenarios are made of them whenever a unit or a file asks.
 """
 
@@ -28,7 +28,7 @@ from flow_rag_vla.benchmark.episodes.seeds import seed_column
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.scenarios.scenario import Scenario, scenarios_json
 from flow_rag_vla.tasks.scenarios.scenario_columns import CLASSES, Kind, ScenarioColumns, draw_scenarios
-from flow_rag_vla.tasks.scenarios.scenario_pool import DISPLACED, FIRST, ORIGIN, VISITED, Origins, ScenarioPool
+from flow_rag_vla.tasks.scenarios.scenario_pool import DISPLACED, FIRST, ORIGIN_DTYPE, VISITED, Origins, ScenarioPool
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.faults.definition.fault import Fault
@@ -172,8 +172,8 @@ class Plan:
         """``plan.jsonl``: one line per scenario, then one line per unit with its episodes."""
         met = [np.zeros(len(self._pool), np.bool_) for _ in self._pool.ids]
         for episodes in self._rounds:
-            for origin, rows in enumerate(met):
-                rows[episodes.meetings.rows[episodes.meetings.origins == origin]] = True
+            for origin in np.unique(episodes.meetings.origins).tolist():
+                met[origin][episodes.meetings.rows[episodes.meetings.origins == origin]] = True
         for scenarios in self._pool.once_each(met):
             for scenario, text in zip(scenarios, scenarios_json(scenarios), strict=True):
                 yield f'{{"id": "{scenario.id}", "scenario": {text}}}\n'
@@ -260,7 +260,7 @@ def _e2(pool: ScenarioPool, rounds: int, exposures: Collection[Exposure]) -> lis
     # A scenario is met again, and then nearby, before the next one is.
     again = _met(
         np.stack([same, near], axis=1).ravel(),
-        np.tile(np.array([FIRST, DISPLACED], ORIGIN), len(every)),
+        np.tile(np.array([FIRST, DISPLACED], ORIGIN_DTYPE), len(every)),
         np.repeat(every, 2),
     )
     planned = []
@@ -268,7 +268,7 @@ def _e2(pool: ScenarioPool, rounds: int, exposures: Collection[Exposure]) -> lis
         meetings = again
         if Exposure.FAR in exposures:
             far = _met_as(pool.classes[attempt], Exposure.FAR, exposures)
-            new = _met(far, np.full(len(every), VISITED + attempt - 1, ORIGIN), every)
+            new = _met(far, np.full(len(every), VISITED + attempt - 1, ORIGIN_DTYPE), every)
             meetings = _Meetings(
                 np.concatenate([again.exposures, new.exposures]),
                 np.concatenate([again.origins, new.origins]),
@@ -328,7 +328,7 @@ def make_plan(
         raise ValueError(f"block is {size}, expected a multiple of num_envs, which is {num_envs}")
     pool = _pool(scenarios, exposures, visits)
     n = len(pool)
-    e1 = _Meetings(np.zeros(n, np.int8), np.full(n, FIRST, ORIGIN), np.arange(n, dtype=np.int32))
+    e1 = _Meetings(np.zeros(n, np.int8), np.full(n, FIRST, ORIGIN_DTYPE), np.arange(n, dtype=np.int32))
     planned = [PlannedEpisodes(pool, e1, 0), *_e2(pool, rounds, exposures)]
     units: list[Unit] = []
     for round_, episodes in enumerate(planned):

@@ -127,7 +127,10 @@ def read_planned_units(run_dir: Path, plan_sha256: str) -> list[PlannedUnit]:
 
 
 def _keys(row: dict[str, Any]) -> list[EpisodeKey]:
-    return [(exposure, scenario, base, attempt) for exposure, scenario, base, attempt in row["episodes"]]
+    keys = [(exposure, scenario, base, attempt) for exposure, scenario, base, attempt in row["episodes"]]
+    if wrong := [key for key in keys if list(map(type, key)) != [str, str, str, int]]:
+        raise ValueError(f"an episode is {wrong[0]}, expected three texts and an integer")
+    return keys
 
 
 @dataclass(frozen=True)

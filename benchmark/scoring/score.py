@@ -14,7 +14,7 @@ import numpy as np
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.command.errors import IncompleteError, UsageError, resume_flag
 from flow_rag_vla.benchmark.episodes.episode_table import EpisodeTable
-from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure
+from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.metrics import summarise
@@ -222,8 +222,11 @@ class _FinishedUnits:
                 self._on_notice(left.log.notice)
             whole.append(unit)
             self.measures.setdefault((unit.arm, unit.round), []).append(left.measures)
-            e1.add([r.scenario_id for r in left.log.records if r.exposure is Exposure.E1])
-            known = list(itertools.compress(left.log.records, e1.has([r.base_scenario_id for r in left.log.records])))
+            known = left.log.records
+            if unit.round == 0:
+                e1.add([r.scenario_id for r in known])
+            else:
+                known = list(itertools.compress(known, e1.has([r.base_scenario_id for r in known])))
             if dropped := len(left.log.records) - len(known):
                 without_e1.append(Gap(unit.id, unit.arm, unit.round, dropped, "their first attempts are missing"))
             del left

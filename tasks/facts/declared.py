@@ -34,6 +34,8 @@ def _say_undeclared(kind: type[BaseException], error: BaseException, trace: Trac
 
 def _no_such_path(error: BaseException, trace: TracebackType | None) -> str | None:
     """What to say where ``env.sim.dt.x=3`` leads through what has no settings; None where it is another error."""
+    if not isinstance(error, AttributeError | KeyError | TypeError | IndexError):
+        return None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     if trace is None or trace.tb_frame.f_globals.get("__name__") != "isaaclab_tasks.utils.hydra":

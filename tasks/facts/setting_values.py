@@ -42,11 +42,19 @@ def why_wrong(owner: type, name: str, value: object) -> str:
     hint = _hint(owner, name)
     if not _fits(value, hint):
         return f"{name} is {value!r}, expected {_told(hint)}"
-    low, high = RANGES.get(name, (-math.inf, math.inf))
-    if isinstance(value, int | float) and not low <= value <= high:
-        bound = f"from {low} to {high}" if math.isfinite(high) else f"at least {low}" if low == 1 else "more than 0"
-        return f"{name} is {value!r}, expected {bound}"
+    if not isinstance(value, int | float):
+        return ""
+    if math.isnan(value):
+        return f"{name} is {value!r}, expected {_told(hint)}"
+    if name in RANGES and not (RANGES[name][0] <= value <= RANGES[name][1] and math.isfinite(value)):
+        return f"{name} is {value!r}, expected {_bounds(*RANGES[name])}"
     return ""
+
+
+def _bounds(low: float, high: float) -> str:
+    if math.isfinite(high):
+        return f"from {low} to {high}"
+    return f"at least {low}" if low == 1 else "more than 0 and finite"
 
 
 @functools.cache
@@ -58,7 +66,7 @@ def _hint(owner: type, name: str) -> Any:
     for base in owner.__mro__:
         if name in (written := vars(base).get("__annotations__", {})):
             alone = type("Alone", (), {"__annotations__": {name: written[name]}})
-            with contextlib.suppress(NameError, TypeError, AttributeError):
+            with contextlib.suppress(NameError, TypeError, AttributeError, KeyError):
                 return typing.get_type_hints(alone, vars(sys.modules[base.__module__]), dict(vars(base)))[name]
     return Any
 

@@ -83,8 +83,8 @@ class ScenarioColumns(Sequence[Scenario]):
     def __getitem__(self, index: slice) -> list[Scenario]: ...
     def __getitem__(self, index: int | slice) -> Scenario | list[Scenario]:
         """The scenario at ``index``, or those of a slice."""
-        rows = np.arange(len(self))[index]
-        return self.take(rows) if isinstance(index, slice) else self.take(np.array([rows]))[0]
+        places = range(len(self))[index]
+        return self.take(np.array(places)) if isinstance(places, range) else self.take(np.array([places]))[0]
 
     def __iter__(self) -> Iterator[Scenario]:
         """All of them, of which a few are made at once."""

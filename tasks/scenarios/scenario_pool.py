@@ -18,7 +18,7 @@ from flow_rag_vla.tasks.scenarios.scenario_columns import (
     numbers_of,
 )
 
-ORIGIN = np.int16
+ORIGIN_DTYPE = np.int16
 """A run may visit new layouts in each of a thousand rounds."""
 Origins = npt.NDArray[np.int16]
 
@@ -91,7 +91,7 @@ class ScenarioPool:
         wanted = [np.flatnonzero(rows) for rows in met]
         ids = np.concatenate([of_origin[rows] for of_origin, rows in zip(self.ids, wanted, strict=True)])
         ids, places = np.unique(ids, return_index=True)
-        origins = np.repeat(np.arange(len(wanted), dtype=ORIGIN), [len(rows) for rows in wanted])[places]
+        origins = np.repeat(np.arange(len(wanted), dtype=ORIGIN_DTYPE), [len(rows) for rows in wanted])[places]
         rows = np.concatenate(wanted)[places]
         for begin in range(0, len(ids), MADE_AT_ONCE):
             part = slice(begin, begin + MADE_AT_ONCE)

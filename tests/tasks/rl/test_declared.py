@@ -54,7 +54,8 @@ def test_a_setting_that_nobody_has_declared_is_refused_with_what_there_is(overri
     ("override", "complaint"),
     [
         ("env.sim.dt=abc", "env.sim.dt is 'abc', expected a number"),
-        ("env.sim.dt=-1", "env.sim.dt is -1, expected more than 0"),
+        ("env.sim.dt=-1", "env.sim.dt is -1, expected more than 0 and finite"),
+        ("env.sim.dt=1e999", "env.sim.dt is inf, expected more than 0 and finite"),
         ("env.sim.dt=None", "env.sim.dt is None, expected a number"),
         ("env.sim.gravity=[0,0]", r"env.sim.gravity is \[0, 0\], expected tuple\[float, float, float\]"),
         ("env.scene.num_envs=2.5", "env.scene.num_envs is 2.5, expected an integer"),
