@@ -34,9 +34,7 @@ def _parser() -> CommandParser:
         help="played of either kind, twice each (default 300); with --coverage at each site",
     )
     parser.add_argument("--coverage", metavar="LIMITS", help="limits of harm to promise, in points, such as 10,20")
-    parser.add_argument(
-        "--arm", default="parallel", help="whose advice; with --coverage a comma list (default parallel)"
-    )
+    parser.add_argument("--arm", help="whose advice; with --coverage a comma list (default parallel)")
     add_json_and_log(parser, "outputs/calibrate_memory.log")
     return parser
 
@@ -47,11 +45,13 @@ def _check(arguments: Namespace) -> None:
 
 
 def _calibrate(arguments: Namespace) -> ExitCode:
+    from flow_rag_vla.agents.arms.catalogue import PARALLEL
     from flow_rag_vla.benchmark.command.quiet_run import quiet_run
     from flow_rag_vla.benchmark.policies.calibration.calibrate import CalibrationRequest, calibrate
     from flow_rag_vla.benchmark.policies.calibration.cover import CoverageRequest, cover
 
-    run, error, episodes, arm = arguments.run, arguments.error / 100.0, arguments.episodes, arguments.arm
+    run, error, episodes = arguments.run, arguments.error / 100.0, arguments.episodes
+    arm = PARALLEL.name if arguments.arm is None else arguments.arm
     with quiet_run(arguments.log) as console:
         if arguments.coverage is None:
             found = calibrate(CalibrationRequest(run, arguments.max_harm / 100.0, error, episodes, arm), console)
