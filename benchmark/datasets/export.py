@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flow_rag_vla.agents.arms.arm import Expert
 from flow_rag_vla.benchmark.command.progress import Progress
-from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, require_split, seed_block
+from flow_rag_vla.benchmark.episodes.seeds import first_site, require_split, seed_block
 from flow_rag_vla.benchmark.episodes.told.expert_arm import ExpertAgent
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.datasets.lerobot_export import LeRobotWriter
@@ -47,7 +47,7 @@ def export_scenarios(task: str, fault: str, seed: int, num_episodes: int) -> lis
     hazard = None if fault == "none" else get_fault(fault)
     layout_seeds = seed_block("train", seed, num_episodes)
     require_split(layout_seeds, "train")
-    site = make_site(SPLITS["train"].start + seed * MAX_SITES, task)
+    site = make_site(first_site("train", seed), task)
     return [site.scenario(layout_seed, hazard) for layout_seed in layout_seeds]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, seed_block
+from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, first_site, seed_block
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.facts.randomness import keyed_generator
@@ -32,7 +32,7 @@ def failure_scenarios(task: str, split: str, seed: int, num_episodes: int) -> li
     scenarios = []
     for layout_seed in seed_block(split, seed, num_episodes):
         rng = keyed_generator("failure", layout_seed)
-        site = make_site(SPLITS[split].start + seed * MAX_SITES + int(rng.integers(MAX_SITES)), spec.name)
+        site = make_site(first_site(split, seed) + int(rng.integers(MAX_SITES)), spec.name)
         kind = rng.random()
         fault = None if kind < CLEAN_SHARE else faults[rng.integers(len(faults))]
         if fault is None:

@@ -80,6 +80,11 @@ def require_split(seeds: int | Iterable[int], allowed: str | Iterable[str]) -> N
             )
 
 
+def first_site(split: str, run_seed: int) -> int:
+    """The first of the ``MAX_SITES`` sites that run seed ``run_seed`` owns in ``split``, which is one of ``SPLITS``."""
+    return SPLITS[split].start + run_seed * MAX_SITES
+
+
 def seed_block(split: str, run_seed: int, count: int) -> Sequence[int]:
     """The first ``count`` layout seeds of run seed ``run_seed`` in ``split``: those of its block, then further ones.
 

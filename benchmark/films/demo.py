@@ -22,7 +22,7 @@ from flow_rag_vla.benchmark.episodes.barrier import merge_into
 from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
-from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, seed_block
+from flow_rag_vla.benchmark.episodes.seeds import first_site, seed_block
 from flow_rag_vla.benchmark.films.film import FRAMES_PER_S, EpisodeFilm
 from flow_rag_vla.benchmark.films.video import FORMATS, Video
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings
@@ -112,7 +112,7 @@ def prepare_demo(request: DemoRequest) -> Demo:
     if request.width < _PIXEL_BLOCK or request.width % _PIXEL_BLOCK:
         raise ValueError(f"width is {request.width}, expected a multiple of {_PIXEL_BLOCK}")
     layout_seed = seed_block(_SPLIT, request.seed, 1)[0]
-    scenario = make_site(SPLITS[_SPLIT].start + request.seed * MAX_SITES, task.name).scenario(layout_seed, fault)
+    scenario = make_site(first_site(_SPLIT, request.seed), task.name).scenario(layout_seed, fault)
     arms = _arms(request)
     policy = load_policy(request.checkpoint, task.name) if any(arm.has_policy for arm in arms) else None
     bank = None if policy is None else load_bank(arms, request.checkpoint, policy)

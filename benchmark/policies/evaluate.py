@@ -24,7 +24,7 @@ from flow_rag_vla.benchmark.episodes.actors import (
 from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit, first_attempts
 from flow_rag_vla.benchmark.episodes.reworded import RewordedAgent
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
-from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS, seed_block
+from flow_rag_vla.benchmark.episodes.seeds import first_site, seed_block
 from flow_rag_vla.benchmark.scoring.statistics import proportion
 from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
 from flow_rag_vla.tasks.contract import MAX_STEPS, FaultClass
@@ -142,7 +142,7 @@ def planned_episodes(
     task: str, split: str, seed: int, num_episodes: int, fault: Fault | None = None
 ) -> list[PlannedEpisode]:
     """First attempts at ``num_episodes`` layouts of ``split``, named by ``seed``, with ``fault`` or none."""
-    site = make_site(SPLITS[split].start + seed * MAX_SITES, task)
+    site = make_site(first_site(split, seed), task)
     return first_attempts([site.scenario(layout, fault) for layout in seed_block(split, seed, num_episodes)])
 
 

@@ -16,7 +16,7 @@ from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.episodes.plan import Plan, make_plan, plan_scenarios
 from flow_rag_vla.benchmark.episodes.records import Exposure
-from flow_rag_vla.benchmark.episodes.seeds import MAX_LAYOUTS, MAX_SITES, SPLITS
+from flow_rag_vla.benchmark.episodes.seeds import MAX_LAYOUTS, first_site
 from flow_rag_vla.benchmark.run.config import BenchmarkSettings
 from flow_rag_vla.tasks.env.make import resolve_device, resolve_physics
 from flow_rag_vla.tasks.physics.quiet import quiet_console
@@ -99,8 +99,8 @@ def run_sites(settings: BenchmarkSettings, scenario_file: ScenarioFile | None = 
     """The sites that ``settings`` name: those of ``scenario_file`` or else the suite's."""
     if scenario_file is not None:
         return list(scenario_file.sites)
-    first_site = SPLITS[settings.split].start + settings.seed * MAX_SITES
-    return [make_site(first_site + i, settings.task) for i in range(settings.sites)]
+    first = first_site(settings.split, settings.seed)
+    return [make_site(first + i, settings.task) for i in range(settings.sites)]
 
 
 def scenario_file_of(settings: BenchmarkSettings) -> ScenarioFile | None:

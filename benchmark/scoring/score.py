@@ -16,7 +16,7 @@ from flow_rag_vla.benchmark.command.errors import IncompleteError, UsageError, r
 from flow_rag_vla.benchmark.episodes.episode_table import EpisodeTable
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
+from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords, among
 from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.planned_units import (
     PlannedUnit,
@@ -263,9 +263,7 @@ class _Met:
             self._parts = [np.unique(np.concatenate(self._parts))]
         (known,) = self._parts
         names = np.array([name.encode() for name in ids], dtype=np.bytes_)
-        if not len(known):
-            return [False] * len(ids)
-        return (known[np.minimum(np.searchsorted(known, names), len(known) - 1)] == names).tolist()
+        return among(names, known).tolist()
 
 
 def _entries(run_dir: Path, arm: str, round_: int, measured: Sequence[UnitMeasures]) -> int | None:

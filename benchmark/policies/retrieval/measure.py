@@ -22,7 +22,7 @@ from flow_rag_vla.benchmark.episodes.actors import arm_settings, load_policy
 from flow_rag_vla.benchmark.episodes.plan import Unit, e2_episodes, first_attempts, plan_scenarios
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
-from flow_rag_vla.benchmark.episodes.seeds import MAX_SITES, SPLITS
+from flow_rag_vla.benchmark.episodes.seeds import first_site
 from flow_rag_vla.benchmark.policies.retrieval.compared_keys import CUE, POLICY, PRESENT, Asked, compared
 from flow_rag_vla.benchmark.policies.retrieval.precision import UNKNOWN, Cases, Queries
 from flow_rag_vla.benchmark.policies.retrieval.several_keys import KeysWhenAsked, SeveralKeys
@@ -77,8 +77,8 @@ def measure_retrieval(request: RetrievalRequest, console: TextIO) -> KeyTable:
     """
     device = resolve_device(request.device)
     policy = load_policy(request.checkpoint, get_task(request.task).name, device)
-    first_site = SPLITS[SPLIT].start + request.seed * MAX_SITES
-    sites = [make_site(first_site + i, request.task) for i in range(request.sites)]
+    first = first_site(SPLIT, request.seed)
+    sites = [make_site(first + i, request.task) for i in range(request.sites)]
     met, new = (plan_scenarios(sites, request.scenarios, request.seed, SPLIT, visit) for visit in range(2))
     asking = asking_episodes(met, new)
     encoder = key_encoder(policy, device)

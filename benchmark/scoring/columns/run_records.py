@@ -110,15 +110,16 @@ def _all_ids(places: Mapping[_Place, Sequence[Episodes]]) -> npt.NDArray[np.byte
     for place in sorted(places):
         parts = places[place]
         for ids in (np.concatenate([part.scenario for part in parts]), np.concatenate([part.base for part in parts])):
-            if not _are_known(ids, known):
+            if not among(ids, known).all():
                 known = np.union1d(known, ids)
     return known
 
 
-def _are_known(ids: npt.NDArray[np.bytes_], known: npt.NDArray[np.bytes_]) -> bool:
+def among(ids: npt.NDArray[np.bytes_], known: npt.NDArray[np.bytes_]) -> npt.NDArray[np.bool_]:
+    """(n,) which of ``ids`` (n,) are in ``known``, which ascends."""
     if not len(known):
-        return False
-    return bool((known[np.minimum(np.searchsorted(known, ids), len(known) - 1)] == ids).all())
+        return np.zeros(len(ids), dtype=np.bool_)
+    return known[np.minimum(np.searchsorted(known, ids), len(known) - 1)] == ids
 
 
 def _coded(episodes: Episodes, ids: npt.NDArray[np.bytes_]) -> Episodes:
