@@ -110,17 +110,26 @@ def late_shares() -> tuple[float, ...]:
     return _by_name(_LATE_SHARES, 0.05)
 
 
-_SPARED = (("goal_plus_half", 1.0), ("goal_minus_half", 1.0), ("goal", 0.02), ("object", 0.38))
-"""By the beginning of a correction's name; the others broke none of 24 clean episodes each (development seed 6).
+_SPARED = (
+    ("object", 0.37),
+    ("goal_plus_half", 0.99),
+    ("goal_minus_half", 0.99),
+    ("goal", 0.005),
+    ("grasp_plus_firm", 0.98),
+    ("grasp_minus_firm", 0.98),
+    ("grasp", 0.83),
+)
+"""By the beginning of a correction's name; the others broke 1 of 1920 clean episodes.
 
-Object offsets left 18 of 48 clean episodes whole (and 64 of 160 harmless twins of pose biases), whole goal offsets
-none of 48.
+Development seed 6, n = 120 clean episodes each: object offsets 88 of 240 whole, goal offsets 0 of 240, half ones 237 of
+240.  Grasp offsets on harmless twins of unbalanced bars, the only long objects (n = 60): 100 of 120, firm ones 180 of
+180, but three such twins were broken at other sites (seed 31).
 """
 
 
 def spared() -> tuple[float, ...]:
     """(num_candidates,) chance that an episode in which nothing is wrong succeeds with a correction all the same."""
-    return _by_name(_SPARED, 1.0)
+    return _by_name(_SPARED, 0.995)
 
 
 def _by_name(values: tuple[tuple[str, float], ...], otherwise: float) -> tuple[float, ...]:

@@ -184,15 +184,16 @@ RETRIEVAL_GROUPS: tuple[RetrievalGroup, ...] = (
     # Names of colours lie about 0.35 apart (red to orange): similarity exp(-2.7).
     RetrievalGroup("object_rgb", 3, 0.15),
     RetrievalGroup("object_size_m", 3, 0.01),
-    # Layouts displaced by up to 2 cm stay above 0.94; a neighbouring lane (7 cm for object and goal) is at 0.71.
-    RetrievalGroup("object_xy_m", 2, 0.12),
-    RetrievalGroup("goal_xy_m", 2, 0.12),
+    # Layouts displaced by up to 2 cm stay above 0.98.  A neighbouring lane (7 cm for object and goal) is at 0.92, to
+    # count for a quarter: a colour's hazard is looked for there, a place's hazard soon outvoted by what is met there.
+    RetrievalGroup("object_xy_m", 2, 0.25),
+    RetrievalGroup("goal_xy_m", 2, 0.25),
     # A quarter of the fingers' travel tells open from closed on an object from closed on nothing.
     RetrievalGroup("gripper_width_m", 1, 0.02),
     RetrievalGroup("closing", 1, 0.7),
     RetrievalGroup("held", 1, 0.5),
     RetrievalGroup("ee_above_object_m", 1, 0.06),
-    RetrievalGroup("object_goal_distance_m", 1, 0.15),
+    RetrievalGroup("object_goal_distance_m", 1, 0.30),
     # What is known of one work cell says nothing of another: tags lie about 5.6 apart.
     RetrievalGroup("workcell", WORKCELL_DIM, 0.3),
 )

@@ -38,8 +38,10 @@ class UpliftRule:
 
     Doing nothing before anything is felt includes what can be done then: ``theta_0`` is
     ``(1 - p) theta_unfelt + p max(theta_felt, max_c theta_late_c)``, ``p`` the chance to feel something.  Where nothing
-    is wrong, with the chance ``r = (1 - p) theta_unfelt``, a correction may break what works: the prior chance ``m``
-    of an early one becomes ``(1 - r) m + r min(m, spared)``.
+    is wrong, with the chance ``r = (1 - p) theta_unfelt``, an early correction mends nothing but may break what works:
+    its prior chance ``m``, which speaks of failures, becomes ``(1 - r) m + r spared``.  So the harmless twins that a
+    growing memory knows weigh on both sides alike, and what decides is what is broken among them against what is
+    mended at once rather than late.
     """
 
     threshold: float = 0.0
@@ -49,7 +51,8 @@ class UpliftRule:
     late_shares: tuple[float, ...] | None = None
     """For each candidate, the share of its prior chance to work that is left once something is felt; None for all."""
     spared: tuple[float, ...] | None = None
-    """For each candidate, the chance that an episode in which nothing is wrong succeeds all the same; None for 1."""
+    """For each candidate, the chance that an episode in which nothing is wrong succeeds all the same; None
+    takes the prior chances to speak of all episodes."""
 
     def choose(self, prior: torch.Tensor, trials: torch.Tensor, felt: torch.Tensor | None = None) -> Choice:
         """What to try.
@@ -86,8 +89,7 @@ class UpliftRule:
             return prior
         strength = prior.sum(dim=2)
         worked = prior[..., 0]
-        spared = torch.minimum(worked, constant_like(self.spared, prior) * strength)
-        mixed = worked + right[:, None] * (spared - worked)
+        mixed = worked + right[:, None] * (constant_like(self.spared, prior) * strength - worked)
         return torch.stack([mixed, strength - mixed], dim=2)
 
     def _best(self, something: Beta[torch.Tensor], nothing: Beta[torch.Tensor]) -> Choice:
