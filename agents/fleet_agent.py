@@ -10,6 +10,7 @@ import torch
 
 from flow_rag_vla.agents.agent import Capabilities, EpisodeNotes
 from flow_rag_vla.agents.corrections.retreat import Retreat, grasps_elsewhere
+from flow_rag_vla.agents.detection.hand_contact import stands_on_object
 from flow_rag_vla.agents.detection.monitor import LearnedDetector
 from flow_rag_vla.agents.detection.rules import GOAL_TOLERANCE_M, RuleDetector
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
@@ -155,7 +156,11 @@ class FleetAgent:
             taken = running & ~self._settled.given & advice.given
             if not none_of(taken):
                 self._settled = self._settled.where(taken, advice)
-            chunk = self._retreat.chunk(taken & advice.late & grasps_elsewhere(advice.candidate), chunk, observation)
+            retreats = taken & advice.late & grasps_elsewhere(advice.candidate)
+            # The policy presses on where a hand that came down beside its mark stands on the object.
+            if self.model.advisor is not None and not none_of(felt.mask):
+                retreats |= running & felt.mask & stands_on_object(observation)
+            chunk = self._retreat.chunk(retreats, chunk, observation)
         self._seconds += time.perf_counter() - start
         self._calls += 1
         if self._remembers:

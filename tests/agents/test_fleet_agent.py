@@ -242,3 +242,32 @@ def test_what_is_taken_late_of_where_to_grasp_begins_with_a_retreat(fleet, obser
     assert (chunk[0, :, 6] > 0).all()
     assert agent.notes().felt.tolist() == [True, False]
     assert not torch.equal(chunk[1], chunk[0])
+
+
+def standing(observe: Callable[..., Observation]) -> Observation:
+    """Two open hands, each on top of a cube, pressed up by it."""
+    on_top = {"ee_pos_b": [0.5, 0.0, 0.06], "object_pos_b": [0.5, 0.0, 0.02], "object_size_m": [0.04, 0.04, 0.04]}
+    return observe(2, **on_top, hand_force_b=[0.0, 0.0, 40.0])
+
+
+def test_a_hand_that_still_stands_on_the_object_after_its_alarm_begins_anew_whether_or_not_anything_is_advised(
+    fleet, observe
+):
+    agent = fleet([SAYS_NOTHING, SAYS_NOTHING])
+    running = torch.tensor([True, True])
+    nothing_felt = agent.decide(standing(observe), running)
+    agent._detector.first = dataclasses.replace(agent._detector.first, mask=torch.tensor([True, False]))
+    felt = agent.decide(standing(observe), running)
+    assert (felt[0, :, :2] == 0).all()
+    assert (felt[0, :, 2] > 0).all()
+    assert torch.equal(felt[1], nothing_felt[1])
+    clear = agent.decide(observe(2, ee_pos_b=[0.5, 0.0, 0.3], object_pos_b=[0.5, 0.0, 0.02]), running)
+    assert torch.equal(clear[0], clear[1])
+
+
+def test_an_arm_without_a_memory_acts_as_its_policy_does_wherever_the_hand_stands(fleet, observe):
+    agent = fleet([SAYS_NOTHING, SAYS_NOTHING])
+    agent.model.advisor = None
+    agent._detector.first = dataclasses.replace(agent._detector.first, mask=torch.tensor([True, False]))
+    chunk = agent.decide(standing(observe), torch.tensor([True, True]))
+    assert torch.equal(chunk[0], chunk[1])
