@@ -106,8 +106,9 @@ def test_compact_objects_are_never_grasped_elsewhere_first():
     ("name", "late", "unneeded"),
     [
         ("goal_plus", 0.05, 0.005),
-        ("goal_plus_half", 0.05, 0.99),
-        ("object_minus", 0.85, 0.37),
+        ("goal_plus_half", 0.05, 0.005),
+        ("object_minus", 0.85, 0.21),
+        ("stay_low", 0.05, 0.02),
         ("grasp_plus", 0.2, 0.83),
         ("grasp_plus_firm", 0.2, 0.98),
         ("grip_up_4", 0.8, 0.995),
