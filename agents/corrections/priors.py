@@ -121,10 +121,10 @@ _SPARED = (
 """By the beginning of a correction's name; the others broke 2 of 3119 clean episodes.
 
 Development seed 6, the least of the tasks, n = 120 clean episodes each in pick_place, 60 in stack and in bin_transport:
-object offsets 88 of 240 whole, 25 of 120 and 45 of 120; goal offsets 0 of 240, 0 of 119 and 120 of 120, half ones 237 of
-240, 1 of 120 (a tower forgives less) and 120 of 120; carrying low 120, 60 and 1 of 60 (a bin has a rim).  Grasp offsets
-on harmless twins of unbalanced bars, the only long objects (pick_place, n = 60): 100 of 120, firm ones 180 of 180, but
-three such twins were broken at other sites (seed 31).
+object offsets 88 of 240 whole, 25 of 120 and 45 of 120; goal offsets 0 of 240, 0 of 119 and 120 of 120, half ones 237
+of 240, 1 of 120 (a tower forgives less) and 120 of 120; carrying low 120 of 120, 60 of 60 and 1 of 60 (a bin has a
+rim).  Grasp offsets on harmless twins of unbalanced bars, the only long objects (pick_place, n = 60): 100 of 120, firm
+ones 180 of 180, but three such twins were broken at other sites (seed 31).
 """
 
 
