@@ -20,7 +20,7 @@ from flow_rag_vla.agents.policy.noise import NoiseTable
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.remember import DecisionSnapshot, FailureNotebook
 from flow_rag_vla.agents.recall.situation import Situation
-from flow_rag_vla.tasks.contract import NOTHING
+from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING, FailureType
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.arms.arm import Arm
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from flow_rag_vla.memory.case import FailureCase
     from flow_rag_vla.memory.reader import CaseReader
     from flow_rag_vla.tasks.contract import Observation
+
+_GRASP_FAILURE = FAILURE_TYPES.index(FailureType.GRASP_FAILURE)
 
 PLACED_HEIGHT_M = 0.015
 """An object this close to the goal's height lies on it."""
@@ -159,7 +161,8 @@ class FleetAgent:
             retreats = taken & advice.late & grasps_elsewhere(advice.candidate)
             # The policy presses on where a hand that came down beside its mark stands on the object.
             if self.model.advisor is not None and not none_of(felt.mask):
-                retreats |= running & felt.mask & stands_on_object(observation)
+                missed = (felt.failure_type == _GRASP_FAILURE) & (observation.previous_action[:, 6] > 0)
+                retreats |= running & missed & stands_on_object(observation)
             chunk = self._retreat.chunk(retreats, chunk, observation)
         self._seconds += time.perf_counter() - start
         self._calls += 1

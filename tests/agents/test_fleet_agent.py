@@ -21,7 +21,7 @@ from flow_rag_vla.agents.recall.remember import DecisionSnapshot
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING, Observation
 
 HORIZON = 2
-DROP, COLLISION = FAILURE_TYPES.index("drop"), FAILURE_TYPES.index("collision")
+DROP, COLLISION, GRASP_FAILURE = (FAILURE_TYPES.index(kind) for kind in ("drop", "collision", "grasp_failure"))
 FIRM, PLUS, MINUS = (CANDIDATE_NAMES.index(name) for name in ("grip_up_4", "goal_plus", "goal_minus"))
 
 type Said = tuple[int, int, int]
@@ -245,29 +245,33 @@ def test_what_is_taken_late_of_where_to_grasp_begins_with_a_retreat(fleet, obser
 
 
 def standing(observe: Callable[..., Observation]) -> Observation:
-    """Two open hands, each on top of a cube, pressed up by it."""
+    """Four open hands, each on top of a cube and pressed up by it, but for the last, which is closing."""
     on_top = {"ee_pos_b": [0.5, 0.0, 0.06], "object_pos_b": [0.5, 0.0, 0.02], "object_size_m": [0.04, 0.04, 0.04]}
-    return observe(2, **on_top, hand_force_b=[0.0, 0.0, 40.0])
+    grip = [[0.0] * 6 + [command] for command in (0.25, 0.25, 0.25, -0.25)]
+    return observe(4, **on_top, hand_force_b=[0.0, 0.0, 40.0], previous_action=grip)
 
 
-def test_a_hand_that_still_stands_on_the_object_after_its_alarm_begins_anew_whether_or_not_anything_is_advised(
-    fleet, observe
-):
-    agent = fleet([SAYS_NOTHING, SAYS_NOTHING])
-    running = torch.tensor([True, True])
-    nothing_felt = agent.decide(standing(observe), running)
-    agent._detector.first = dataclasses.replace(agent._detector.first, mask=torch.tensor([True, False]))
+def feels(agent: FleetAgent, *kinds: int) -> None:
+    kind = torch.tensor(kinds)
+    agent._detector.first = dataclasses.replace(agent._detector.first, mask=kind != NOTHING, failure_type=kind)
+
+
+def test_an_open_hand_that_stands_on_the_object_after_a_missed_grasp_begins_anew_whatever_is_advised(fleet, observe):
+    agent = fleet([SAYS_NOTHING] * 4)
+    running = torch.ones(4, dtype=torch.bool)
+    own = agent.decide(standing(observe), running)
+    feels(agent, GRASP_FAILURE, NOTHING, COLLISION, GRASP_FAILURE)
     felt = agent.decide(standing(observe), running)
     assert (felt[0, :, :2] == 0).all()
     assert (felt[0, :, 2] > 0).all()
-    assert torch.equal(felt[1], nothing_felt[1])
-    clear = agent.decide(observe(2, ee_pos_b=[0.5, 0.0, 0.3], object_pos_b=[0.5, 0.0, 0.02]), running)
+    assert torch.equal(felt[1:], own[1:])
+    clear = agent.decide(observe(4, ee_pos_b=[0.5, 0.0, 0.3], object_pos_b=[0.5, 0.0, 0.02]), running)
     assert torch.equal(clear[0], clear[1])
 
 
 def test_an_arm_without_a_memory_acts_as_its_policy_does_wherever_the_hand_stands(fleet, observe):
-    agent = fleet([SAYS_NOTHING, SAYS_NOTHING])
+    agent = fleet([SAYS_NOTHING] * 4)
     agent.model.advisor = None
-    agent._detector.first = dataclasses.replace(agent._detector.first, mask=torch.tensor([True, False]))
-    chunk = agent.decide(standing(observe), torch.tensor([True, True]))
+    feels(agent, GRASP_FAILURE, NOTHING, COLLISION, GRASP_FAILURE)
+    chunk = agent.decide(standing(observe), torch.ones(4, dtype=torch.bool))
     assert torch.equal(chunk[0], chunk[1])
