@@ -59,6 +59,8 @@ class ArmSettings:
     detector: DetectorCheckpoint | None = None
     """Notices failures; None for the rules."""
     seed: int = 0
+    task: str = ""
+    """Short name of the task that an arm is built for, which says what corrections break there; "" for none known."""
     flow_ms: float = 0.0
     """What the virtual clock assumes of each pathway."""
     retrieval_ms: float = 0.0

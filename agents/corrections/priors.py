@@ -110,27 +110,31 @@ def late_shares() -> tuple[float, ...]:
     return _by_name(_LATE_SHARES, 0.05)
 
 
-_SPARED = (
-    ("object", 0.21),
-    ("goal", 0.005),
-    ("grasp_plus_firm", 0.98),
-    ("grasp_minus_firm", 0.98),
-    ("grasp", 0.83),
-    ("stay_low", 0.02),
-)
-"""By the beginning of a correction's name; the others broke 2 of 3119 clean episodes.
+SPARED = {
+    "pick_place": (("object", 0.37), ("goal_plus_half", 0.99), ("goal_minus_half", 0.99), ("goal", 0.005)),
+    "stack": (("object", 0.21), ("goal", 0.005)),
+    "bin_transport": (("object", 0.38), ("goal", 0.99), ("stay_low", 0.02)),
+}
+"""By task and the beginning of a correction's name.
 
-Development seed 6, the least of the tasks, n = 120 clean episodes each in pick_place, 60 in stack and in bin_transport:
-object offsets 88 of 240 whole, 25 of 120 and 45 of 120; goal offsets 0 of 240, 0 of 119 and 120 of 120, half ones 237
-of 240, 1 of 120 (a tower forgives less) and 120 of 120; carrying low 120 of 120, 60 of 60 and 1 of 60 (a bin has a
-rim).  Grasp offsets on harmless twins of unbalanced bars, the only long objects (pick_place, n = 60): 100 of 120, firm
-ones 180 of 180, but three such twins were broken at other sites (seed 31).
+Development seed 6, n = 120 clean episodes each in pick_place, 60 in stack and bin_transport: object offsets 88 of 240
+whole, 25 of 120 and 45 of 120; goal offsets 0 of 240, 0 of 119 and 120 of 120, half ones 237 of 240, 1 of 120 (a tower
+forgives less than a mark on the table, a bin more) and 120 of 120; carrying low 120 of 120, 60 of 60 and 1 of 60 (a bin
+has a rim).  Grasp offsets on harmless twins of unbalanced bars, the only long objects (pick_place, n = 60): 100 of 120,
+firm ones 180 of 180, but three such twins were broken at other sites (seed 31).  The others broke 2 of 3119.
 """
 
+_SPARED_EVERYWHERE = (("grasp_plus_firm", 0.98), ("grasp_minus_firm", 0.98), ("grasp", 0.83), ("", 0.995))
 
-def spared() -> tuple[float, ...]:
-    """(num_candidates,) chance that an episode in which nothing is wrong succeeds with a correction all the same."""
-    return _by_name(_SPARED, 0.995)
+
+def spared(task: str = "") -> tuple[float, ...]:
+    """(num_candidates,) chance that an episode in which nothing is wrong succeeds with a correction all the same.
+
+    ``task`` is a short name; of one where nothing was measured, the least of the others.
+    """
+    if task in SPARED:
+        return _by_name((*SPARED[task], *_SPARED_EVERYWHERE), 1.0)
+    return tuple(min(values) for values in zip(*map(spared, SPARED), strict=True))
 
 
 def _by_name(values: tuple[tuple[str, float], ...], otherwise: float) -> tuple[float, ...]:

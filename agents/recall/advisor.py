@@ -212,7 +212,7 @@ def make_advisor(arm: Arm, memory: CaseReader, settings: ArmSettings, device: st
         answers = AnswersByLot(settings.seed)
     elif arm.placebo is Placebo.EMPTY:
         memory = FailureMemory(memory.embedding_dim, horizon=memory.horizon, num_candidates=memory.num_candidates)
-    rule = UpliftRule(agent.uplift_threshold, agent.caution, late_shares(), spared())
+    rule = UpliftRule(agent.uplift_threshold, agent.caution, late_shares(), spared(settings.task))
     return Advisor(
         memory,
         RetrievalEncoder(device=device),

@@ -147,7 +147,7 @@ def make_policy_agent(
         arm,
         policy,
         None if memory is None else memory.frozen(),
-        settings,
+        replace(settings, task=env.task.slug),
         num_envs=env.num_envs,
         max_steps=env.max_episode_length,
         device=str(env.device),

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES, CANDIDATES, candidate_index
-from flow_rag_vla.agents.corrections.priors import FailureSignature, candidate_priors, late_shares, spared
+from flow_rag_vla.agents.corrections.priors import SPARED, FailureSignature, candidate_priors, late_shares, spared
+from flow_rag_vla.tasks.catalogue.registry import all_tasks
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, PHASES
 
 
@@ -103,18 +104,22 @@ def test_compact_objects_are_never_grasped_elsewhere_first():
 
 
 @pytest.mark.parametrize(
-    ("name", "late", "unneeded"),
+    ("name", "late", "on_table", "on_tower", "anywhere"),
     [
-        ("goal_plus", 0.05, 0.005),
-        ("goal_plus_half", 0.05, 0.005),
-        ("object_minus", 0.85, 0.21),
-        ("stay_low", 0.05, 0.02),
-        ("grasp_plus", 0.2, 0.83),
-        ("grasp_plus_firm", 0.2, 0.98),
-        ("grip_up_4", 0.8, 0.995),
-        ("lift_10cm", 0.05, 0.995),
+        ("goal_plus", 0.05, 0.005, 0.005, 0.005),
+        ("goal_plus_half", 0.05, 0.99, 0.005, 0.005),
+        ("object_minus", 0.85, 0.37, 0.21, 0.21),
+        ("stay_low", 0.05, 0.995, 0.995, 0.02),
+        ("grasp_plus", 0.2, 0.83, 0.83, 0.83),
+        ("grasp_plus_firm", 0.2, 0.98, 0.98, 0.98),
+        ("grip_up_4", 0.8, 0.995, 0.995, 0.995),
     ],
 )
-def test_what_is_left_of_a_correction_late_and_what_it_spares(name, late, unneeded):
+def test_what_is_left_of_a_correction_late_and_what_it_spares(name, late, on_table, on_tower, anywhere):
     index = candidate_index(name)
-    assert (late_shares()[index], spared()[index]) == (late, unneeded)
+    assert late_shares()[index] == late
+    assert [spared(task)[index] for task in ("pick_place", "stack", "lift")] == [on_table, on_tower, anywhere]
+
+
+def test_what_corrections_spare_is_known_of_tasks_that_exist():
+    assert set(SPARED) <= {task.slug for task in all_tasks()}

@@ -74,7 +74,7 @@ def test_the_uplift_is_the_lower_bound_of_the_gain(memory, met):
     exposed(memory, 0, NONE, 1, 3)
     advice = advisor(memory, caution=0.5).advise(met(0))
     # One of four worked, and nothing was ever felt: a chance of 0.5/5 that something is, when 0.6 could be had.
-    nothing = 0.9 * 1.5 / 5.0 + 0.1 * 0.6
+    nothing = 0.9 * 1.9 / 5.0 + 0.1 * 0.6
     spread = (1.2 * 0.8 / (4.0 * 3.0) + nothing * (1.0 - nothing) / 6.0) ** 0.5
     assert float(advice.uplift) == pytest.approx(0.6 - nothing - 0.5 * spread, abs=1e-5)
 
@@ -82,12 +82,13 @@ def test_the_uplift_is_the_lower_bound_of_the_gain(memory, met):
 @pytest.mark.parametrize(
     ("spared", "tried", "uplift"),
     [
-        (None, FIRM, 0.6 - 0.5875),
-        # Nothing is wrong in half of the episodes, of which 7/8 work: in 0.4375 of all, what is spared counts.
-        ((1.0, 1.0, 1.0), FIRM, 0.5625 * 0.6 + 0.4375 - 0.5875),
-        ((1.0, 0.0, 1.0), HIGH, 0.5625 * 0.55 + 0.4375 - 0.5875),
-        ((1.0, 0.5, 0.5), NOTHING, 0.5625 * 0.6 + 0.4375 * 0.5 - 0.5875),
-        ((1.0, 0.0, 0.0), NOTHING, 0.5625 * 0.6 - 0.5875),
+        (None, NOTHING, 0.6 - 0.6375),
+        # Nothing is wrong in half of the episodes, of which 3.9/4 work: in 0.4875 of all, what is spared counts.
+        ((1.0, 1.0, 1.0), FIRM, 0.5125 * 0.6 + 0.4875 - 0.6375),
+        ((1.0, 0.9, 1.0), FIRM, 0.5125 * 0.6 + 0.4875 * 0.9 - 0.6375),
+        ((1.0, 0.5, 1.0), NOTHING, 0.5125 * 0.6 + 0.4875 * 0.5 - 0.6375),
+        # What mends less is not tried in its place because it breaks less.
+        ((1.0, 0.0, 1.0), NOTHING, 0.5125 * 0.6 - 0.6375),
     ],
 )
 def test_a_correction_is_charged_with_what_it_breaks_where_nothing_is_wrong(spared, tried, uplift):
@@ -97,12 +98,12 @@ def test_a_correction_is_charged_with_what_it_breaks_where_nothing_is_wrong(spar
     trials[0, 3 + NONE, 1] = 3.0  # something was felt, and it did not
     rule = UpliftRule(0.0, 0.0, late_shares=(1.0, 0.5, 0.5), spared=spared)
     choice = rule.choose(prior, trials)
-    # Waiting: 7/8 of the half that feels nothing, and half of 0.6 in the other.
+    # Waiting: 3.9/4 of the half that feels nothing, and half of 0.6 in the other.
     assert (choice.candidate.item() if choice.given else NOTHING) == tried
     assert float(choice.uplift) == pytest.approx(uplift, abs=1e-6)
 
 
-@pytest.mark.parametrize("known", [1, 10, 100, 1000])
+@pytest.mark.parametrize("known", [3, 10, 100, 1000])
 @pytest.mark.parametrize("twins", [0.0, 0.1, 2.0])
 def test_however_many_harmless_twins_are_known_what_breaks_none_is_not_put_off_until_it_is_too_late(known, twins):
     prior = torch.tensor([[[1.0, 1.0], [1.2, 0.8], [1.1, 0.9]]])
