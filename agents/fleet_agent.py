@@ -159,10 +159,11 @@ class FleetAgent:
             if not none_of(taken):
                 self._settled = self._settled.where(taken, advice)
             retreats = taken & advice.late & grasps_elsewhere(advice.candidate)
-            # The policy presses on where a hand that came down beside its mark stands on the object.
+            # The policy presses on where a hand that came down beside its mark stands on the object.  E1's agent does,
+            # too: what a memory knows of doing nothing once that was felt is the policy's, not the reflex's.
             if self.model.advisor is not None and not none_of(felt.mask):
-                missed = (felt.failure_type == _GRASP_FAILURE) & (observation.previous_action[:, 6] > 0)
-                retreats |= running & missed & stands_on_object(observation)
+                failed_open = (felt.failure_type == _GRASP_FAILURE) & (observation.previous_action[:, 6] > 0)
+                retreats |= running & failed_open & stands_on_object(observation)
             chunk = self._retreat.chunk(retreats, chunk, observation)
         self._seconds += time.perf_counter() - start
         self._calls += 1

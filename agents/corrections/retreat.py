@@ -17,7 +17,7 @@ CLEAR_M = 0.12
 """A hand this far above the object's centre is free to move beside it: about where the approach begins."""
 
 MOST_DECISIONS = 3
-"""A hand that something holds down gives up after as many."""
+"""Once begun, a retreat lasts no longer; a hand that still stands on the object may begin another."""
 
 RISE_M = 0.75 * MAX_DELTA_POS_M
 """Upward displacement of one control step."""

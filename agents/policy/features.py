@@ -184,8 +184,9 @@ RETRIEVAL_GROUPS: tuple[RetrievalGroup, ...] = (
     # Names of colours lie about 0.35 apart (red to orange): similarity exp(-2.7).
     RetrievalGroup("object_rgb", 3, 0.15),
     RetrievalGroup("object_size_m", 3, 0.01),
-    # Layouts displaced by up to 2 cm stay above 0.98.  A neighbouring lane (7 cm for object and goal) is at 0.92, to
+    # Layouts displaced by up to 2 cm stay above 0.97.  A neighbouring lane (7 cm for object and goal) is at 0.92, to
     # count for a quarter: a colour's hazard is looked for there, a place's hazard soon outvoted by what is met there.
+    # Layouts within 8 cm for object and goal together are one situation (a duplicate, 0.95).
     RetrievalGroup("object_xy_m", 2, 0.25),
     RetrievalGroup("goal_xy_m", 2, 0.25),
     # A quarter of the fingers' travel tells open from closed on an object from closed on nothing.

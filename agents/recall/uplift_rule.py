@@ -42,8 +42,8 @@ class UpliftRule:
     highest ``E[theta_c - theta_0] + z sd(theta_c - theta_0)`` is the one to try: what was tried less is explored as
     posteriors move between rounds (upper confidence bound, Auer et al. 2002).  It is given where the lower bound of
     its gain, what it breaks included (below), is above the threshold, which so decides how many are advised, never
-    what: harm can only fall as the threshold rises.  What is spared where nothing is wrong has no part in which: among
-    harmless twins whatever changes least is the safest.
+    what: harm can only fall as the threshold rises.  What a prior says of harmless episodes has no part in which (among
+    twins whatever changes least is the safest); outcomes have.  Where the one to try does not gain, no other is given.
 
     Doing nothing before anything is felt includes what can be done then: ``theta_0`` is
     ``(1 - p) theta_unfelt + p max(theta_felt, max_c theta_late_c)``, ``p`` the chance to feel something.  Where nothing

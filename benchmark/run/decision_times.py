@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -62,7 +63,8 @@ class DecisionTimes:
 
     def _probe(self) -> Timing:
         run = self._run
-        settings, policy = run.arm_settings(LatencyProfile({})), run.networks.policy
+        settings = replace(run.arm_settings(LatencyProfile({})), task=self._env.task.slug)
+        policy = run.networks.policy
         e1 = self._barriers.after(run.plan.units[0])
         consulting = [arm for arm in run.settings.arms if get_arm(arm).consults_memory]
         memories = {arm: new_memory(settings, policy.flow.horizon, e1).frozen() for arm in consulting}

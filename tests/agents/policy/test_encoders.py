@@ -12,7 +12,7 @@ from flow_rag_vla.agents.policy.encoders import (
     RetrievalEncoder,
     RetrievalEncoderCfg,
 )
-from flow_rag_vla.agents.policy.features import NUM_RETRIEVAL_FEATURES, policy_features
+from flow_rag_vla.agents.policy.features import NUM_RETRIEVAL_FEATURES, policy_features, retrieval_features
 from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
 from flow_rag_vla.agents.policy.instructions import InstructionTable
 
@@ -97,6 +97,20 @@ def test_another_colour_is_another_key_and_two_centimetres_are_not(observe):
     moved = encoder.encode(observe(object_pos_b=[0.51, -0.26, 0.025], ee_pos_b=[0.51, -0.26, 0.125]))
     assert (red @ orange.T).item() < 0.3
     assert (red @ moved.T).item() > 0.9
+
+
+def test_a_neighbouring_lane_is_similar_and_the_one_behind_it_is_not(observe):
+    encoder = RetrievalEncoder()
+
+    def met(x: float) -> torch.Tensor:
+        # Object, goal and hand stand in the lane.
+        place = {"object_pos_b": [x, -0.2, 0.02], "goal_pos_b": [x, 0.2, 0.0], "ee_pos_b": [x, -0.2, 0.2]}
+        return retrieval_features(observe(**place))
+
+    at = met(0.53)
+    # exp(-(0.07^2 + 0.07^2) / (2 0.25^2)), and the same for twice as far.
+    assert encoder.kernel(at, met(0.60)).item() == pytest.approx(0.925, abs=0.001)
+    assert encoder.kernel(at, met(0.67)).item() == pytest.approx(0.731, abs=0.001)
 
 
 def test_a_key_does_not_depend_on_its_batch(observe):

@@ -11,7 +11,7 @@ import torch
 from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.agents.arms.settings import AgentSettings, ArmSettings
 from flow_rag_vla.agents.corrections.corrections import CANDIDATES
-from flow_rag_vla.agents.corrections.priors import candidate_priors
+from flow_rag_vla.agents.corrections.priors import candidate_priors, spared
 from flow_rag_vla.agents.recall.advisor import Advisor, make_advisor
 from flow_rag_vla.agents.recall.placebos import AnswersByLot
 from flow_rag_vla.agents.recall.situation import KnownSituations, Situation
@@ -239,3 +239,10 @@ def test_a_share_of_a_corrections_chance_is_left_once_something_is_felt():
     trials[0, 3] = torch.tensor([0.0, 4.0])
     assert rule.choose(prior, trials, torch.tensor([True])).candidate.item() == HIGH
     assert rule.choose(prior, trials, torch.tensor([True])).reliability.item() == pytest.approx(0.55)
+
+
+def test_an_advisor_knows_what_corrections_spare_in_its_task():
+    settings = ArmSettings(AgentSettings(), task="bin_transport")
+    known = make_advisor(get_arm("parallel"), FailureMemory(num_candidates=len(CANDIDATES)), settings)
+    assert known._rule is not None
+    assert known._rule.spared == spared("bin_transport") != spared()
