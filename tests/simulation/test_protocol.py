@@ -180,7 +180,15 @@ def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit_where_no_hand_sta
     agent = FleetAgent.for_arm(
         get_arm("parallel"), policy, memory, settings, num_envs=fleet.num_envs, max_steps=fleet.max_episode_length
     )
-    assert run_batch(fleet, agent, first, first.episodes, 0.0).records == records_of(run, first)
+    records = run_batch(fleet, agent, first, first.episodes, 0.0).records
+    # After a failed grasp a hand that stands on the object retreats.
+    same = [
+        (own, alone)
+        for own, alone in zip(records, records_of(run, first), strict=True)
+        if alone.agent_failure_type != "grasp_failure"
+    ]
+    assert 1 < len(same) < len(records)
+    assert all(own == alone for own, alone in same)
 
 
 def test_the_same_unit_twice_writes_the_same_bytes(fleet, policy, settings, plan, run, tmp_path: Path):
