@@ -43,7 +43,8 @@ class UpliftRule:
     posteriors move between rounds (upper confidence bound, Auer et al. 2002).  It is given where the lower bound of
     its gain, what it breaks included (below), is above the threshold, which so decides how many are advised, never
     what: harm can only fall as the threshold rises.  What a prior says of harmless episodes has no part in which (among
-    twins whatever changes least is the safest); outcomes have.  Where the one to try does not gain, no other is given.
+    twins whatever changes least is the safest); outcomes have.  Where that one does not gain, the next that does is
+    tried, if it mends more than what can be done late: what can wait is not replaced by what does little at once.
 
     Doing nothing before anything is felt includes what can be done then: ``theta_0`` is
     ``(1 - p) theta_unfelt + p max(theta_felt, max_c theta_late_c)``, ``p`` the chance to feel something.  Where nothing
@@ -81,10 +82,11 @@ class UpliftRule:
         now = _posterior(self._early(prior, (1.0 - feel) * unfelt.mean), early)
         waiting = _waiting(unfelt, stays, later, feel, num_felt + num_unfelt + 2 * NOTHING_PRIOR)
         if felt is None:
-            return self._best(now, waiting, mends)
+            return self._best(now, waiting, mends, _then(stays, later))
         rows = felt[:, None]
         nothing = _where(felt, stays, waiting)
-        return self._best(_where(rows, later, now), nothing, _where(rows, later, mends))
+        then = torch.where(felt, -1.0, _then(stays, later))
+        return self._best(_where(rows, later, now), nothing, _where(rows, later, mends), then)
 
     def _late(self, prior: torch.Tensor) -> torch.Tensor:
         if self.late_shares is None:
@@ -101,11 +103,16 @@ class UpliftRule:
         mixed = worked + right[:, None] * (constant_like(self.spared, prior) * strength - worked)
         return torch.stack([mixed, strength - mixed], dim=2)
 
-    def _best(self, something: Beta[torch.Tensor], nothing: Beta[torch.Tensor], mends: Beta[torch.Tensor]) -> Choice:
+    def _best(
+        self, something: Beta[torch.Tensor], nothing: Beta[torch.Tensor], mends: Beta[torch.Tensor], then: torch.Tensor
+    ) -> Choice:
         nothing = Beta(nothing.worked[:, None], nothing.did_not[:, None])
         lower, _ = uplift_bounds(something, nothing, self.caution)
         _, upper = uplift_bounds(mends, nothing, self.caution)
-        best = upper.argmax(dim=1, keepdim=True)
+        # What mends less than what can be done once it is felt is not worth doing at once.
+        tried = (lower > 0.0) & (mends.mean > then[:, None])
+        order = torch.where(tried.any(dim=1, keepdim=True), upper.masked_fill(~tried, -torch.inf), upper)
+        best = order.argmax(dim=1, keepdim=True)
         bound = lower.gather(1, best).squeeze(1)
         gains = bound > 0.0
         return Choice(
@@ -129,6 +136,11 @@ def _posterior_of_nothing(trials: torch.Tensor, works: float = 0.5) -> Beta[torc
     return Beta(trials[:, 0] + worked, trials[:, 1] + 2 * NOTHING_PRIOR - worked)
 
 
+def _then(stays: Beta[torch.Tensor], later: Beta[torch.Tensor]) -> torch.Tensor:
+    """(n,) chance of the best that can be done once something is felt."""
+    return torch.maximum(stays.mean, later.mean.amax(dim=1))
+
+
 def _waiting(
     unfelt: Beta[torch.Tensor],
     stays: Beta[torch.Tensor],
@@ -137,8 +149,7 @@ def _waiting(
     episodes: torch.Tensor,
 ) -> Beta[torch.Tensor]:
     """Of doing nothing until something is felt and the best thing then, (n,); as sure as the ``episodes`` make it."""
-    then = torch.maximum(stays.mean, later.mean.amax(dim=1))
-    mean = (1.0 - feel) * unfelt.mean + feel * then
+    mean = (1.0 - feel) * unfelt.mean + feel * _then(stays, later)
     return Beta(mean * episodes, (1.0 - mean) * episodes)
 
 

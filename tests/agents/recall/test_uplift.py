@@ -86,9 +86,10 @@ def test_the_uplift_is_the_lower_bound_of_the_gain(memory, met):
         # Nothing is wrong in half of the episodes, of which 3.9/4 work: in 0.4875 of all, what is spared counts.
         ((1.0, 1.0, 1.0), FIRM, 0.5125 * 0.6 + 0.4875 - 0.6375),
         ((1.0, 0.9, 1.0), FIRM, 0.5125 * 0.6 + 0.4875 * 0.9 - 0.6375),
-        ((1.0, 0.5, 1.0), NOTHING, 0.5125 * 0.6 + 0.4875 * 0.5 - 0.6375),
-        # What mends less is not tried in its place because it breaks less.
-        ((1.0, 0.0, 1.0), NOTHING, 0.5125 * 0.6 - 0.6375),
+        ((1.0, 0.5, 0.5), NOTHING, 0.5125 * 0.6 + 0.4875 * 0.5 - 0.6375),
+        ((1.0, 0.0, 0.0), NOTHING, 0.5125 * 0.6 - 0.6375),
+        # What mends a little less is tried where the best breaks too much.
+        ((1.0, 0.0, 1.0), HIGH, 0.5125 * 0.55 + 0.4875 - 0.6375),
     ],
 )
 def test_a_correction_is_charged_with_what_it_breaks_where_nothing_is_wrong(spared, tried, uplift):
@@ -115,6 +116,30 @@ def test_however_many_harmless_twins_are_known_what_breaks_none_is_not_put_off_u
     # What breaks them all is put off where that is more than it mends.
     breaks = UpliftRule(late_shares=(1.0, 0.1, 0.1), spared=(1.0, 0.0, 0.0)).choose(prior, trials)
     assert breaks.given.item() is (twins < 1.0)
+
+
+@pytest.mark.parametrize(("twins", "tried"), [(0, 2), (2, 3), (4, 3), (6, 3)])
+def test_where_what_mends_best_breaks_too_much_the_next_that_gains_is_tried(twins, tried):
+    # Of what is put down beside the goal: half an offset that failed twice, a whole one, and half of one the other way.
+    prior = torch.tensor([[[1.0, 1.0], [1.2, 0.8], [1.1, 0.9], [1.0, 1.0]]])
+    trials = torch.zeros(1, 8, 2)
+    trials[0, NONE, 0] = twins
+    trials[0, 4 + NONE, 1] = 5.0
+    trials[0, 1, 1] = 2.0
+    rule = UpliftRule(late_shares=(1.0, 0.05, 0.05, 0.05), spared=(1.0, 0.99, 0.005, 0.99))
+    choice = rule.choose(prior, trials)
+    assert (choice.given.item(), choice.candidate.item()) == (True, tried)
+
+
+def test_what_mends_less_than_what_can_be_done_late_is_not_tried_in_the_place_of_what_can_wait():
+    prior = torch.tensor([[[1.0, 1.0], [1.2, 0.8], [1.0, 1.0]]])
+    trials = torch.zeros(1, 6, 2)
+    trials[0, NONE, 0] = trials[0, 3 + NONE, 1] = 5.0
+    # Looking beside the object breaks twins and can wait (0.51); a softer grip breaks none and mends less.
+    waits = UpliftRule(late_shares=(1.0, 0.85, 0.1), spared=(1.0, 0.2, 1.0)).choose(prior, trials)
+    assert not waits.given.item()
+    late = UpliftRule(late_shares=(1.0, 0.85, 0.1), spared=(1.0, 0.2, 1.0)).choose(prior, trials, torch.tensor([True]))
+    assert (late.given.item(), late.candidate.item()) == (True, 1)
 
 
 def test_a_threshold_above_the_bound_silences_the_memory(memory, met):
