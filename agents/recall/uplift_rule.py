@@ -80,13 +80,15 @@ class UpliftRule:
         feel = (num_felt + NOTHING_PRIOR) / (num_felt + num_unfelt + 2 * NOTHING_PRIOR)
         mends = _posterior(prior, early)
         now = _posterior(self._early(prior, (1.0 - feel) * unfelt.mean), early)
-        waiting = _waiting(unfelt, stays, later, feel, num_felt + num_unfelt + 2 * NOTHING_PRIOR)
+        # The best that can be done once something is felt; what mends less is not worth doing at once.
+        then = torch.maximum(stays.mean, later.mean.amax(dim=1))
+        waiting = _waiting(unfelt, then, feel, num_felt + num_unfelt + 2 * NOTHING_PRIOR)
         if felt is None:
-            return self._best(now, waiting, mends, _then(stays, later))
+            felt = torch.zeros_like(feel, dtype=torch.bool)
         rows = felt[:, None]
+        worth_it = rows | (mends.mean > then[:, None])
         nothing = _where(felt, stays, waiting)
-        then = torch.where(felt, -1.0, _then(stays, later))
-        return self._best(_where(rows, later, now), nothing, _where(rows, later, mends), then)
+        return self._best(_where(rows, later, now), nothing, _where(rows, later, mends), worth_it)
 
     def _late(self, prior: torch.Tensor) -> torch.Tensor:
         if self.late_shares is None:
@@ -104,13 +106,16 @@ class UpliftRule:
         return torch.stack([mixed, strength - mixed], dim=2)
 
     def _best(
-        self, something: Beta[torch.Tensor], nothing: Beta[torch.Tensor], mends: Beta[torch.Tensor], then: torch.Tensor
+        self,
+        something: Beta[torch.Tensor],
+        nothing: Beta[torch.Tensor],
+        mends: Beta[torch.Tensor],
+        worth_it: torch.Tensor,
     ) -> Choice:
         nothing = Beta(nothing.worked[:, None], nothing.did_not[:, None])
         lower, _ = uplift_bounds(something, nothing, self.caution)
         _, upper = uplift_bounds(mends, nothing, self.caution)
-        # What mends less than what can be done once it is felt is not worth doing at once.
-        tried = (lower > 0.0) & (mends.mean > then[:, None])
+        tried = (lower > 0.0) & worth_it
         order = torch.where(tried.any(dim=1, keepdim=True), upper.masked_fill(~tried, -torch.inf), upper)
         best = order.argmax(dim=1, keepdim=True)
         bound = lower.gather(1, best).squeeze(1)
@@ -136,20 +141,11 @@ def _posterior_of_nothing(trials: torch.Tensor, works: float = 0.5) -> Beta[torc
     return Beta(trials[:, 0] + worked, trials[:, 1] + 2 * NOTHING_PRIOR - worked)
 
 
-def _then(stays: Beta[torch.Tensor], later: Beta[torch.Tensor]) -> torch.Tensor:
-    """(n,) chance of the best that can be done once something is felt."""
-    return torch.maximum(stays.mean, later.mean.amax(dim=1))
-
-
 def _waiting(
-    unfelt: Beta[torch.Tensor],
-    stays: Beta[torch.Tensor],
-    later: Beta[torch.Tensor],
-    feel: torch.Tensor,
-    episodes: torch.Tensor,
+    unfelt: Beta[torch.Tensor], then: torch.Tensor, feel: torch.Tensor, episodes: torch.Tensor
 ) -> Beta[torch.Tensor]:
-    """Of doing nothing until something is felt and the best thing then, (n,); as sure as the ``episodes`` make it."""
-    mean = (1.0 - feel) * unfelt.mean + feel * _then(stays, later)
+    """Of doing nothing until something is felt and what works ``then``, (n,); as sure as the ``episodes`` make it."""
+    mean = (1.0 - feel) * unfelt.mean + feel * then
     return Beta(mean * episodes, (1.0 - mean) * episodes)
 
 

@@ -172,7 +172,7 @@ def test_a_memory_of_successes_steers_every_episode_and_remembers_nothing(run, p
     assert not (run.path / "memories/r1-success_memory").exists()
 
 
-def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit_where_no_hand_stands_on_its_object(
+def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit_where_no_grasp_failed(
     fleet: ManipulationEnv, policy, settings, plan, run
 ):
     first = plan.units[0]
