@@ -46,7 +46,8 @@ class EpisodeNotes:
     uplift: torch.Tensor
     """(num_envs,) float32 lower bound of the gain that the advice taken promised; 0 without."""
     felt: torch.Tensor
-    """(num_envs,) bool: a failure had been noticed when advice was taken; ever, where none was."""
+    """(num_envs,) bool: a failure had been noticed when advice was taken; ever, where none was and no second try of the
+    agent's own mended it."""
 
     @classmethod
     def nothing(cls, num_envs: int, device: str = "cpu") -> EpisodeNotes:

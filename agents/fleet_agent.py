@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from flow_rag_vla.agents.agent import Capabilities, EpisodeNotes
-from flow_rag_vla.agents.corrections.retreat import Retreat, grasps_elsewhere
-from flow_rag_vla.agents.detection.hand_contact import stands_on_object
+from flow_rag_vla.agents.corrections.late_release import LateRelease
+from flow_rag_vla.agents.corrections.retreat import Retreat, SecondTry, grasps_elsewhere
 from flow_rag_vla.agents.detection.monitor import LearnedDetector
 from flow_rag_vla.agents.detection.rules import GOAL_TOLERANCE_M, RuleDetector
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
@@ -20,7 +20,7 @@ from flow_rag_vla.agents.policy.noise import NoiseTable
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.remember import DecisionSnapshot, FailureNotebook
 from flow_rag_vla.agents.recall.situation import Situation
-from flow_rag_vla.tasks.contract import FAILURE_TYPES, NOTHING, FailureType
+from flow_rag_vla.tasks.contract import NOTHING
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.arms.arm import Arm
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from flow_rag_vla.memory.case import FailureCase
     from flow_rag_vla.memory.reader import CaseReader
     from flow_rag_vla.tasks.contract import Observation
-
-_GRASP_FAILURE = FAILURE_TYPES.index(FailureType.GRASP_FAILURE)
 
 PLACED_HEIGHT_M = 0.015
 """An object this close to the goal's height lies on it."""
@@ -82,7 +80,8 @@ class FleetAgent:
         self._detector: Monitor = self._learned or RuleDetector(num_envs, max_steps, device)
         self._notebook = FailureNotebook(num_envs, device)
         self._all = torch.arange(num_envs, device=device)
-        self._retreat = Retreat(num_envs, device)
+        self._retreat, self._second_try = Retreat(num_envs, device), SecondTry(num_envs, execute, device)
+        self._late_release = LateRelease(num_envs, execute, device)
         self._seconds, self._calls = 0.0, 0
         self._begin()
 
@@ -122,6 +121,8 @@ class FleetAgent:
         self._placed = torch.zeros(self._num_envs, dtype=torch.bool, device=self._device)
         self._considered, self._closed = torch.zeros_like(self._placed), torch.zeros_like(self._placed)
         self._retreat.reset()
+        self._second_try.reset()
+        self._late_release.reset()
         self._situation: Situation | None = None
 
     def tell(self, scenarios: Sequence[Any]) -> None:
@@ -141,7 +142,10 @@ class FleetAgent:
         start = time.perf_counter()
         noise = self._noise.draw(self._decision)
         felt = self._detector.first
+        consults = self.model.advisor is not None
+        stands = self._second_try.look(felt, observation) if consults else torch.zeros_like(running)
         asks = running & ~self._settled.given & ~self._closed & (felt.mask | ~self._considered)
+        asks &= ~self._second_try.pending
         if self._situation is None:
             self._situation = Situation(self._keys.encode(observation))
         decision = self.model.decide(Query(observation, noise, self._settled, asks, self._situation, felt.failure_type))
@@ -149,7 +153,8 @@ class FleetAgent:
         self._decisions += running
         advice, chunk = decision.advice, decision.chunk
         if advice is not None:
-            # Once, and once more when something is felt: a gate that is asked again and again lets everybody in.
+            # Once, and once more when something is felt and no second try is left: a gate that is asked again and again
+            # lets everybody in.
             self._considered |= advice.considered & running
             self._closed |= advice.closed & running
             self._retrievals += advice.given & running
@@ -158,12 +163,9 @@ class FleetAgent:
             taken = running & ~self._settled.given & advice.given
             if not none_of(taken):
                 self._settled = self._settled.where(taken, advice)
-            retreats = taken & advice.late & grasps_elsewhere(advice.candidate)
-            # The policy presses on where a hand that came down beside its mark stands on the object.  E1's agent does,
-            # too: what a memory knows of doing nothing once that was felt is the policy's, not the reflex's.
-            if self.model.advisor is not None and not none_of(felt.mask):
-                failed_open = (felt.failure_type == _GRASP_FAILURE) & (observation.previous_action[:, 6] > 0)
-                retreats |= running & failed_open & stands_on_object(observation)
+            retreats = (taken & advice.late & grasps_elsewhere(advice.candidate)) | (running & stands)
+            if consults:
+                chunk = self._late_release.chunk(chunk, observation, self._settled.candidate)
             chunk = self._retreat.chunk(retreats, chunk, observation)
         self._seconds += time.perf_counter() - start
         self._calls += 1
@@ -208,7 +210,8 @@ class FleetAgent:
             candidate=torch.where(acted, settled.candidate, NOTHING),
             late_retrievals=self._late.clone(),
             uplift=settled.uplift.clone(),
-            felt=torch.where(acted, settled.late, first.mask),
+            # Who tried again with success was never asked what else to do.
+            felt=torch.where(acted, settled.late, first.mask & ~self._second_try.pending),
         )
 
     def seems_failed(self) -> torch.Tensor:

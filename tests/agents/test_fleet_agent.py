@@ -244,6 +244,21 @@ def test_what_is_taken_late_of_where_to_grasp_begins_with_a_retreat(fleet, obser
     assert not torch.equal(chunk[1], chunk[0])
 
 
+def test_who_retreats_lets_go_of_what_it_holds_beside_the_goal(fleet, observe):
+    agent = fleet([SAYS_NOTHING])
+    plus = CANDIDATE_NAMES.index("object_plus")
+    candidate, sure, yes = torch.tensor([plus]), torch.tensor([0.9]), torch.tensor([True])
+    agent.model.advisor.advise = lambda *asked: Advice(candidate, candidate, candidate, sure, sure, yes, yes, yes)
+    beside = observe(
+        goal_pos_b=[0.5, 0.1, 0.02],
+        object_pos_b=[0.5, 0.0, 0.02],
+        ee_pos_b=[0.5, 0.0, 0.04],
+        previous_action=[0.0] * 6 + [-0.25],
+        grip_force_n=[10.0],
+    )
+    assert (agent.decide(beside, torch.ones(1, dtype=torch.bool))[0, :, 6] > 0).all()
+
+
 def standing(observe: Callable[..., Observation]) -> Observation:
     """Four open hands, each on top of a cube and pressed up by it, but for the last, which is closing."""
     on_top = {"ee_pos_b": [0.5, 0.0, 0.06], "object_pos_b": [0.5, 0.0, 0.02], "object_size_m": [0.04, 0.04, 0.04]}
@@ -267,6 +282,43 @@ def test_an_open_hand_that_stands_on_the_object_after_a_missed_grasp_begins_anew
     assert torch.equal(felt[1:], own[1:])
     clear = agent.decide(observe(4, ee_pos_b=[0.5, 0.0, 0.3], object_pos_b=[0.5, 0.0, 0.02]), running)
     assert torch.equal(clear[0], clear[1])
+
+
+def test_a_failed_grasp_is_tried_once_more_before_the_memory_is_asked_what_to_change(fleet, observe):
+    agent = fleet([SAYS_NOTHING] * 4)
+    running = torch.ones(4, dtype=torch.bool)
+    clear = observe(4, ee_pos_b=[0.5, 0.0, 0.3], object_pos_b=[0.5, 0.0, 0.02])
+    agent.decide(clear, running)
+    feels(agent, GRASP_FAILURE, NOTHING, COLLISION, GRASP_FAILURE)
+    for observed in [standing(observe), clear, clear, clear, standing(observe)]:
+        agent.decide(observed, running)
+    asked = agent.model.advisor.asked
+    assert [row[0] for row in asked] == [True, False, False, False, False, True]
+    assert all(all(row[1:]) for row in asked)
+
+
+def test_what_is_held_beside_the_goal_is_not_let_go_unless_that_is_advised(fleet, observe):
+    class LetsGo(Nonsense):
+        def __call__(self, observation: Observation, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            state, chunk = super().__call__(observation, noise)
+            chunk[:, :, 6] = 0.25
+            return state, chunk
+
+    agent = fleet([SAYS_NOTHING, (7, DROP, PLUS)])
+    agent.model._chunk_policy = LetsGo()
+    beside = observe(
+        2,
+        goal_pos_b=[0.5, 0.2, 0.02],
+        object_pos_b=[0.5, 0.16, 0.02],
+        ee_pos_b=[0.5, 0.16, 0.02],
+        previous_action=[0.0] * 6 + [-0.4],
+        grip_force_n=[10.0],
+    )
+    chunk = agent.decide(beside, torch.ones(2, dtype=torch.bool))
+    assert (chunk[0, :, 6] == -0.4).all()
+    assert (chunk[1, :, 6] > 0).all()
+    agent.model.advisor = None
+    assert (agent.decide(beside, torch.ones(2, dtype=torch.bool))[:, :, 6] > 0).all()
 
 
 def test_an_arm_without_a_memory_acts_as_its_policy_does_wherever_the_hand_stands(fleet, observe):

@@ -38,7 +38,7 @@ ARMS = (
     "flow_only", "sequential", "parallel", "parallel_shuffled", "parallel_wrong_type", "rag_only", "success_memory",
     "zero", "parallel_oracle", "expert",
 )  # fmt: skip
-FLEET = (18, 130)
+FLEET = (18, 200)
 """A unit is one batch, since steps are what costs; an episode is long enough to succeed in, and for every failure."""
 
 ANSWERS = {
@@ -172,7 +172,7 @@ def test_a_memory_of_successes_steers_every_episode_and_remembers_nothing(run, p
     assert not (run.path / "memories/r1-success_memory").exists()
 
 
-def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit_where_no_grasp_failed(
+def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit_where_neither_grasp_nor_place_failed(
     fleet: ManipulationEnv, policy, settings, plan, run
 ):
     first = plan.units[0]
@@ -181,14 +181,11 @@ def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit_where_no_grasp_fa
         get_arm("parallel"), policy, memory, settings, num_envs=fleet.num_envs, max_steps=fleet.max_episode_length
     )
     records = run_batch(fleet, agent, first, first.episodes, 0.0).records
-    # After a failed grasp a hand that stands on the object retreats.
-    same = [
-        (own, alone)
-        for own, alone in zip(records, records_of(run, first), strict=True)
-        if alone.agent_failure_type != "grasp_failure"
-    ]
-    assert 1 < len(same) < len(records)
-    assert all(own == alone for own, alone in same)
+    # After a failed grasp a hand that stands on the object retreats, and one that has not arrived does not let go.
+    pairs = zip(records, records_of(run, first), strict=True)
+    differs = [alone.agent_failure_type for own, alone in pairs if own != alone]
+    assert 0 < len(differs) < len(records) - 1
+    assert set(differs) <= {"grasp_failure", "misalignment"}
 
 
 def test_the_same_unit_twice_writes_the_same_bytes(fleet, policy, settings, plan, run, tmp_path: Path):
