@@ -102,7 +102,8 @@ _LATE_SHARES = (("object", 0.85), ("grasp", 0.2), ("grip_up", 0.8), ("slower", 0
 
 Development seed 6, n = 40 a hazard, the right correction at once and after the first alarm: object poses 79 and 69 of
 80, slippery and heavy objects 80 and 64 of 80, unbalanced bars 80 and 14 of 80, crushable ones 31 and 4 of 40; goal
-poses (n = 20 each) 40 and 2 of 40; where something was run into, the episode is over.
+poses (n = 20 each) 40 and 2 of 40; where something was run into, the episode is over.  Since
+then a hand that stands on the object tries again before anything is advised.
 """
 
 

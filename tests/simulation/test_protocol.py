@@ -49,6 +49,10 @@ ANSWERS = {
 """Faults that leave no doubt about what corrects them, with the correction that is tried first."""
 
 
+REFLEXES_FOLLOW = ("grasp_failure", "misalignment")
+"""What the policy would feel where a hand that stands on the object rises, and where one lets go later."""
+
+
 @pytest.fixture(scope="module")
 def policy() -> PolicyCheckpoint:
     """The checkpoint that ships with the project."""
@@ -101,9 +105,13 @@ def _outcomes(directory: RunDirectory, plan: Plan, arm: str) -> list[EpisodeReco
 def test_what_memory_advises_is_what_happens_in_sequential_and_parallel_alike_without_latency(run, plan):
     sequential, parallel, alone = (_outcomes(run, plan, arm) for arm in ("sequential", "parallel", "flow_only"))
     assert sequential == parallel
-    differs = [with_memory != without for with_memory, without in zip(parallel, alone, strict=True)]
-    assert differs == [record.candidate is not None for record in parallel]
-    assert any(differs)
+    pairs = list(zip(parallel, alone, strict=True))
+    assert any(record.candidate for record in parallel)
+    assert all(own != without for own, without in pairs if own.candidate)
+    # Where nothing is advised, only a reflex can make a difference.
+    assert all(
+        without.agent_failure_type in REFLEXES_FOLLOW for own, without in pairs if own != without and not own.candidate
+    )
 
 
 def test_every_arm_starts_every_scenario_from_the_same_state(run, plan):
@@ -172,7 +180,7 @@ def test_a_memory_of_successes_steers_every_episode_and_remembers_nothing(run, p
     assert not (run.path / "memories/r1-success_memory").exists()
 
 
-def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit_where_neither_grasp_nor_place_failed(
+def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit_where_no_reflex_acts(
     fleet: ManipulationEnv, policy, settings, plan, run
 ):
     first = plan.units[0]
@@ -181,11 +189,10 @@ def test_with_an_empty_memory_parallel_is_flow_only_bit_by_bit_where_neither_gra
         get_arm("parallel"), policy, memory, settings, num_envs=fleet.num_envs, max_steps=fleet.max_episode_length
     )
     records = run_batch(fleet, agent, first, first.episodes, 0.0).records
-    # After a failed grasp a hand that stands on the object retreats, and one that has not arrived does not let go.
     pairs = zip(records, records_of(run, first), strict=True)
     differs = [alone.agent_failure_type for own, alone in pairs if own != alone]
     assert 0 < len(differs) < len(records) - 1
-    assert set(differs) <= {"grasp_failure", "misalignment"}
+    assert set(differs) <= set(REFLEXES_FOLLOW)
 
 
 def test_the_same_unit_twice_writes_the_same_bytes(fleet, policy, settings, plan, run, tmp_path: Path):

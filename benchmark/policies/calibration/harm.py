@@ -80,8 +80,8 @@ def require_first_encounter(run: Run) -> None:
 def promising_arm(name: str, *, switched: bool = False) -> Arm:
     """The arm ``name``, whose advice promises a gain over doing nothing that a threshold can be set on.
 
-    A threshold limits what advice breaks: without any, the arm must act as the reference, but for the retreat of a
-    hand that stands on the object.  Or it is ``switched`` on where its advice is above the threshold, the reference
+    A threshold limits what advice breaks: without any, the arm must act as the reference, but for
+    its reflexes.  Or it is ``switched`` on where its advice is above the threshold, the reference
     acting elsewhere.
 
     Raises:
@@ -124,7 +124,7 @@ class HarmMeter:
         """By arm, one trial for each of ``episodes``, None where physics broke.
 
         Only what was advised counts as harmed.  Without advice an episode is taken for the reference's: an arm that
-        acts otherwise is switched on by its advice, and a retreat that nobody advised is no threshold's concern.
+        acts otherwise is switched on by its advice, and a reflex that nobody advised is no threshold's concern.
         """
         without, _ = self._play(FLOW_ONLY, None, episodes, progress)
         found: dict[str, list[Trial | None]] = {}
