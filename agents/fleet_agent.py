@@ -199,6 +199,7 @@ class FleetAgent:
         self._conclude()
         first, settled = self._detector.first, self._settled
         acted = settled.candidate > 0
+        mended = self._second_try.pending & self._placed
         return EpisodeNotes(
             failure_type=first.failure_type,
             failure_phase=first.phase,
@@ -211,7 +212,7 @@ class FleetAgent:
             late_retrievals=self._late.clone(),
             uplift=settled.uplift.clone(),
             # Who tried again with success was never asked what else to do.
-            felt=torch.where(acted, settled.late, first.mask & ~self._second_try.pending),
+            felt=torch.where(acted, settled.late, first.mask & ~mended),
         )
 
     def seems_failed(self) -> torch.Tensor:

@@ -297,6 +297,16 @@ def test_a_failed_grasp_is_tried_once_more_before_the_memory_is_asked_what_to_ch
     assert all(all(row[1:]) for row in asked)
 
 
+def test_who_tried_again_with_success_felt_nothing_that_the_memory_is_asked_about(fleet, observe):
+    agent = fleet([SAYS_NOTHING] * 4)
+    running = torch.ones(4, dtype=torch.bool)
+    feels(agent, GRASP_FAILURE, NOTHING, COLLISION, GRASP_FAILURE)
+    agent.decide(standing(observe), running)
+    assert agent.notes().felt.tolist() == [True, False, True, True]
+    agent._placed = running
+    assert agent.notes().felt.tolist() == [False, False, True, True]
+
+
 def test_what_is_held_beside_the_goal_is_not_let_go_unless_that_is_advised(fleet, observe):
     class LetsGo(Nonsense):
         def __call__(self, observation: Observation, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
