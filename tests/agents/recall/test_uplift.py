@@ -121,7 +121,7 @@ def test_however_many_harmless_twins_are_known_what_breaks_none_is_not_put_off_u
 @pytest.mark.parametrize(("twins", "tried"), [(0, 2), (2, 3), (4, 3), (6, 3)])
 def test_where_what_mends_best_breaks_too_much_the_next_that_gains_is_tried(twins, tried):
     # Of what is put down beside the goal: half an offset that failed twice, a whole one, and half of one the other way.
-    prior = torch.tensor([[[1.0, 1.0], [1.2, 0.8], [1.1, 0.9], [1.0, 1.0]]])
+    prior = torch.tensor([[[1.0, 1.0], [1.2, 0.8], [1.1, 0.9], [1.04, 0.96]]])
     trials = torch.zeros(1, 8, 2)
     trials[0, NONE, 0] = twins
     trials[0, 4 + NONE, 1] = 5.0
@@ -129,6 +129,18 @@ def test_where_what_mends_best_breaks_too_much_the_next_that_gains_is_tried(twin
     rule = UpliftRule(late_shares=(1.0, 0.05, 0.05, 0.05), spared=(1.0, 0.99, 0.005, 0.99))
     choice = rule.choose(prior, trials)
     assert (choice.given.item(), choice.candidate.item()) == (True, tried)
+
+
+@pytest.mark.parametrize(("mends", "given"), [(0.40, False), (0.50, False), (0.55, True)])
+def test_what_hardly_mends_is_not_tried_in_the_place_of_what_breaks_too_much(mends, given):
+    # What mends best topples the tower of every twin; moving more slowly breaks none.
+    prior = torch.tensor([[[1.0, 1.0], [1.2, 0.8], [2 * mends, 2 - 2 * mends]]])
+    trials = torch.zeros(1, 6, 2)
+    trials[0, NONE, 0] = trials[0, 3 + NONE, 1] = 5.0
+    rule = UpliftRule(late_shares=(1.0, 0.05, 0.25), spared=(1.0, 0.005, 1.0))
+    choice = rule.choose(prior, trials)
+    assert choice.given.item() is given
+    assert not given or choice.candidate.item() == 2
 
 
 def test_what_mends_less_than_what_can_be_done_late_is_not_tried_in_the_place_of_what_can_wait():
