@@ -71,7 +71,7 @@ def collect_failures(request: CollectionRequest, out: Path, console: TextIO) -> 
         if policy is None:
             agent = make_expert(arm, env)
         else:
-            settings = default_arm_settings(policy.flow.horizon)
+            settings = default_arm_settings(policy.flow.horizon, request.task)
             agent = make_policy_agent(arm, env, policy, settings)
             execute = settings.agent.executed(policy.flow.horizon)
             probe = ChunkProbe(policy, execute, SPLITS[request.split].start + request.seed)

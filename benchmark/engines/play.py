@@ -30,7 +30,7 @@ def make_actor(arm: Arm, env: Fleet, policy: PolicyCheckpoint | None) -> Agent:
     """Who acts in ``arm``; ``policy`` is None where it needs none."""
     if policy is None:
         return make_expert(arm, env)
-    return make_policy_agent(arm, env, policy, default_arm_settings(policy.flow.horizon))
+    return make_policy_agent(arm, env, policy, default_arm_settings(policy.flow.horizon, env.task.slug))
 
 
 def play_cells(

@@ -20,6 +20,7 @@ from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION, load_vision
 from flow_rag_vla.agents.vision.sighted_agent import SightedAgent
 from flow_rag_vla.benchmark.episodes.told.expert_arm import ExpertAgent
 from flow_rag_vla.benchmark.episodes.told.oracle_arm import OracleAgent
+from flow_rag_vla.tasks.catalogue.registry import get_task
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
@@ -67,22 +68,27 @@ def load_bank(
 def arm_settings(
     agent: AgentSettings,
     horizon: int,
+    task: str,
     bank: DemonstrationBank | None = None,
     detector: DetectorCheckpoint | None = None,
 ) -> ArmSettings:
     """``agent`` with what a policy of ``horizon`` decides where it leaves that open, and the networks beside it.
 
+    ``task`` is any name of the task that arms are built for.
+
     Raises:
         ValueError: ``agent.execute`` exceeds ``horizon``.
+        UnknownNameError: an unknown task.
     """
-    return ArmSettings(replace(agent, execute=agent.executed(horizon)), bank, detector)
+    executing = replace(agent, execute=agent.executed(horizon))
+    return ArmSettings(executing, bank, detector, task=get_task(task).slug)
 
 
 def default_arm_settings(
-    horizon: int, execute: int | None = None, bank: DemonstrationBank | None = None
+    horizon: int, task: str, execute: int | None = None, bank: DemonstrationBank | None = None
 ) -> ArmSettings:
     """``arm_settings`` of the benchmark's default agent, but for ``execute`` where it is given."""
-    return arm_settings(AgentSettings(execute=execute), horizon, bank)
+    return arm_settings(AgentSettings(execute=execute), horizon, task, bank)
 
 
 def vision_path(vision: str) -> Path:
@@ -147,7 +153,7 @@ def make_policy_agent(
         arm,
         policy,
         None if memory is None else memory.frozen(),
-        replace(settings, task=env.task.slug),
+        settings,
         num_envs=env.num_envs,
         max_steps=env.max_episode_length,
         device=str(env.device),

@@ -171,7 +171,7 @@ class _Shooting:
     def __init__(self, demo: Demo, studio: Studio, video: Video) -> None:
         self._demo, self._studio, self._video = demo, studio, video
         horizon = 1 if demo.policy is None else demo.policy.flow.horizon  # experts have no chunks
-        self._settings = default_arm_settings(horizon, bank=demo.bank)
+        self._settings = default_arm_settings(horizon, demo.scenario.task, bank=demo.bank)
         self._memory: FailureMemory | None = None
         if demo.policy is not None and get_arm(demo.request.arm).consults_memory:
             self._memory = new_memory(self._settings, demo.policy.flow.horizon)

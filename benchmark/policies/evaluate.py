@@ -100,7 +100,7 @@ def _evaluate(request: EvaluationRequest, vision: VisionEncoder | None, console:
         device = resolve_device(request.device)
         policy = load_policy(request.checkpoint, get_task(request.task).name, device, request.ode_steps)
         bank = load_bank([arm], request.checkpoint, policy, device)
-        settings = default_arm_settings(policy.flow.horizon, request.execute, bank)
+        settings = default_arm_settings(policy.flow.horizon, request.task, request.execute, bank)
         chunks = _other_runtime(request, policy, console)
     fleet = make_fleet(
         request.task,

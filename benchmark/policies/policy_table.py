@@ -132,7 +132,7 @@ def _success(
 ) -> dict[str, Any]:
     policy = policy.with_steps(row.evaluations)
     arm = reference_arm()
-    settings = default_arm_settings(policy.flow.horizon, row.executed)
+    settings = default_arm_settings(policy.flow.horizon, env.task.slug, row.executed)
     agent = make_policy_agent(arm, env, policy, settings)
     played = run_batch(env, agent, Unit(arm.name, 0, len(episodes), tuple(episodes)), episodes, 0.0)
     return outcome(played.records)

@@ -122,7 +122,8 @@ def _agent(arm: str, env: Fleet, observation: Observation, memory_entries: int, 
         return ExpertAgent(env.num_envs, device)
     measured = get_arm(arm)
     policy = load_policy("default", env.task.name, device, settings.ode_steps)
-    how = arm_settings(settings, policy.flow.horizon, load_bank([measured], "default", policy, device))
+    bank = load_bank([measured], "default", policy, device)
+    how = arm_settings(settings, policy.flow.horizon, env.task.slug, bank)
     memory = None
     if measured.consults_memory:
         memory = new_memory(how, policy.flow.horizon)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -63,7 +62,7 @@ class DecisionTimes:
 
     def _probe(self) -> Timing:
         run = self._run
-        settings = replace(run.arm_settings(LatencyProfile({})), task=self._env.task.slug)
+        settings = run.arm_settings(LatencyProfile({}))
         policy = run.networks.policy
         e1 = self._barriers.after(run.plan.units[0])
         consulting = [arm for arm in run.settings.arms if get_arm(arm).consults_memory]

@@ -105,7 +105,13 @@ class Run:
         """What the run's arms are built from, where the virtual clock assumes ``latency``."""
         networks = self.networks
         return replace(
-            arm_settings(self.settings.agent, networks.policy.flow.horizon, networks.bank, networks.detector),
+            arm_settings(
+                self.settings.agent,
+                networks.policy.flow.horizon,
+                self.settings.task,
+                networks.bank,
+                networks.detector,
+            ),
             seed=self.settings.seed,
             flow_ms=latency.flow_ms,
             retrieval_ms=latency.retrieval_ms,

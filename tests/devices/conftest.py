@@ -122,7 +122,7 @@ def parts(cuda: str, policy, detector, bank, memory) -> OnCuda:
     carried = dataclasses.replace(policy, encoder=on_cuda(policy.encoder), flow=on_cuda(policy.flow))
     bank = copy.copy(bank)
     bank._chunks = bank._chunks.to(cuda)
-    settings = ArmSettings(AgentSettings(execute=EXECUTE), bank)
+    settings = ArmSettings(AgentSettings(execute=EXECUTE), bank, task="pick_place")
     scorer = FailureScorer(on_cuda(detector.scorer.classifier), on_cuda(detector.scorer.novelty))
     learned = dataclasses.replace(detector, scorer=scorer, limits=detector.limits.to(cuda))
     return OnCuda(carried, settings, dataclasses.replace(settings, detector=learned), memory)

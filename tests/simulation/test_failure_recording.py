@@ -46,7 +46,7 @@ def watched(fleet: ManipulationEnv) -> Watched:
     require_split([s.layout_seed for s in scenarios], "train")
     episodes = first_attempts(scenarios)
     policy = load_checkpoint(DEFAULT_CHECKPOINT)
-    settings = default_arm_settings(policy.flow.horizon)
+    settings = default_arm_settings(policy.flow.horizon, "pick_place")
     unit = Unit("flow_only", 0, fleet.num_envs, tuple(episodes))
     unwatched = make_policy_agent(FLOW_ONLY, fleet, policy, settings)
     plain = run_batch(fleet, unwatched, unit, episodes, 0.0).records

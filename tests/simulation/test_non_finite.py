@@ -175,7 +175,7 @@ class BrokenOutput(WrappedAgent):
 def run_policy(fleet: ManipulationEnv, broken: bool) -> BatchResult:
     """A batch of the flow alone, which notices failures as if for a memory."""
     policy = load_checkpoint(DEFAULT_CHECKPOINT)
-    settings = default_arm_settings(policy.flow.horizon)
+    settings = default_arm_settings(policy.flow.horizon, fleet.task.slug)
     unit = make_plan(scenarios(), ("flow_only",), fleet.num_envs, 1).units[0]
     agent = make_policy_agent(get_arm("flow_only"), fleet, policy, settings, remembers=True)
     return run_batch(fleet, BrokenOutput(agent) if broken else agent, unit, unit.episodes, 0.0)

@@ -63,7 +63,7 @@ def policy() -> PolicyCheckpoint:
 def settings(policy: PolicyCheckpoint) -> ArmSettings:
     """The benchmark's defaults."""
     return default_arm_settings(
-        policy.flow.horizon, bank=load_bank([get_arm(name) for name in ARMS], "default", policy)
+        policy.flow.horizon, TASK, bank=load_bank([get_arm(name) for name in ARMS], "default", policy)
     )
 
 

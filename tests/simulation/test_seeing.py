@@ -60,7 +60,7 @@ def vision(tmp_path: Path, save_tiny_dinov2, monkeypatch: pytest.MonkeyPatch) ->
 
 def run(env: ManipulationEnv, vision: VisionEncoder | None) -> BatchResult:
     policy = load_checkpoint(DEFAULT_CHECKPOINT)
-    settings = default_arm_settings(policy.flow.horizon)
+    settings = default_arm_settings(policy.flow.horizon, TASK)
     agent = make_policy_agent(FLOW_ONLY, env, policy, settings, vision=vision)
     episodes = planned_episodes(TASK, "development", 0, NUM_ENVS)
     unit = Unit("flow_only", 0, NUM_ENVS, tuple(episodes))

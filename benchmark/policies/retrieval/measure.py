@@ -118,7 +118,7 @@ def key_encoder(policy: PolicyCheckpoint, device: str) -> SeveralKeys:
 
 
 def _listening(env: Fleet, policy: PolicyCheckpoint, encoder: SeveralKeys, agent: AgentSettings) -> KeysWhenAsked:
-    settings = arm_settings(agent, policy.flow.horizon)
+    settings = arm_settings(agent, policy.flow.horizon, env.task.slug)
     device = str(env.device)
     acting = FleetAgent(
         FlowRAGVLA.for_arm(FLOW_ONLY, policy, None, settings, device=device),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from flow_rag_vla.agents.arms.settings import AgentSettings
 from flow_rag_vla.agents.detection.checkpoint import DEFAULT_DETECTOR
 from flow_rag_vla.agents.files.file_hash import file_sha256
 from flow_rag_vla.agents.policy.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
@@ -15,10 +17,11 @@ from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingC
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION
 from flow_rag_vla.benchmark.command.errors import UsageError
-from flow_rag_vla.benchmark.episodes.actors import default_arm_settings
-from flow_rag_vla.benchmark.episodes.latency import parse_latency
+from flow_rag_vla.benchmark.episodes.actors import arm_settings, default_arm_settings
+from flow_rag_vla.benchmark.episodes.latency import LatencyProfile, parse_latency
 from flow_rag_vla.benchmark.run.cli import main
 from flow_rag_vla.benchmark.run.config import compose_settings
+from flow_rag_vla.benchmark.run.resume import reopened
 from flow_rag_vla.benchmark.run.run import load_networks
 from flow_rag_vla.benchmark.run.run_plan import plan_run, resolve_settings, with_policy_defaults
 
@@ -36,10 +39,25 @@ def test_steps_and_chunk_are_the_policys_own_unless_given():
     for settings, expected in ((compose_settings([]), (3, 4)), (given, (7, 2))):
         agent = with_policy_defaults(settings, policy).agent
         assert (agent.ode_steps, agent.execute) == expected
-    assert default_arm_settings(4).agent.execute == 4
-    assert default_arm_settings(16).agent.execute == 8
+    assert default_arm_settings(4, "lift").agent.execute == 4
+    assert default_arm_settings(16, "lift").agent.execute == 8
     with pytest.raises(ValueError, match="execute is 5, expected at most the policy's horizon of 4"):
         with_policy_defaults(compose_settings(["agent.execute=5"]), policy)
+
+
+@pytest.mark.parametrize("name", ["FlowRAG-BinTransport-Franka", "bin_transport"])
+def test_arms_are_built_for_a_task_by_its_short_name_whichever_it_is_given(name: str):
+    assert arm_settings(AgentSettings(), 8, name).task == default_arm_settings(8, name).task == "bin_transport"
+
+
+def test_an_arm_for_a_task_that_does_not_exist_is_refused():
+    with pytest.raises(KeyError, match="unknown task 'folding'; available: "):
+        arm_settings(AgentSettings(), 8, "folding")
+
+
+def test_a_runs_arms_and_its_probe_are_built_for_the_runs_task(start_fake: Callable[..., Path]):
+    run = reopened(str(start_fake("task=stack")))
+    assert run.arm_settings(LatencyProfile({})).task == "stack"
 
 
 @pytest.mark.parametrize(

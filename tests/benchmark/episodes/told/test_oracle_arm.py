@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from flow_rag_vla.agents.arms.catalogue import FLOW_ONLY, PARALLEL_ORACLE
-from flow_rag_vla.agents.arms.settings import AgentSettings, ArmSettings
+from flow_rag_vla.agents.arms.settings import AgentSettings
 from flow_rag_vla.agents.corrections.corrections import CANDIDATE_NAMES
 from flow_rag_vla.agents.policy.checkpoint import PolicyCheckpoint
 from flow_rag_vla.agents.policy.encoders import LearnedStateEncoder, LearnedStateEncoderCfg
@@ -14,7 +14,7 @@ from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingC
 from flow_rag_vla.agents.policy.instruction_encoder import INSTRUCTION_DIM
 from flow_rag_vla.agents.policy.instructions import InstructionTable
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
-from flow_rag_vla.benchmark.episodes.actors import make_policy_agent
+from flow_rag_vla.benchmark.episodes.actors import arm_settings, make_policy_agent
 from flow_rag_vla.benchmark.episodes.plan import Unit, first_attempts
 from flow_rag_vla.benchmark.episodes.rollout import run_batch
 from flow_rag_vla.benchmark.episodes.told.oracle_arm import belonging_corrections
@@ -78,7 +78,7 @@ def policy() -> PolicyCheckpoint:
 def test_what_is_told_is_taken_at_the_first_decision_and_kept_and_nobody_else_is_disturbed(policy, fake_fleet):
     site = make_site(3, "pick_place")
     scenarios = [site.scenario(10_000_000 + i, fault) for i, fault in enumerate((None, get_fault("push")))]
-    episodes, settings = first_attempts(scenarios), ArmSettings(AgentSettings(execute=8))
+    episodes, settings = first_attempts(scenarios), arm_settings(AgentSettings(execute=8), 8, "pick_place")
     acted = {}
     for arm in (FLOW_ONLY, PARALLEL_ORACLE):
         fleet = fake_fleet(12, 12, 12)
