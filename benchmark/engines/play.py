@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from flow_rag_vla.benchmark.engines.outcomes import EpisodeEnd, PlayedCell
 from flow_rag_vla.benchmark.episodes.actors import default_arm_settings, make_expert, make_policy_agent
 from flow_rag_vla.benchmark.episodes.plan import Unit, first_attempts
-from flow_rag_vla.benchmark.episodes.rollout import run_batch
-from flow_rag_vla.tasks.env.batches import batches
+from flow_rag_vla.benchmark.episodes.rollout import run_batches
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
@@ -46,14 +45,8 @@ def play_cells(
     """
     episodes = first_attempts([scenario for assignment in assignments for scenario in assignment.cell.scenarios])
     unit = Unit(assignments[0].arm, 0, env.num_envs, tuple(episodes))
-    ends = []
-    for batch in batches(episodes, env.num_envs):
-
-        def on_step(ended: int, before: int = batch.first) -> None:
-            on_episodes(before + ended)
-
-        ends += [EpisodeEnd.of(record) for record in run_batch(env, agent, unit, batch.entries, 0.0, on_step).records]
-    rest = iter(ends)
+    played = run_batches(env, agent, unit, 0.0, on_episodes)
+    rest = iter([EpisodeEnd.of(record) for result in played for record in result.records])
     return [
         PlayedCell(
             assignment.key,

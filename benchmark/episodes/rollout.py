@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import torch
 from flow_rag_vla.benchmark.episodes.batch_records import batch_records
 from flow_rag_vla.benchmark.episodes.chunk_executor import play_agent
 from flow_rag_vla.tasks.contract import NOTHING
-from flow_rag_vla.tasks.env.batches import padded
+from flow_rag_vla.tasks.env.batches import batches, padded
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent, EpisodeNotes
@@ -49,6 +49,27 @@ class BatchResult:
     """(case id, candidate, helped) of the episodes that a retrieved case steered, in plan order."""
     exposures: dict[str, Exposed]
     """Scenario id to what the agent can say of the episode, failed or not, in plan order."""
+
+
+def run_batches(
+    fleet: Fleet,
+    agent: Agent,
+    unit: Unit,
+    delay_ms: float,
+    on_step: Callable[[int], None] | None = None,
+) -> Iterator[BatchResult]:
+    """Run the episodes of ``unit``, as many side by side as ``fleet`` has environments.
+
+    Each batch is yielded when it has ended, with ``agent`` as it left it.  ``on_step`` is called after each control
+    step with the number of the unit's episodes that have ended; other arguments and errors as in ``run_batch``.
+    """
+    for batch in batches(unit.episodes, fleet.num_envs):
+
+        def tell_progress(ended: int, before: int = batch.first) -> None:
+            if on_step is not None:
+                on_step(before + ended)
+
+        yield run_batch(fleet, agent, unit, batch.entries, delay_ms, tell_progress)
 
 
 def run_batch(

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from flow_rag_vla.agents.arms.registry import get_arm
 from flow_rag_vla.benchmark.episodes.actors import make_expert, make_policy_agent
-from flow_rag_vla.benchmark.episodes.rollout import run_batch
+from flow_rag_vla.benchmark.episodes.rollout import run_batches
 from flow_rag_vla.benchmark.workers.barriers import remembers
 from flow_rag_vla.benchmark.workers.lessons import Lessons
-from flow_rag_vla.tasks.env.batches import batches
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.agent import Agent
@@ -70,14 +69,13 @@ def run_unit(context: UnitContext, unit: Unit, on_progress: Callable[[int], None
     decided = agent.decide_seconds()
     results = []
     started, steps = time.perf_counter(), 0
-    for batch in batches(unit.episodes, context.env.num_envs):
 
-        def on_step(ended: int, before: int = batch.first) -> None:
-            nonlocal steps
-            steps += 1
-            on_progress(before + ended)
+    def on_step(ended: int) -> None:
+        nonlocal steps
+        steps += 1
+        on_progress(ended)
 
-        result = run_batch(context.env, agent, unit, batch.entries, context.latency.of(unit.arm), on_step)
+    for result in run_batches(context.env, agent, unit, context.latency.of(unit.arm), on_step):
         context.directory.append(unit, result.records)
         results.append(result)
     elapsed = time.perf_counter() - started

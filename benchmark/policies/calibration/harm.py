@@ -19,11 +19,10 @@ from flow_rag_vla.benchmark.episodes.actors import load_bank, make_policy_agent,
 from flow_rag_vla.benchmark.episodes.latency import parse_latency
 from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
 from flow_rag_vla.benchmark.episodes.records import Exposure
-from flow_rag_vla.benchmark.episodes.rollout import run_batch
+from flow_rag_vla.benchmark.episodes.rollout import run_batches
 from flow_rag_vla.benchmark.episodes.seeds import seed_block
 from flow_rag_vla.benchmark.policies.calibration.risk_control import Trial
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.env.batches import batches
 from flow_rag_vla.tasks.env.make import make_fleet
 
 if TYPE_CHECKING:
@@ -144,14 +143,13 @@ class HarmMeter:
         unit = Unit(arm.name, 1, self._env.num_envs, tuple(episodes))
         records, scores = [], []
         before = progress.done
-        for batch in batches(unit.episodes, unit.num_envs):
 
-            def on_step(ended: int, first: int = batch.first) -> None:
-                progress.update(before + first + ended, arm.name)
+        def on_step(ended: int) -> None:
+            progress.update(before + ended, arm.name)
 
-            result = run_batch(self._env, agent, unit, batch.entries, self._latency.of(arm.name), on_step)
+        for result in run_batches(self._env, agent, unit, self._latency.of(arm.name), on_step):
             records += result.records
-            scores += agent.notes().uplift.tolist()[: len(batch.entries)]
+            scores += agent.notes().uplift.tolist()[: len(result.records)]
         progress.update(before + len(episodes), arm.name)
         return records, scores
 

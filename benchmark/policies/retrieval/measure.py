@@ -21,14 +21,13 @@ from flow_rag_vla.benchmark.command.progress import Progress
 from flow_rag_vla.benchmark.episodes.actors import arm_settings, load_policy
 from flow_rag_vla.benchmark.episodes.plan import Unit, e2_episodes, first_attempts, plan_scenarios
 from flow_rag_vla.benchmark.episodes.records import Exposure
-from flow_rag_vla.benchmark.episodes.rollout import run_batch
+from flow_rag_vla.benchmark.episodes.rollout import run_batches
 from flow_rag_vla.benchmark.episodes.seeds import first_site
 from flow_rag_vla.benchmark.policies.retrieval.compared_keys import CUE, POLICY, PRESENT, Asked, compared
 from flow_rag_vla.benchmark.policies.retrieval.precision import UNKNOWN, Cases, Queries
 from flow_rag_vla.benchmark.policies.retrieval.several_keys import KeysWhenAsked, SeveralKeys
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import FAILURE_TYPES, MAX_STEPS, FaultClass, words_at
-from flow_rag_vla.tasks.env.batches import batches
 from flow_rag_vla.tasks.env.make import make_fleet, resolve_device
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
@@ -120,6 +119,7 @@ def key_encoder(policy: PolicyCheckpoint, device: str) -> SeveralKeys:
 def _listening(env: Fleet, policy: PolicyCheckpoint, encoder: SeveralKeys, agent: AgentSettings) -> KeysWhenAsked:
     settings = arm_settings(agent, policy.flow.horizon, env.task.slug)
     device = str(env.device)
+    # Not by make_policy_agent, whose agents keep failures under the memory's key alone.
     acting = FleetAgent(
         FlowRAGVLA.for_arm(FLOW_ONLY, policy, None, settings, device=device),
         encoder,
@@ -139,10 +139,9 @@ def _remembered(
     hazards: list[str] = []
     types: list[str] = []
     unit = Unit(FLOW_ONLY.name, 0, env.num_envs, tuple(episodes))
-    for batch in batches(unit.episodes, unit.num_envs):
-        before = progress.done
-        result = run_batch(env, agent, unit, batch.entries, 0.0, lambda n, b=before: progress.update(b + n, "E1"))
-        of_scenario = {episode.scenario.id: episode.scenario for episode in batch.entries}
+    before = progress.done
+    of_scenario = {episode.scenario.id: episode.scenario for episode in episodes}
+    for result in run_batches(env, agent, unit, 0.0, lambda ended: progress.update(before + ended, "E1")):
         for scenario_id, case in result.failures.items():
             scenario = of_scenario[scenario_id]
             keys.append(case.key_states)
@@ -163,9 +162,8 @@ def _asked(
     first: list[Float32Array] = []
     later: list[Float32Array] = []
     felt: list[str] = []
-    for batch in batches(unit.episodes, unit.num_envs):
-        before = progress.done
-        result = run_batch(env, agent, unit, batch.entries, 0.0, lambda n, b=before: progress.update(b + n, "asking"))
+    before = progress.done
+    for result in run_batches(env, agent, unit, 0.0, lambda ended: progress.update(before + ended, "asking")):
         at_first, at_alarm, alarmed = agent.asked()
         kinds = words_at(FAILURE_TYPES, agent.notes().failure_type.tolist())
         for i, record in enumerate(result.records):

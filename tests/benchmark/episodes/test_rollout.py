@@ -7,7 +7,7 @@ import pytest
 from flow_rag_vla.benchmark.episodes.chunk_executor import play_agent
 from flow_rag_vla.benchmark.episodes.plan import PlannedEpisode, Unit
 from flow_rag_vla.benchmark.episodes.records import Exposure
-from flow_rag_vla.benchmark.episodes.rollout import run_batch
+from flow_rag_vla.benchmark.episodes.rollout import run_batch, run_batches
 from flow_rag_vla.benchmark.episodes.told.expert_arm import ExpertAgent
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
@@ -51,6 +51,21 @@ def test_a_batch_ends_with_the_last_planned_episode_whatever_its_padding_does(fa
     played = run(fleet, fake_agent(fleet), planned(2), on_step=ended.append)
     assert ended == [0, 1, 2]
     assert [(record.outcome, record.steps) for record in played.records] == [("success", 2), ("success", 3)]
+
+
+def test_the_episodes_of_a_unit_run_in_batches_each_of_which_is_handed_over_before_the_next(fake_fleet, fake_agent):
+    fleet, episodes = fake_fleet(1, 2), planned(3)
+    agent, ended = fake_agent(fleet), []
+    loads, batches = [], []
+    unit = Unit("flow_only", 0, 7, tuple(episodes))  # planned for a fleet that is larger than this one
+    for result in run_batches(fleet, agent, unit, 0.0, ended.append):
+        loads.append(fleet.calls.count("load"))
+        batches.append([record.scenario_id for record in result.records])
+    ids = [episode.scenario.id for episode in episodes]
+    assert (loads, batches) == ([1, 2], [ids[:2], ids[2:]])
+    assert ended == [1, 2, 3]
+    silent = list(run_batches(fake_fleet(1, 2), fake_agent(fleet), unit, 0.0))
+    assert [len(result.records) for result in silent] == [2, 1]
 
 
 def test_more_episodes_than_environments_are_refused_before_anything_is_loaded(fake_fleet, fake_agent):
