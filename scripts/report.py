@@ -26,11 +26,13 @@ def _parser() -> CommandParser:
 def _report(arguments: Namespace) -> ExitCode:
     from flow_rag_vla.benchmark.run.conclusion import conclude
     from flow_rag_vla.benchmark.run.integrity.run_lock import run_lock
+    from flow_rag_vla.benchmark.run.integrity.unfinished_writes import remove_unfinished_writes
     from flow_rag_vla.benchmark.scoring.score import require_run
     from flow_rag_vla.reports.reporter import RunReporter
 
     require_run(arguments.run)
     with usage_errors(OSError), run_lock(arguments.run):
+        remove_unfinished_writes(arguments.run)
         conclude(arguments.run, RunReporter(), sys.stdout)
     return ExitCode.DONE
 

@@ -91,6 +91,7 @@ def conclude_merged(run_dir: Path, reporter: Reporter, merged: MergedShards) -> 
     """
     gaps: set[str] = set()
     with run_lock(run_dir):
+        remove_unfinished_writes(run_dir)
         if merged.missing and merged.given_up:
             waiting = reopened(str(run_dir)).barriers().held_up_by(merged.given_up) & set(merged.missing)
             gaps = waiting | merged.given_up.keys()

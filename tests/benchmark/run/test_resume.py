@@ -273,11 +273,14 @@ def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(run: Path
     names += tuple(
         f"memories/r0-flow_only/.7.failures.sqlite{end}" for end in ("", ".unfinished", ".unfinished-journal")
     )
-    for name in (*names, ".note", ".tmp"):
+    names += ("merged/.episodes.parquet.k3_9abcd/0.arrow",)
+    others = ("merged/.episodes.parquet.mine/0.arrow", "merged/.note", "report/.episodes.parquet.k3_9abcd/0.arrow")
+    for name in (*names, *others, ".note", ".tmp"):
         (run / name).parent.mkdir(exist_ok=True)
         (run / name).write_text("half a")
     assert resume_benchmark(str(run), REPORTER)
-    assert sorted(path.name for path in run.rglob(".*")) == [".note", ".tmp"]
+    left = {str(path.relative_to(run)) for path in run.rglob(".*")}
+    assert left == {".note", ".tmp", *(name.removesuffix("/0.arrow") for name in others)}
 
 
 def test_results_of_rows_that_change_do_not_stand_while_they_do(run: Path, monkeypatch: pytest.MonkeyPatch):

@@ -107,10 +107,14 @@ def test_a_merge_that_was_cut_off_is_finished_when_it_is_started_again(whole_sha
     assert not part.exists()
     assert not (out / "units/half a unit").exists()
     assert not (out / "summary.json").exists()
+    waiting = out / "merged/.episodes.parquet.k3_9abcd"  # cut off while it scored
+    waiting.mkdir(parents=True)
+    (waiting / "0.arrow").touch()
     merge = runpy.run_path(MERGE)["main"]
     arguments = [*map(str, shards), "--out", str(out)]
     assert merge(arguments) == 0
     assert f"{out}: these shards are merged there already\n" in capfd.readouterr().out
+    assert not waiting.exists()
     for name in ("summary.json", "merged/episodes.parquet", "memories/r1-parallel/failures.sqlite"):
         assert (out / name).read_bytes() == (whole / name).read_bytes(), name
     assert (out / "report/index.html").is_file()
