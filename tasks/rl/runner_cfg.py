@@ -7,14 +7,15 @@ Sized for CPU: a small network and 256 environments.  ``agent.KEY=VALUE`` on the
 from __future__ import annotations
 
 import functools
+from typing import Literal
 
 from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
 
 from flow_rag_vla.tasks.catalogue.registry import get_task, task_of_class
 from flow_rag_vla.tasks.catalogue.task import Task
-from flow_rag_vla.tasks.facts.declared import Declared
 from flow_rag_vla.tasks.facts.device import default_device
+from flow_rag_vla.tasks.rl.rsl_rl_texts import ReadByRslRl
 
 GAMMA = 0.98
 """A horizon of 50 control steps (1.7 s): long enough to see a lift from a reach."""
@@ -23,24 +24,29 @@ _OBS_GROUPS = {"actor": ["policy"], "critic": ["policy"]}
 
 
 @configclass
-class NoiseCfg(Declared, RslRlMLPModelCfg.GaussianDistributionCfg):
+class NoiseCfg(ReadByRslRl, RslRlMLPModelCfg.GaussianDistributionCfg):
     """Of exploration."""
 
 
 @configclass
-class NetworkCfg(Declared, RslRlMLPModelCfg):
+class NetworkCfg(ReadByRslRl, RslRlMLPModelCfg):
     """Of actor and critic."""
 
 
 @configclass
-class PpoCfg(Declared, RslRlPpoAlgorithmCfg):
+class PpoCfg(ReadByRslRl, RslRlPpoAlgorithmCfg):
     """Proximal policy optimisation."""
+
+    # rsl_rl takes any other word for "fixed", also a mistyped one.
+    schedule: Literal["adaptive", "fixed"] = "adaptive"  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @configclass
-class ManipulationRunnerCfg(Declared, RslRlOnPolicyRunnerCfg):
+class ManipulationRunnerCfg(ReadByRslRl, RslRlOnPolicyRunnerCfg):
     """What all tasks share; a setting that nobody has declared is refused."""
 
+    # The other one that there is distils a teacher, which nobody has configured.
+    class_name: Literal["OnPolicyRunner"] = "OnPolicyRunner"  # pyright: ignore[reportIncompatibleVariableOverride]
     device = default_device()
     num_steps_per_env = 32
     max_iterations = 1500
@@ -65,7 +71,6 @@ class ManipulationRunnerCfg(Declared, RslRlOnPolicyRunnerCfg):
         num_learning_epochs=5,
         num_mini_batches=4,
         learning_rate=1.0e-3,
-        schedule="adaptive",
         gamma=GAMMA,
         lam=0.95,
         desired_kl=0.01,

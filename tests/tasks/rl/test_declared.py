@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import subprocess
 import sys
 
@@ -66,12 +67,45 @@ def test_a_setting_that_nobody_has_declared_is_refused_with_what_there_is(overri
         ("agent.algorithm.gamma=2", "PpoCfg.gamma is 2, expected from 0.0 to 1.0"),
         ("agent.actor.hidden_dims=8", r"NetworkCfg.hidden_dims is 8, expected list\[int\]"),
         ("agent.actor.obs_normalization=3", "NetworkCfg.obs_normalization is 3, expected true or false"),
+        ("agent.actor.activation=abc", "NetworkCfg.activation is 'abc': Invalid activation .* Valid .*'elu', .*'relu'"),
+        ("agent.critic.activation=3", "NetworkCfg.activation is 3, expected text"),
+        ("agent.actor.class_name=Mlp", "NetworkCfg.class_name is 'Mlp': Could not resolve 'Mlp'"),
+        ("agent.critic.class_name=no_such.Net", "NetworkCfg.class_name is 'no_such.Net': Could not resolve"),
+        ("agent.actor.class_name=no_such:Net", "NetworkCfg.class_name is 'no_such:Net': No module named 'no_such'"),
+        ("agent.actor.class_name=torch:Net", "NetworkCfg.class_name is 'torch:Net': module 'torch' has no attribute"),
+        ("agent.actor.class_name=math:pi", "NetworkCfg.class_name is 'math:pi': is no class"),
+        ("agent.actor.distribution_cfg.class_name=abc", "NoiseCfg.class_name is 'abc': Could not resolve 'abc'"),
+        ("agent.algorithm.class_name=abc", "PpoCfg.class_name is 'abc': Could not resolve 'abc'"),
+        ("agent.algorithm.schedule=adaptiv", "PpoCfg.schedule is 'adaptiv', expected one of adaptive, fixed"),
+        ("agent.class_name=abc", "LiftRunnerCfg.class_name is 'abc', expected one of OnPolicyRunner"),
+        ("agent.class_name=DistillationRunner", "LiftRunnerCfg.class_name is 'DistillationRunner', expected one of On"),
+        ("agent.device=abc", "LiftRunnerCfg.device is 'abc': Expected one of cpu, cuda"),
     ],
 )
 def test_a_value_that_a_setting_cannot_have_is_refused_with_what_is_expected(override, complaint):
     with pytest.raises(ValueError, match=f"^{complaint}") as error:
         configured(override)
     assert "\n" not in str(error.value)
+
+
+def test_texts_that_rsl_rl_can_read_are_taken_as_they_are():
+    texts = {
+        "actor.activation": "ELU",
+        "critic.class_name": "rsl_rl.models:MLPModel",
+        "actor.class_name": "RNNModel",
+        "algorithm.schedule": "fixed",
+        "class_name": "OnPolicyRunner",
+        "device": "cpu",
+    }
+    _, agent = configured(*(f"agent.{path}={text}" for path, text in texts.items()))
+    taken = {path: operator.attrgetter(path)(agent) for path in texts}
+    assert taken == texts
+
+
+def test_a_machine_without_cuda_refuses_to_train_on_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"^LiftRunnerCfg\.device is 'cuda:1': there is no CUDA device; available: "):
+        configured("agent.device=cuda:1")
 
 
 def test_what_every_task_has_by_default_is_allowed():
