@@ -12,7 +12,7 @@ from flow_rag_vla.agents.agent import Capabilities, EpisodeNotes
 from flow_rag_vla.agents.corrections.late_release import LateRelease
 from flow_rag_vla.agents.corrections.retreat import Retreat, SecondTry, grasps_elsewhere
 from flow_rag_vla.agents.detection.monitor import LearnedDetector
-from flow_rag_vla.agents.detection.rules import GOAL_TOLERANCE_M, RuleDetector
+from flow_rag_vla.agents.detection.rules import GOAL_TOLERANCE_M, RuleDetector, goal_offset
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
 from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.policy.features import HELD_FORCE_N, none_of
@@ -143,7 +143,8 @@ class FleetAgent:
         noise = self._noise.draw(self._decision)
         felt = self._detector.first
         consults = self.model.advisor is not None
-        stands = self._second_try.look(felt, observation) if consults else torch.zeros_like(running)
+        if consults:
+            self._second_try.look(felt, observation)
         asks = running & ~self._settled.given & ~self._closed & (felt.mask | ~self._considered)
         asks &= ~self._second_try.pending
         if self._situation is None:
@@ -163,7 +164,8 @@ class FleetAgent:
             taken = running & ~self._settled.given & advice.given
             if not none_of(taken):
                 self._settled = self._settled.where(taken, advice)
-            retreats = (taken & advice.late & grasps_elsewhere(advice.candidate)) | (running & stands)
+            retreats = taken & advice.late & grasps_elsewhere(advice.candidate)
+            retreats |= running & self._second_try.standing
             if consults:
                 chunk = self._late_release.chunk(chunk, observation, self._settled.candidate)
             chunk = self._retreat.chunk(retreats, chunk, observation)
@@ -178,10 +180,9 @@ class FleetAgent:
         """Look for failures, and for the object lying free at its goal."""
         alarm = self._detector.update(observation, 1, running)
         o = observation
-        offset = (o.object_pos_b - o.goal_pos_b)[:, :2].norm(dim=1)
         level = (o.object_pos_b - o.goal_pos_b)[:, 2].abs() < PLACED_HEIGHT_M
         free = (o.previous_action[:, 6] > 0) & (o.grip_force_n[:, 0] < HELD_FORCE_N)
-        placed = (offset < GOAL_TOLERANCE_M) & level & free
+        placed = (goal_offset(o) < GOAL_TOLERANCE_M) & level & free
         self._placed = torch.where(running, placed, self._placed)
         self._note(alarm)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from flow_rag_vla.agents.corrections.corrections import CANDIDATES
-from flow_rag_vla.agents.detection.rules import GOAL_TOLERANCE_M
+from flow_rag_vla.agents.detection.rules import GOAL_TOLERANCE_M, goal_offset
 from flow_rag_vla.agents.policy.features import constant, held, none_of
 from flow_rag_vla.tasks.contract import CONTROL_HZ, GRIP_DEADBAND
 
@@ -52,7 +52,7 @@ class LateRelease:
         keeps = held(o) & opens.any(dim=1) & (self._kept < self._most)
         if none_of(keeps):
             return chunk
-        offset = (o.object_pos_b - o.goal_pos_b)[:, :2].norm(dim=1)
+        offset = goal_offset(o)
         keeps &= (offset > GOAL_TOLERANCE_M) & (offset < ON_ITS_WAY_M)
         keeps &= ~constant(_PLACES_ELSEWHERE, candidate.device, torch.bool)[candidate.clamp(min=0)]
         # The actions behind run where a decision comes late.

@@ -85,17 +85,18 @@ class SecondTry:
         """Nobody has tried again; ``execute`` actions of a chunk run before the next decision."""
         self._most = math.ceil(SECOND_TRY_S * CONTROL_HZ / execute)
         self._since = torch.full((num_envs,), -1, dtype=torch.long, device=device)
-        self._standing = torch.zeros(num_envs, dtype=torch.bool, device=device)
-        self.pending = torch.zeros_like(self._standing)
+        self.standing = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        """(num_envs,) bool: whose open hand stands on the object after a failed grasp, and should rise."""
+        self.pending = torch.zeros_like(self.standing)
         """(num_envs,) bool: has begun, and has not failed."""
 
     def reset(self) -> None:
         """New episodes in all environments."""
         self._since = torch.full_like(self._since, -1)
-        self._standing, self.pending = torch.zeros_like(self._standing), torch.zeros_like(self.pending)
+        self.standing, self.pending = torch.zeros_like(self.standing), torch.zeros_like(self.pending)
 
-    def look(self, felt: FailureAlarm, observation: Observation) -> torch.Tensor:
-        """At each decision: (num_envs,) bool whose open hand stands on the object, and should rise.
+    def look(self, felt: FailureAlarm, observation: Observation) -> None:
+        """Take in what each decision is taken on.
 
         Args:
             felt: The first alarm of each episode.
@@ -104,13 +105,12 @@ class SecondTry:
         o = observation
         failed = felt.mask & (felt.failure_type == _GRASP_FAILURE)
         if none_of(failed):
-            return failed
+            return
         stands = failed & (o.previous_action[:, 6] > 0) & stands_on_object(o)
         begins = stands & (self._since < 0)
         self._since = torch.where((self._since >= 0) | stands, self._since + 1, self._since)
-        again = stands & ~self._standing & (self._since > MOST_DECISIONS)
+        again = stands & ~self.standing & (self._since > MOST_DECISIONS)
         away = (o.object_pos_b - o.goal_pos_b).norm(dim=1) > GOAL_TOLERANCE_M
         late = (self._since >= self._most) & ~held(o) & away
         self.pending = (self.pending | begins) & ~again & ~late
-        self._standing = stands
-        return stands
+        self.standing = stands

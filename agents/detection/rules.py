@@ -114,7 +114,8 @@ def _gone(o: Observation) -> torch.Tensor:
     return (o.grip_force_n[:, 0] < LOST_FORCE_N) | _shut(o) | _slid_out(o)
 
 
-def _goal_offset(o: Observation) -> torch.Tensor:
+def goal_offset(o: Observation) -> torch.Tensor:
+    """(num_envs,) distance of the object from its goal in the table's plane, m."""
     return (o.object_pos_b - o.goal_pos_b)[:, :2].norm(dim=1)
 
 
@@ -169,7 +170,7 @@ class RuleDetector:
         phase[_closed(o)] = _phase_id(Phase.GRASP)
         phase[self._grasped & raised] = _phase_id(Phase.LIFT)
         phase[self._grasped & moved] = _phase_id(Phase.CARRY)
-        phase[self._grasped & (_goal_offset(o) < NEAR_GOAL_M)] = _phase_id(Phase.PLACE)
+        phase[self._grasped & (goal_offset(o) < NEAR_GOAL_M)] = _phase_id(Phase.PLACE)
         return phase
 
     def update(self, observation: Observation, steps: int = 1, running: torch.Tensor | None = None) -> FailureAlarm:
@@ -239,7 +240,7 @@ class RuleDetector:
 
     def _lost_grasp(self, o: Observation, running: torch.Tensor) -> torch.Tensor:
         """Where an object that should be in the closed hand has been gone for ``LOST_CHECKS`` updates."""
-        placed = (_goal_offset(o) < GOAL_TOLERANCE_M) & (o.object_pos_b[:, 2] < o.goal_pos_b[:, 2] + RAISED_M)
+        placed = (goal_offset(o) < GOAL_TOLERANCE_M) & (o.object_pos_b[:, 2] < o.goal_pos_b[:, 2] + RAISED_M)
         gone = self._grasped & _closed(o) & _gone(o)
         self._gone_checks = torch.where(running, torch.where(gone, self._gone_checks + 1, 0), self._gone_checks)
         lost = (self._gone_checks >= LOST_CHECKS) & running
@@ -280,14 +281,14 @@ class RuleDetector:
         self._released_steps = torch.where(self._released, self._released_steps + steps * running, 0)
         settled = self._released & (self._released_steps >= SETTLED_S * CONTROL_HZ)
         self._released &= ~settled
-        return settled & (_goal_offset(o) > GOAL_TOLERANCE_M)
+        return settled & (goal_offset(o) > GOAL_TOLERANCE_M)
 
     def _moved(self, o: Observation) -> torch.Tensor:
         return (o.object_pos_b - self._start)[:, :2].norm(dim=1) > MOVED_M
 
     def _timed_out(self, o: Observation) -> torch.Tensor:
         """Where the time is up and the object does not lie free at the goal."""
-        placed = (_goal_offset(o) < GOAL_TOLERANCE_M) & ~_closed(o)
+        placed = (goal_offset(o) < GOAL_TOLERANCE_M) & ~_closed(o)
         return (self._step >= self.max_steps) & ~placed
 
 
@@ -307,7 +308,7 @@ def classify_failure(before: Observation, after: Observation, action: torch.Tens
     lost = _holding(before) & closing & _gone(after)
     high = torch.maximum(before.object_pos_b[:, 2], after.object_pos_b[:, 2]) > before.goal_pos_b[:, 2] + LIFTED_M
     empty = closing & ~_holding(before) & _shut(after)
-    released = _holding(before) & ~closing & (_goal_offset(after) > GOAL_TOLERANCE_M)
+    released = _holding(before) & ~closing & (goal_offset(after) > GOAL_TOLERANCE_M)
     kind = torch.full_like(closing, NOTHING, dtype=torch.long)
     kind[released] = _type_id(FailureType.MISALIGNMENT)
     kind[empty | (lost & ~high)] = _type_id(FailureType.GRASP_FAILURE)

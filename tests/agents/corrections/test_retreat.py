@@ -78,8 +78,11 @@ MOST = math.ceil(SECOND_TRY_S * CONTROL_HZ / EXECUTE)
 
 def looks(felt: FailureAlarm, seen: list[Observation]) -> list[tuple[bool, bool]]:
     """Who stands on the object and who has a second try before them, at each decision."""
-    second_try = SecondTry(1, EXECUTE)
-    return [(bool(second_try.look(felt, o)), bool(second_try.pending)) for o in seen]
+    second_try, told = SecondTry(1, EXECUTE), []
+    for observed in seen:
+        second_try.look(felt, observed)
+        told.append((bool(second_try.standing), bool(second_try.pending)))
+    return told
 
 
 def test_a_second_try_lasts_until_the_hand_stands_on_the_object_again(observe: Callable[..., Observation]) -> None:
@@ -129,7 +132,8 @@ def test_only_a_failed_grasp_is_tried_again_and_only_in_its_own_episode(observe:
         failure_type=torch.cat([felt.failure_type, torch.tensor([NOTHING])]),
     )
     both = observe(2, ee_pos_b=[0.5, 0.0, 0.06], object_pos_b=[0.5, 0.0, 0.02], hand_force_b=[0.0, 0.0, 40.0])
-    assert second_try.look(one, both).tolist() == [True, False]
+    second_try.look(one, both)
+    assert second_try.standing.tolist() == [True, False]
     assert second_try.pending.tolist() == [True, False]
     second_try.reset()
     assert second_try.pending.tolist() == [False, False]
