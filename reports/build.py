@@ -94,10 +94,12 @@ def _content(results: RunResults) -> dict[str, Any]:
         tables.ablation(results), tables.first_exposure(results), tables.success(results),
         tables.comparisons(results), tables.repeats(results, Exposure.NEAR), tables.repeats(results, Exposure.EXACT),
         tables.reductions(results), payoff_tables.payoff(results), payoff_tables.corrections(results),
+        payoff_tables.memory_adds(results), payoff_tables.memory_net(results),
         tables.loss_chain(results), tables.faults(results), tables.rounds(results),
         timing_tables.latency(results), timing_tables.fleet(results),
     ]  # fmt: skip
-    by_name: dict[str, Table | None] = dict.fromkeys(("corrections", "loss-chain", "rounds"))
+    optional = ("corrections", "loss-chain", "memory-adds", "memory-net", "rounds")
+    by_name: dict[str, Table | None] = dict.fromkeys(optional)
     by_name |= {table.name: table for table in every_table if table is not None}
     return {
         "title": f"Flow-RAG-VLA: {summary.task}",
@@ -105,6 +107,7 @@ def _content(results: RunResults) -> dict[str, Any]:
         "reference": REFERENCE_ARM,
         "headline": first_screen.headline(results),
         "explanation": first_screen.explanation(results),
+        "memory_adds": first_screen.memory_adds(results),
         "banners": first_screen.banners(results),
         "warnings": first_screen.warnings(results),
         "effects": first_screen.effects(results),

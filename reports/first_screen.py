@@ -6,9 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, still_arms, told_arms
+from flow_rag_vla.benchmark.scoring.arms import (
+    HABIT_ARM,
+    REFERENCE_ARM,
+    placebo_arms,
+    rival_arms,
+    still_arms,
+    told_arms,
+)
 from flow_rag_vla.benchmark.scoring.results import RunResults, notices
-from flow_rag_vla.benchmark.scoring.statistics.verdict import DEFINITIONS
+from flow_rag_vla.benchmark.scoring.statistics.verdict import DEFINITIONS, Gain
 from flow_rag_vla.benchmark.scoring.summary import HARM_EXPOSURES, HEADLINE_EXPOSURE, ArmSummary
 from flow_rag_vla.reports import wording
 from flow_rag_vla.reports.table import Cell, pointer
@@ -59,15 +66,41 @@ def headline(results: RunResults) -> str:
     verdict = results.summary.verdict
     if verdict.arm is None and len(results.summary.arms) > 1:
         return wording.NO_AGENT
-    against = None if verdict.arm is None else results.summary.arms[verdict.arm].vs_flow_only
-    compared = against is not None and against.n_pairs > 0
-    return wording.verdict_headline(verdict, wording.verdict_subject(results), compared=compared)
+    arm = None if verdict.arm is None else results.summary.arms[verdict.arm]
+    compared = arm is not None and arm.vs_flow_only is not None and arm.vs_flow_only.n_pairs > 0
+    return wording.verdict_headline(
+        verdict, wording.verdict_subject(results), arm.harm.n_pairs if arm is not None and compared else None
+    )
 
 
 def explanation(results: RunResults) -> str:
     """What the verdict means."""
     text = DEFINITIONS[results.summary.verdict.answer]
     return text[0].upper() + text[1:]
+
+
+def memory_adds(results: RunResults) -> list[str]:
+    """Which rivals of the memory are told apart from it, and at which shares of hazards it is shown to be ahead."""
+    adds = results.summary.memory_adds
+    if adds is None:
+        return []
+    rivals = [name for name in wording.ordered_arms(adds.over) if name in rival_arms()]
+    found = {direction: list[str]() for direction in wording.DIRECTION.values()}
+    for name in rivals:
+        found[wording.DIRECTION[adds.over[name].near_known]].append(name)
+    where = f"On {HEADLINE_EXPOSURE.upper()} {adds.arm}"
+    starts = {
+        wording.DIRECTION[Gain.MORE]: f"{where} succeeds more often than",
+        wording.DIRECTION[Gain.LESS]: f"{where} succeeds less often than",
+        wording.NOT_APART: f"{where} is not told apart from",
+    }
+    said = [f"{start} {', '.join(found[way])}." for way, start in starts.items() if found[way]]
+    without = [REFERENCE_ARM, *(name for name in rivals if name not in placebo_arms())]
+    known = [(name, adds.over[name].surely_ahead) for name in without if name in adds.over and adds.over[name].net]
+    ahead = [f"that of {name} {wording.shares(where)}{' hazards' if where else ''}" for name, where in known]
+    if rivals and ahead:
+        said.append(f"Its net success, harm subtracted, is shown to be above {', '.join(ahead)}.")
+    return said
 
 
 def banners(results: RunResults) -> list[str]:
@@ -157,7 +190,7 @@ def effects(results: RunResults) -> list[Effect]:
             _difference(broken.rate, broken.ci95, (*base, "harm"), "rate"),
             Cell(str(broken.n_pairs), pointer(*base, "harm", "n_pairs")),
             Cell(wording.p_value(broken.mcnemar_p), pointer(*base, "harm", "mcnemar_p")),
-            wording.HARM_KNOWN[verdict.harm],
+            wording.harm_known(verdict),
         ),
     ]
 
@@ -179,6 +212,7 @@ def facts(results: RunResults) -> list[Fact]:
     places = "" if sites is None else f", {sites} site{'' if sites == 1 else 's'}"
     device = settings.get("device")
     latency = _said(settings.get("latency"))
+    allowed = summary.verdict.max_harm
     inputs = [f"policy {_said(settings.get('checkpoint'))}"]
     if settings.get("scenario_file"):
         inputs.append(f"scenarios {settings['scenario_file']}")
@@ -192,6 +226,7 @@ def facts(results: RunResults) -> list[Fact]:
         Fact("Scenarios", f"{summary.e1.n}{places}"),
         Fact("Rounds", f"E1 and {len(rounds)} of E2"),
         Fact("Exposures", ", ".join(e.upper() for e in wording.exposures_met(results)) or "none"),
+        Fact("Harm allowed", "not recorded" if allowed is None else f"{100 * allowed:g} points (agent.max_harm)"),
         Fact("Inputs", ", ".join(inputs)),
         Fact("Files", ", ".join(_FILES)),
     ]

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, guide_numbers
+from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, guide_numbers, still_arms, told_arms
+from flow_rag_vla.benchmark.scoring.compared import Comparison
 from flow_rag_vla.benchmark.scoring.results import RunResults
+from flow_rag_vla.benchmark.scoring.statistics.verdict import SIGNIFICANCE, Gain
 from flow_rag_vla.benchmark.scoring.summary import ArmSummary
-from flow_rag_vla.reports.table import Cell, Table, arm_row, pointer
+from flow_rag_vla.reports.table import Cell, Row, Table, arm_row, pointer
 from flow_rag_vla.reports.wording import (
     DASH,
+    DIRECTION,
     EXPOSURE_ORDER,
+    NO_DATA,
     answer,
     interval,
     ordered_arms,
+    p_value,
     percent,
     points,
     prevalence,
+    role,
+    shares,
 )
 
 _REFERENCE = Cell("reference")
+SHOWN_PREVALENCES = (0.0, 0.05, 0.15, 0.5, 0.8)
+"""Of the curve's; nobody meets hazards alone, and none at all is what a memory must not make worse."""
 
 
 def payoff(results: RunResults) -> Table:
@@ -72,6 +81,85 @@ def _against_reference(arm: ArmSummary, base: tuple[str, ...]) -> tuple[Cell, ..
                 for key in ("pays_from", "may_pay_from", "surely_pays_from")
             ]
         ),
+    )
+
+
+def memory_adds(results: RunResults) -> Table | None:
+    """The memory's arm minus every other on the same scenarios; None where none has a memory."""
+    adds = results.summary.memory_adds
+    if adds is None:
+        return None
+    far = any(advantage.far is not None for advantage in adds.over.values())
+    rows = []
+    for name in ordered_arms(adds.over):
+        advantage, base = adds.over[name], ("summary", "memory_adds", "over", name)
+        cells = [Cell(role(name)), *_compared(advantage.near, advantage.near_known, (*base, "near"))]
+        if far:
+            cells += _compared(advantage.far, advantage.far_known, (*base, "far"))
+        rows.append(Row(name, tuple(cells)))
+    columns = ("pairs", "difference", "p (Holm)", "it succeeds")
+    return Table(
+        "memory-adds",
+        f"What the memory itself adds: success of {adds.arm} minus that of every other arm on the same scenarios, with "
+        "its 95 % interval over pairs. Not told apart: the interval includes 0, or the exact McNemar p is "
+        f"{SIGNIFICANCE:g} or more; Holm adjusts p over the rows. A placebo's memory answers wrongly, or not at all; a "
+        "ceiling is told what no agent can know.",
+        "Against",
+        ("is", *columns, *(columns if far else ())),
+        tuple(rows),
+        (("", 1), ("NEAR", len(columns)), *((("FAR", len(columns)),) if far else ())),
+    )
+
+
+def _compared(value: Comparison | None, known: Gain | None, base: tuple[str, ...]) -> list[Cell]:
+    if value is None or known is None or not value.n_pairs:
+        return [Cell(NO_DATA, pointer(*base, "success_diff"))] * 4
+    return [
+        Cell(str(value.n_pairs), pointer(*base, "n_pairs")),
+        Cell(
+            points(value.success_diff),
+            pointer(*base, "success_diff"),
+            interval(value.ci95, signed=True),
+            pointer(*base, "ci95"),
+        ),
+        Cell(p_value(value.mcnemar_p_holm), pointer(*base, "mcnemar_p_holm")),
+        Cell(DIRECTION[known]),
+    ]
+
+
+def memory_net(results: RunResults) -> Table | None:
+    """The same at chosen shares of hazards, harm subtracted; None where it is not known."""
+    adds = results.summary.memory_adds
+    if adds is None:
+        return None
+    rows = []
+    for name in ordered_arms(adds.over):
+        advantage, base = adds.over[name], ("summary", "memory_adds", "over", name)
+        if name in (*told_arms(), *still_arms()) or not advantage.net:
+            continue
+        cells = [
+            Cell(
+                points(net.net),
+                pointer(*base, "net", str(i), "net"),
+                interval(net.ci95, signed=True),
+                pointer(*base, "net", str(i), "ci95"),
+            )
+            for i, net in enumerate(advantage.net)
+            if net.prevalence in SHOWN_PREVALENCES
+        ]
+        cells += [Cell(shares(getattr(advantage, key)), pointer(*base, key)) for key in ("ahead", "surely_ahead")]
+        rows.append(Row(name, tuple(cells)))
+    if not rows:
+        return None
+    return Table(
+        "memory-net",
+        f"Net success of {adds.arm} minus that of the other arm where hazards have the share above: NEAR for those, "
+        "what is broken on CLEAN and CONTROL for the rest, with 95 % intervals. Above 0: between which shares the "
+        "estimate, and the whole interval, are.",
+        "Against",
+        (*(f"{100 * share:g} %" for share in SHOWN_PREVALENCES), "estimate", "interval"),
+        tuple(rows),
+        (("Net success at hazards of", len(SHOWN_PREVALENCES)), ("Above 0", 2)),
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, guide_numbers
+from flow_rag_vla.benchmark.scoring.compared import Comparison
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics import Proportion
-from flow_rag_vla.benchmark.scoring.summary import Comparison
 from flow_rag_vla.reports.table import Cell, Row, Table, arm_row, pointer
 from flow_rag_vla.reports.wording import (
     DASH,

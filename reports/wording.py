@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
-from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, arm_order
+from flow_rag_vla.benchmark.scoring.arms import (
+    HABIT_ARM,
+    REFERENCE_ARM,
+    arm_order,
+    memory_arms,
+    placebo_arms,
+    still_arms,
+    told_arms,
+)
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics import Interval, Proportion
-from flow_rag_vla.benchmark.scoring.statistics.verdict import MARGIN, Answer, Gain, Harmfulness
+from flow_rag_vla.benchmark.scoring.statistics.verdict import MARGIN, Answer, Gain, Harmfulness, Limit
 from flow_rag_vla.benchmark.scoring.summary import Verdict
 
 MEMORY = "memory"
@@ -65,6 +73,10 @@ HARM_KNOWN: dict[Harmfulness, str] = {
     Harmfulness.UNKNOWN: "not known",
 }
 """What a verdict takes from gain and harm."""
+
+NOT_APART = "not told apart"
+DIRECTION: dict[Gain, str] = {Gain.MORE: "more", Gain.LESS: "less", Gain.NONE: NOT_APART, Gain.UNKNOWN: NOT_APART}
+"""Which way one arm's success lies of another's."""
 
 
 def ordered_arms(arms: Iterable[str]) -> list[str]:
@@ -132,18 +144,58 @@ def answer(value: Answer | None) -> str:
     return DASH if value is None else value.replace("_", " ")
 
 
-def verdict_headline(verdict: Verdict, subject: str, *, compared: bool) -> str:
-    """The verdict in one line; ``subject`` is what the arm stands for, ``compared`` whether it met any pair."""
-    if not compared:
+def role(arm: str) -> str:
+    """What ``arm`` is to one with a memory that it is compared with."""
+    if arm == REFERENCE_ARM:
+        return "base policy"
+    if arm == HABIT_ARM:
+        return "constant habit"
+    roles = {"placebo": placebo_arms(), "ceiling": told_arms(), "holds still": still_arms(), "memory": memory_arms()}
+    return next((name for name, arms in roles.items() if arm in arms), "control")
+
+
+def shares(value: Interval | None) -> str:
+    """Between which shares of scenarios with a hazard something holds."""
+    return "nowhere" if value is None else f"from {percent(value[0])} to {percent(value[1])}"
+
+
+def harm_limit(verdict: Verdict, pairs: int) -> str:
+    """What is known of the harm beside ``agent.max_harm`` where it is not known to be within it, else nothing."""
+    if verdict.max_harm is None or verdict.limit is Limit.KEPT:
+        return ""
+    most = f"{100 * verdict.max_harm:g} points"
+    exceeded = verdict.limit is Limit.EXCEEDED
+    said = f"it breaks more than {most}" if exceeded else f"that it breaks at most {most} is not shown"
+    return f"{said} (n = {pairs})"
+
+
+def harm_known(verdict: Verdict) -> str:
+    """What is known of the harm, in a word or two."""
+    if verdict.max_harm is None or verdict.limit is not Limit.KEPT:
+        return HARM_KNOWN[verdict.harm]
+    most = f"at most {100 * verdict.max_harm:g} points"
+    return f"{HARM_KNOWN[verdict.harm]}, {most}" if verdict.harm is Harmfulness.SHOWN else most
+
+
+def verdict_headline(verdict: Verdict, subject: str, pairs: int | None) -> str:
+    """The verdict in one line.
+
+    Args:
+        verdict: of the run.
+        subject: what its arm stands for.
+        pairs: that its harm is of; None where the arm met no pair at all.
+    """
+    if pairs is None:
         return "Undetermined: nothing could be compared"
     first = subject.capitalize() if subject == MEMORY else subject
-    return {
+    answered = {
         Answer.HELPS: f"{first} helps",
         Answer.HELPS_BUT_HARMS: f"{first} helps but harms",
         Answer.HARMS: f"{first} harms",
         Answer.NO_DIFFERENCE: f"{first} makes no difference",
         Answer.UNDETERMINED: f"Undetermined: {_what_is_missing(verdict, subject)}",
     }[verdict.answer]
+    return "; ".join(filter(None, (answered, harm_limit(verdict, pairs))))
 
 
 def _what_is_missing(verdict: Verdict, subject: str) -> str:

@@ -1,6 +1,6 @@
 """How much gain a memory's advice must promise, so that it breaks at most a given share of what works without it.
 
-./isaaclab.sh -p scripts/calibrate_memory.py runs/RUN --max_harm 2
+./isaaclab.sh -p scripts/calibrate_memory.py runs/RUN
 ./isaaclab.sh -p scripts/benchmark.py (as RUN) agent.uplift_threshold=(what was found)
 
 --coverage asks instead whether such promises are kept: at each site of a run of development seeds one half of the
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 def _parser() -> CommandParser:
     parser = CommandParser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="run directory whose first encounter is complete")
-    parser.add_argument("--max_harm", type=float, default=2.0, help="points of CLEAN and of CONTROL (default 2)")
+    parser.add_argument(
+        "--max_harm",
+        type=float,
+        help="points of CLEAN and of CONTROL (default: the run's agent.max_harm, 2 unless set)",
+    )
     parser.add_argument("--error", type=float, default=5.0, help="chance, in points, that it is more (default 5)")
     parser.add_argument(
         "--episodes",
@@ -54,7 +58,8 @@ def _calibrate(arguments: Namespace) -> ExitCode:
     arm = PARALLEL.name if arguments.arm is None else arguments.arm
     with quiet_run(arguments.log) as console:
         if arguments.coverage is None:
-            found = calibrate(CalibrationRequest(run, arguments.max_harm / 100.0, error, episodes, arm), console)
+            max_harm = None if arguments.max_harm is None else arguments.max_harm / 100.0
+            found = calibrate(CalibrationRequest(run, max_harm, error, episodes, arm), console)
         else:
             limits = tuple(limit / 100.0 for limit in arguments.coverage)
             found = cover(CoverageRequest(run, limits, error, episodes, comma_list(arm)), console)

@@ -29,6 +29,7 @@ ARROWS = {
         "flow_rag_vla.reports",
         "flow_rag_vla.benchmark.episodes.records.Exposure",
         "flow_rag_vla.benchmark.scoring.arms",
+        "flow_rag_vla.benchmark.scoring.compared",
         "flow_rag_vla.benchmark.scoring.results",
         "flow_rag_vla.benchmark.scoring.run_files",
         "flow_rag_vla.benchmark.scoring.statistics.Interval",

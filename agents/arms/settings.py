@@ -31,6 +31,9 @@ class AgentSettings:
     """Advice is given where the lower bound of a correction's gain over doing nothing is above it; 1 gives none."""
     caution: float = 0.1
     """Standard deviations that the bounds of the gain lie from its mean."""
+    max_harm: float = 2.0
+    """Points of what works without it that a memory may break: what ``uplift_threshold`` is calibrated to and what
+    reports hold the harm against.  No arm reads it."""
     num_situations: int = 32
     """Situations like an episode's own from which that gain is estimated."""
     max_cases: int = 10_000

@@ -29,6 +29,22 @@ def still_arms() -> tuple[str, ...]:
     return tuple(arm.name for arm in all_arms() if arm.holds_still)
 
 
+def placebo_arms() -> tuple[str, ...]:
+    """Those whose memory's answers are wrong, or missing, on purpose."""
+    return tuple(arm.name for arm in all_arms() if arm.placebo is not None)
+
+
+def memory_arms() -> tuple[str, ...]:
+    """Those whose memory answers with what it was taught."""
+    return tuple(arm.name for arm in all_arms() if arm.consults_memory and arm.placebo is None)
+
+
+def rival_arms() -> tuple[str, ...]:
+    """What a memory must beat: those that act without what it knows, or without its rule of when to act on it."""
+    memory = [arm.name for arm in all_arms() if arm.name in memory_arms() and arm.weighs_doing_nothing]
+    return tuple(arm.name for arm in all_arms() if is_judged(arm.name) and arm.name not in memory)
+
+
 def is_judged(arm: str) -> bool:
     """Whether there is a verdict on ``arm``: not on the reference, on who is told the hazard or on who holds still."""
     return arm not in (REFERENCE_ARM, *told_arms(), *still_arms())
@@ -39,8 +55,17 @@ def verdict_arm(ran: Collection[str]) -> str | None:
 
     The guide's arm that is registered last, else the first other one that is judged; None where there is none.
     """
+    return _main_of([arm for arm in ran if is_judged(arm)])
+
+
+def memory_arm(ran: Collection[str]) -> str | None:
+    """Whose memory is asked what it adds, of the arms that ``ran``: chosen likewise, among those with a true memory."""
+    return _main_of([arm for arm in ran if arm in memory_arms()])
+
+
+def _main_of(candidates: Collection[str]) -> str | None:
     guide = [arm.name for arm in reversed(benchmark_arms(Suite.GUIDE))]
-    return next((arm for arm in (*guide, *ran) if arm in ran and is_judged(arm)), None)
+    return next((arm for arm in (*guide, *candidates) if arm in candidates), None)
 
 
 def guide_numbers() -> dict[str, GuideNumbers]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
+from flow_rag_vla.benchmark.episodes.records import Exposure
+from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, memory_arm
 from flow_rag_vla.benchmark.scoring.columns.episode_columns import NONE, Episodes, groups
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
+from flow_rag_vla.benchmark.scoring.compared import Advantage, Comparison, CorrectionEffect, Harm, MemoryAdds
 from flow_rag_vla.benchmark.scoring.repeats import can_repeat, repeats
 from flow_rag_vla.benchmark.scoring.statistics import (
     holm,
@@ -18,29 +21,30 @@ from flow_rag_vla.benchmark.scoring.statistics import (
     paired_reduction,
     proportion,
 )
+from flow_rag_vla.benchmark.scoring.statistics.prevalence import ahead, estimate, net_curve, surely_ahead
+from flow_rag_vla.benchmark.scoring.statistics.verdict import gain_known
 from flow_rag_vla.benchmark.scoring.summary import (
     HARM_EXPOSURES,
     HEADLINE_EXPOSURE,
     SUMMARY_EXPOSURES,
     ArmSummary,
-    Comparison,
-    CorrectionEffect,
-    Harm,
 )
 
 
-def compare(run: RunRecords, arm: str, reference: str, seed: int = 0) -> Comparison:
-    """``arm`` against ``reference`` on the NEAR scenarios."""
-    exposure = HEADLINE_EXPOSURE
+def compare(
+    run: RunRecords, arm: str, reference: str, seed: int = 0, exposure: Exposure = HEADLINE_EXPOSURE
+) -> Comparison:
+    """``arm`` against ``reference`` on the scenarios of one exposure."""
     ours, theirs = run.pairs(arm, reference, exposure)
-    rng = _rng(seed, "success", arm, reference)
+    named = (arm, reference) if exposure is HEADLINE_EXPOSURE else (arm, reference, exposure)
+    rng = _rng(seed, "success", *named)
     difference = paired_difference(ours.succeeded, theirs.succeeded, rng, _sites(ours))
     test = mcnemar_exact(ours.succeeded, theirs.succeeded)
     again = can_repeat(run.first(ours), run.vocabulary)
     reduction = paired_reduction(
         repeats(run, ours[again], exposure),
         repeats(run, theirs[again], exposure),
-        _rng(seed, "repeats", arm, reference),
+        _rng(seed, "repeats", *named),
         _sites(ours[again]),
     )
     return Comparison(
@@ -60,23 +64,47 @@ def compare(run: RunRecords, arm: str, reference: str, seed: int = 0) -> Compari
     )
 
 
-def harm(run: RunRecords, arm: str, seed: int = 0) -> Harm:
-    """What the arm breaks among the CLEAN and CONTROL scenarios that E1 had solved.
+def harm(run: RunRecords, arm: str, seed: int = 0, reference: str = REFERENCE_ARM) -> Harm:
+    """What the arm breaks among the CLEAN and CONTROL scenarios that E1 had solved, minus what ``reference`` does.
 
     With FAR they come on new layouts, too: those count whose scenario E1 had solved on its own layout.
     """
     met = run.last(arm, *HARM_EXPOSURES)
     solved = met[met.valid & run.first(met).succeeded]
     failed = proportion(int(solved.failed.sum()), len(solved))
-    if arm == REFERENCE_ARM:
+    if arm == reference:
         return Harm(None, None, failed, len(solved), None, None)
-    ours, theirs = run.pairs(arm, REFERENCE_ARM, *HARM_EXPOSURES)
+    ours, theirs = run.pairs(arm, reference, *HARM_EXPOSURES)
     before = run.first(ours).succeeded
     ours, theirs = ours[before], theirs[before]
-    rng = _rng(seed, "harm", arm, REFERENCE_ARM)
+    rng = _rng(seed, "harm", arm, reference)
     difference = paired_difference(ours.failed, theirs.failed, rng, _sites(ours))
     p = mcnemar_exact(ours.failed, theirs.failed).p if len(ours) else None
     return Harm(difference.difference, difference.ci95, failed, difference.n, p, difference.method)
+
+
+def memory_adds(run: RunRecords, seed: int = 0) -> MemoryAdds | None:
+    """The memory's arm against every other that ran; None where there is no such arm."""
+    arm = memory_arm(run.rounds)
+    if arm is None:
+        return None
+    others = [other for other in run.rounds if other != arm]
+    near = _adjusted({other: compare(run, arm, other, seed) for other in others})
+    far: dict[str, Comparison] = {}
+    if any(len(run.last(name, Exposure.FAR)) for name in run.rounds):
+        far = _adjusted({other: compare(run, arm, other, seed, Exposure.FAR) for other in others})
+    over = {other: _advantage(near[other], far.get(other), harm(run, arm, seed, other)) for other in others}
+    return MemoryAdds(arm, over)
+
+
+def _advantage(near: Comparison, far: Comparison | None, broken: Harm) -> Advantage:
+    known = gain_known(near.ci95, near.mcnemar_p)
+    far_known = None if far is None else gain_known(far.ci95, far.mcnemar_p)
+    gain, harmed = estimate(near.success_diff, near.ci95), estimate(broken.rate, broken.ci95)
+    if gain is None or harmed is None:
+        return Advantage(near, known, far, far_known, broken, [], None, None)
+    net = net_curve(gain, harmed)
+    return Advantage(near, known, far, far_known, broken, net, ahead(gain, harmed), surely_ahead(gain, harmed))
 
 
 def correction_effects(run: RunRecords, arm: str) -> dict[str, dict[str, CorrectionEffect]]:
@@ -102,15 +130,17 @@ def _effect(ours: Episodes, theirs: Episodes) -> CorrectionEffect:
 def adjust_for_many_arms(arms: dict[str, ArmSummary]) -> dict[str, ArmSummary]:
     """Holm-adjusted p-values, one family per reference arm."""
     for name in ("vs_flow_only", "vs_always_cautious"):
-        family = {
-            arm: comparison
-            for arm, summary in arms.items()
-            if (comparison := getattr(summary, name)) and comparison.mcnemar_p is not None
-        }
-        adjusted = holm([comparison.mcnemar_p for comparison in family.values()])
-        for (arm, comparison), p in zip(family.items(), adjusted, strict=True):
-            arms[arm] = replace(arms[arm], **{name: replace(comparison, mcnemar_p_holm=p)})
+        family = {arm: compared for arm, summary in arms.items() if (compared := getattr(summary, name))}
+        for arm, comparison in _adjusted(family).items():
+            arms[arm] = replace(arms[arm], **{name: comparison})
     return arms
+
+
+def _adjusted(family: Mapping[str, Comparison]) -> dict[str, Comparison]:
+    """``family`` with its p-values adjusted for one another."""
+    tested = {name: compared.mcnemar_p for name, compared in family.items() if compared.mcnemar_p is not None}
+    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+    return {name: replace(compared, mcnemar_p_holm=adjusted.get(name)) for name, compared in family.items()}
 
 
 def _sites(episodes: Episodes) -> list[int]:

@@ -11,41 +11,47 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from flow_rag_vla.agents.arms.settings import AgentSettings
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, is_judged, verdict_arm
 from flow_rag_vla.benchmark.scoring.columns.episode_columns import Episodes, groups
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
+from flow_rag_vla.benchmark.scoring.compared import Comparison, Harm
 from flow_rag_vla.benchmark.scoring.comparisons import (
     adjust_for_many_arms,
     compare,
     correction_effects,
     harm,
+    memory_adds,
 )
 from flow_rag_vla.benchmark.scoring.repeats import loss_chains, repeat_counts
 from flow_rag_vla.benchmark.scoring.statistics import Proportion, proportion
 from flow_rag_vla.benchmark.scoring.statistics.prevalence import (
     DEPLOYMENT_PREVALENCE,
-    PREVALENCES,
     break_even,
     estimate,
     mixed_success,
-    net_gain,
+    net_curve,
 )
-from flow_rag_vla.benchmark.scoring.statistics.verdict import Gain, Harmfulness, gain_known, harm_known, judge
+from flow_rag_vla.benchmark.scoring.statistics.verdict import (
+    Gain,
+    Harmfulness,
+    gain_known,
+    harm_known,
+    judge,
+    limit_known,
+)
 from flow_rag_vla.benchmark.scoring.summary import (
     HARM_EXPOSURES,
     HEADLINE_EXPOSURE,
     SUMMARY_EXPOSURES,
     ArmSummary,
-    Comparison,
     Deployment,
     E1Summary,
     ExposureSummary,
     FaultSummary,
-    Harm,
     LossChain,
     MemorySize,
-    NetGain,
     Payoff,
     Penetration,
     RoundSummary,
@@ -66,6 +72,7 @@ def summarise(
     memory_entries: Mapping[str, int | None] | None = None,
     memory_sizes: Mapping[str, Mapping[int, int]] | None = None,
     seed: int = 0,
+    max_harm: float = AgentSettings.max_harm / 100.0,
 ) -> Summary:
     """The summary of a run; the same records in any order give the same summary.
 
@@ -76,14 +83,16 @@ def summarise(
         memory_entries: cases stored at the end per arm, None (or absent) for arms without memory.
         memory_sizes: cases stored after each round per arm, where somebody counted them.
         seed: of the bootstrap.
+        max_harm: share of what works without it that the verdict's arm may break.
     """
     entries, sizes = memory_entries or {}, memory_sizes or {}
     arms = {arm: _arm(run, arm, entries.get(arm), sizes.get(arm, {}), seed) for arm in run.rounds}
     arms = adjust_for_many_arms(arms)
     every = [run.e1, *run.e2.values()]
     invalid = sum(_invalid(episodes) for episodes in every)
-    verdict = _verdict(run, arms, invalid)
-    return Summary(task, physics, _e1(run), arms, _by_fault(run), verdict, _penetration(every))
+    verdict = _verdict(run, arms, invalid, max_harm)
+    adds = memory_adds(run, seed)
+    return Summary(task, physics, _e1(run), arms, _by_fault(run), verdict, _penetration(every), memory_adds=adds)
 
 
 def _invalid(episodes: Episodes) -> int:
@@ -164,8 +173,7 @@ def _payoff(comparison: Comparison, broken: Harm) -> Payoff | None:
     gain, harmed = estimate(comparison.success_diff, comparison.ci95), estimate(broken.rate, broken.ci95)
     if gain is None or harmed is None:
         return None
-    curve = [(prevalence, net_gain(gain, harmed, prevalence)) for prevalence in PREVALENCES]
-    return Payoff([NetGain(prevalence, net.value, net.ci95) for prevalence, net in curve], break_even(gain, harmed))
+    return Payoff(net_curve(gain, harmed), break_even(gain, harmed))
 
 
 def _deployment(run: RunRecords, arm: str) -> Deployment | None:
@@ -241,14 +249,16 @@ def _fault_order(group: tuple[str, Exposure, str]) -> tuple[str, int, str]:
     return fault, list(Exposure).index(exposure), arm
 
 
-def _verdict(run: RunRecords, arms: Mapping[str, ArmSummary], invalid: int) -> Verdict:
+def _verdict(run: RunRecords, arms: Mapping[str, ArmSummary], invalid: int, max_harm: float) -> Verdict:
     main = verdict_arm(arms)
     comparison = None if main is None else arms[main].vs_flow_only
     if main is None or comparison is None:
         nothing = Gain.UNKNOWN, Harmfulness.UNKNOWN
-        return Verdict(None, judge(*nothing), *nothing, HEADLINE_EXPOSURE, None, invalid)
+        return Verdict(None, judge(*nothing), *nothing, HEADLINE_EXPOSURE, None, invalid, max_harm)
     gain, harmed = _gain(comparison), _harm(arms[main].harm)
-    return Verdict(main, judge(gain, harmed), gain, harmed, HEADLINE_EXPOSURE, run.rounds[main][-1], invalid)
+    answer, limit = judge(gain, harmed), limit_known(arms[main].harm.ci95, max_harm)
+    last = run.rounds[main][-1]
+    return Verdict(main, answer, gain, harmed, HEADLINE_EXPOSURE, last, invalid, max_harm, limit)
 
 
 def _success(episodes: Episodes) -> Proportion:

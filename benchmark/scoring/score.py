@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from flow_rag_vla.agents.arms.settings import AgentSettings
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.command.errors import IncompleteError, UsageError, resume_flag
 from flow_rag_vla.benchmark.episodes.episode_table import EpisodeTable
@@ -97,6 +98,7 @@ def scores_of(
         memory_entries=_memory_entries(run_dir, blocks),
         memory_sizes=_memory_sizes(run_dir, blocks),
         seed=finished.run.seed,
+        max_harm=finished.run.max_harm,
     )
     return Scores(replace(summary, gaps=finished.gaps), _timing(run_dir, last))
 
@@ -163,6 +165,8 @@ class _PlannedRun:
     task: str
     physics: str
     seed: int
+    max_harm: float
+    """A share; the default's in runs of earlier versions."""
     units: list[PlannedUnit]
 
     @classmethod
@@ -182,10 +186,11 @@ class _PlannedRun:
         try:
             settings = manifest["settings"]
             task, physics, seed = str(settings["task"]), str(settings["physics"]), int(settings["seed"])
+            max_harm = float(settings.get("agent", {}).get("max_harm", AgentSettings.max_harm)) / 100.0
             plan_sha256 = str(manifest["plan_sha256"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: is no benchmark's manifest, {error} is missing or wrong") from None
-        return cls(task, physics, seed, read_planned_units(run_dir, plan_sha256))
+        return cls(task, physics, seed, max_harm, read_planned_units(run_dir, plan_sha256))
 
 
 class _FinishedUnits:

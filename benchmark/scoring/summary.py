@@ -13,9 +13,10 @@ from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.command.decoding import read_record
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.statistics import Interval, IntervalMethod, Proportion
-from flow_rag_vla.benchmark.scoring.statistics.prevalence import BreakEven
-from flow_rag_vla.benchmark.scoring.statistics.verdict import Answer, Gain, Harmfulness
+from flow_rag_vla.benchmark.scoring.compared import Comparison, CorrectionEffect, Harm, MemoryAdds
+from flow_rag_vla.benchmark.scoring.statistics import Interval, Proportion
+from flow_rag_vla.benchmark.scoring.statistics.prevalence import BreakEven, NetGain
+from flow_rag_vla.benchmark.scoring.statistics.verdict import Answer, Gain, Harmfulness, Limit
 
 SCHEMA_VERSION = 2
 SUMMARY_EXPOSURES: tuple[Exposure, ...] = tuple(exposure for exposure in Exposure if exposure is not Exposure.E1)
@@ -89,41 +90,6 @@ class ExposureSummary:
 
 
 @dataclass(frozen=True)
-class Harm:
-    """Failures on CLEAN and CONTROL scenarios that E1 had solved, minus the reference arm's."""
-
-    rate: float | None
-    ci95: Interval | None
-    failed: Proportion
-    """The arm's own share of such failures, before subtracting."""
-    n_pairs: int
-    mcnemar_p: float | None
-    ci95_method: IntervalMethod | None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """An arm against a reference on the same scenarios of one exposure."""
-
-    exposure: Exposure
-    n_pairs: int
-    success_diff: float | None
-    ci95: Interval | None
-    ci95_method: IntervalMethod | None
-    gained: int
-    lost: int
-    mcnemar_p: float | None
-    mcnemar_p_holm: float | None
-    """Adjusted over the arms compared with the same reference."""
-    rfr_pairs: int
-    """Pairs of which the reduction is one: failures of E1 that could repeat, met again by both arms."""
-    rfr_reduction: float | None
-    """1 - repeated share of the arm / repeated share of the reference; None where the reference repeats none."""
-    rfr_reduction_ci95: Interval | None
-    rfr_reduction_ci95_method: IntervalMethod | None
-
-
-@dataclass(frozen=True)
 class LossChain:
     """Where a memory loses a failure: each stage is a share of the one before, noticed of ``n``."""
 
@@ -132,18 +98,6 @@ class LossChain:
     retrieved: Proportion
     right_type: Proportion
     corrected: Proportion
-
-
-@dataclass(frozen=True)
-class CorrectionEffect:
-    """What came of a correction in ``n`` episodes, beside the reference on the same ones."""
-
-    n: int
-    helped: int
-    """The reference fails."""
-    no_effect: int
-    harmed: int
-    """The reference succeeds."""
 
 
 @dataclass(frozen=True)
@@ -165,15 +119,6 @@ class MemorySize:
 
     round: int
     entries: int
-
-
-@dataclass(frozen=True)
-class NetGain:
-    """What an arm gains over the reference where a share ``prevalence`` of the scenarios has a hazard."""
-
-    prevalence: float
-    net: float
-    ci95: Interval
 
 
 @dataclass(frozen=True)
@@ -276,6 +221,10 @@ class Verdict:
     """The round that all numbers outside ``rounds`` are of, of this arm; None where it has none."""
     invalid: int
     """Invalid episodes in the whole run."""
+    max_harm: float | None = None
+    """Share that the user allows this arm to break (``agent.max_harm`` in points)."""
+    limit: Limit = Limit.UNKNOWN
+    """Whether its harm is within that."""
 
 
 @dataclass(frozen=True)
@@ -303,6 +252,8 @@ class Summary:
     penetration: Penetration | None = None
     """None where no episode has a number."""
     gaps: list[Gap] = field(default_factory=list)
+    memory_adds: MemoryAdds | None = None
+    """None where no arm has a memory that answers truly."""
     schema_version: int = SCHEMA_VERSION
 
     def write(self, run_dir: Path) -> Path:

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
+from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.results import Still, Stills, read_run
-from flow_rag_vla.benchmark.scoring.statistics.verdict import DEFINITIONS, RULE, Answer, Gain, Harmfulness
+from flow_rag_vla.benchmark.scoring.statistics.verdict import DEFINITIONS, RULE, Answer, Gain, Harmfulness, Limit
 from flow_rag_vla.benchmark.scoring.summary import Summary
 from flow_rag_vla.reports import tables, wording
 from flow_rag_vla.reports.build import build_report
@@ -323,11 +324,30 @@ def test_a_run_that_was_not_timed_says_so(make_run: Writer):
 def test_the_verdict_is_said_plainly(answer: str, gain: str, harm: str, words: str, make_run: Writer):
     run = make_run(num_scenarios=14)
     summary = Summary.read(run)
-    verdict = dataclasses.replace(summary.verdict, answer=Answer(answer), gain=Gain(gain), harm=Harmfulness(harm))
-    dataclasses.replace(summary, verdict=verdict).write(run)
+    said = dataclasses.replace(summary.verdict, answer=Answer(answer), gain=Gain(gain), harm=Harmfulness(harm))
+    pairs = summary.arms["parallel"].harm.n_pairs
+    for limit, more in (
+        (Limit.KEPT, ""),
+        (Limit.UNKNOWN, f"; that it breaks at most 3.5 points is not shown (n = {pairs})"),
+        (Limit.EXCEEDED, f"; it breaks more than 3.5 points (n = {pairs})"),
+    ):
+        verdict = dataclasses.replace(said, max_harm=0.035, limit=limit)
+        dataclasses.replace(summary, verdict=verdict).write(run)
+        html = html_of(run)
+        assert f">{words}{more}</h2>" in html
+        assert f'class="verdict {answer}"' in html
+        assert "<dd>3.5 points (agent.max_harm)</dd>" in html
+        known = {"bounded": "at most 3.5 points", "shown": "shown, at most 3.5 points", "unknown": "at most 3.5 points"}
+        assert f"<h3>Harm <small>{known[harm]}</small></h3>" in html or limit is not Limit.KEPT
+
+
+def test_a_run_of_an_earlier_version_holds_its_harm_against_no_limit(make_run: Writer):
+    run = make_run(num_scenarios=14)
+    summary = Summary.read(run)
+    dataclasses.replace(summary, verdict=dataclasses.replace(summary.verdict, max_harm=None)).write(run)
     html = html_of(run)
-    assert f">{words}</h2>" in html
-    assert f'class="verdict {answer}"' in html
+    assert "it breaks" not in html.split("Ablation")[0]
+    assert "<dt>Harm allowed</dt><dd>not recorded</dd>" in html
 
 
 def test_the_first_screen_says_what_was_run_and_shows_gain_beside_harm(make_run: Writer):
@@ -448,6 +468,50 @@ def test_what_every_arm_is_worth_is_drawn_and_listed(run_dir: Path, html: str):
             assert f">{arm.answer.replace('_', ' ')}<" in payoff
     drawn = (run_dir / "report/figures/prevalence.svg").read_text()
     assert drawn.count("pays from") == len(summary.arms) - 1
+
+
+RIVALS = {"flow_only": 0.05, "parallel": 0.6, "always_cautious": 0.05, "random_trigger": 0.6, "expert": 1.0}
+
+
+def test_what_the_memory_itself_adds_is_listed_and_said(make_run: Writer):
+    run = make_run(num_scenarios=280, fix_rate=RIVALS, invalid=0.0)
+    adds = Summary.read(run).memory_adds
+    assert adds is not None
+    said = {"more": {"flow_only", "always_cautious"}, "unknown": {"random_trigger"}, "less": {"expert"}}
+    assert {known: {n for n, over in adds.over.items() if over.near_known == known} for known in said} == said
+    html = html_of(run)
+    page = [(source, text) for source, text in Page(html).sourced if source.startswith("summary/memory_adds/")]
+    for name, over in adds.over.items():
+        shown = {text for source, text in page if source.startswith(f"summary/memory_adds/over/{name}/")}
+        assert wording.points(over.near.success_diff) in shown
+        assert wording.interval(over.near.ci95, signed=True) in shown
+        at_5 = next(net for net in over.net if net.prevalence == 0.05)
+        assert (wording.interval(at_5.ci95, signed=True) in shown) == (name != "expert")
+    assert tables_of(html, "memory-adds").count(">not told apart<") == 1
+    for screen in first_screens(run):
+        assert "On NEAR parallel succeeds more often than always_cautious." in screen
+        assert "On NEAR parallel is not told apart from random_trigger." in screen
+        assert "expert" not in screen[screen.index("On NEAR") : screen.index("harm subtracted")]
+        ahead = wording.shares(adds.over["always_cautious"].surely_ahead)
+        assert f"that of always_cautious {ahead} hazards." in screen
+
+
+def test_where_nothing_has_a_memory_nothing_is_said_of_what_it_adds(make_run: Writer):
+    run = make_run(num_scenarios=70, fix_rate={"flow_only": 0.1, "always_cautious": 0.4, "parallel_shuffled": 0.2})
+    html = html_of(run)
+    assert Summary.read(run).memory_adds is None
+    assert "memory-adds" not in html
+    assert "What the memory itself adds" not in (run / "report/report.md").read_text()
+
+
+def test_new_layouts_stand_beside_the_old_in_what_the_memory_adds(make_run: Writer, make_records: Callable):
+    records = make_records(num_scenarios=70, fix_rate=RIVALS, invalid=0.0)
+    near = [r for r in records if r.exposure == "near"]
+    far = [dataclasses.replace(r, exposure=Exposure.FAR, scenario_id=f"{r.base_scenario_id}-far") for r in near]
+    run = make_run("far", records=[*records, *far])
+    table = tables_of(html_of(run), "memory-adds")
+    assert "over/expert/far/success_diff" in table
+    assert "/far/" not in tables_of(html_of(make_run("near", records=records)), "memory-adds")
 
 
 def test_what_was_left_out_is_said_where_the_verdict_needs_it(make_run: Writer, make_records: Callable):

@@ -32,8 +32,8 @@ class CalibrationRequest:
 
     run: Path
     """A benchmark run whose first encounter is complete."""
-    max_harm: float
-    """Share of CLEAN and of CONTROL episodes, each, that may be broken."""
+    max_harm: float | None
+    """Share of CLEAN and of CONTROL episodes, each, that may be broken; None for the run's own ``agent.max_harm``."""
     error: float
     """Chance that more are."""
     episodes: int
@@ -96,12 +96,13 @@ def _calibrated(request: CalibrationRequest, arm: Arm, console: TextIO) -> Calib
     require_first_encounter(run)
     sites = run_sites(run.settings, scenario_file_of(run.settings))
     by_kind = calibration_episodes(sites, run.settings.seed, request.episodes)
+    max_harm = run.settings.agent.max_harm / 100.0 if request.max_harm is None else request.max_harm
     played = play_kinds(run, by_kind, [arm], console)[arm.name]
     return Calibration(
-        request.max_harm,
+        max_harm,
         request.error,
         {
-            str(kind): safe_threshold([t for t in trials if t is not None], request.max_harm, request.error)
+            str(kind): safe_threshold([t for t in trials if t is not None], max_harm, request.error)
             for kind, trials in played.items()
         },
     )

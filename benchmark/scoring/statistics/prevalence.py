@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from scipy import optimize
 
@@ -25,6 +26,15 @@ class Estimate:
     """A number with its 95 % interval."""
 
     value: float
+    ci95: Interval
+
+
+@dataclass(frozen=True)
+class NetGain:
+    """What an arm gains over another where a share ``prevalence`` of the scenarios has a hazard."""
+
+    prevalence: float
+    net: float
     ci95: Interval
 
 
@@ -57,6 +67,12 @@ def net_gain(gain: Estimate, harm: Estimate, prevalence: float) -> Estimate:
     return mixture(gain, Estimate(-harm.value, (-harm.ci95[1], -harm.ci95[0])), prevalence)
 
 
+def net_curve(gain: Estimate, harm: Estimate) -> list[NetGain]:
+    """The net gain at each of ``PREVALENCES``."""
+    curve = [(prevalence, net_gain(gain, harm, prevalence)) for prevalence in PREVALENCES]
+    return [NetGain(prevalence, net.value, net.ci95) for prevalence, net in curve]
+
+
 def mixed_success(hazardous: Proportion, other: Proportion, prevalence: float) -> Estimate | None:
     """Success where hazards have ``prevalence``; None where either share was not measured."""
     parts = estimate(hazardous.rate, hazardous.ci95), estimate(other.rate, other.ci95)
@@ -75,6 +91,33 @@ def break_even(gain: Estimate, harm: Estimate) -> BreakEven:
         may_pay_from=_crossing(gain, harm, lambda net: net.ci95[1]),
         surely_pays_from=_crossing(gain, harm, lambda net: net.ci95[0]),
     )
+
+
+def ahead(gain: Estimate, harm: Estimate) -> Interval | None:
+    """Between which prevalences the estimated net gain is above 0; None for nowhere."""
+    return _positive(gain, harm, lambda net: net.value)
+
+
+def surely_ahead(gain: Estimate, harm: Estimate) -> Interval | None:
+    """Between which prevalences the whole interval of the net gain is above 0; None for nowhere."""
+    return _positive(gain, harm, lambda net: net.ci95[0])
+
+
+def _positive(gain: Estimate, harm: Estimate, of: Callable[[Estimate], float]) -> Interval | None:
+    """Where ``of`` the net gain, which is concave in the prevalence, is positive: on one stretch or nowhere."""
+
+    def side(prevalence: float) -> float:
+        return of(net_gain(gain, harm, prevalence))
+
+    inner: Any = optimize.minimize_scalar(lambda prevalence: -side(prevalence), bounds=(0.0, 1.0), method="bounded")
+    peak = max(0.0, 1.0, float(inner.x), key=side)
+    if side(peak) <= 0.0:
+        return None
+    low, high = (
+        end if side(end) > 0.0 else float(optimize.root_scalar(side, bracket=(end, peak), method="brentq").root)
+        for end in (0.0, 1.0)
+    )
+    return low, high
 
 
 def _crossing(gain: Estimate, harm: Estimate, of: Callable[[Estimate], float]) -> float | None:

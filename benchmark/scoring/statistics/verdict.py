@@ -34,6 +34,16 @@ class Harmfulness(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Limit(StrEnum):
+    """What is known of the harm beside the most that the user allows (``agent.max_harm``)."""
+
+    KEPT = "kept"
+    """The upper end of its interval is within it."""
+    EXCEEDED = "exceeded"
+    """The lower end is beyond it."""
+    UNKNOWN = "unknown"
+
+
 class Answer(StrEnum):
     """A verdict; ``DEFINITIONS`` has its meaning."""
 
@@ -48,7 +58,8 @@ RULE = (
     "Gain is the success on NEAR minus the reference arm's, harm the failures on CLEAN and CONTROL scenarios that E1 "
     "had solved minus the reference arm's, both over pairs with 95 % intervals. Either is shown where its interval "
     f"excludes 0 and the exact McNemar p is below {SIGNIFICANCE:g}; harm is bounded where the upper end of its "
-    f"interval is at most {100 * MARGIN:g} points."
+    f"interval is at most {100 * MARGIN:g} points. Beside the verdict stands whether that end is within the harm that "
+    "the user allows, too (agent.max_harm)."
 )
 
 DEFINITIONS: dict[Answer, str] = {
@@ -90,6 +101,15 @@ def harm_known(ci95: Interval | None, p: float | None) -> Harmfulness:
     if p is not None and p < SIGNIFICANCE and low > 0.0:
         return Harmfulness.SHOWN
     return Harmfulness.BOUNDED if high <= MARGIN else Harmfulness.UNKNOWN
+
+
+def limit_known(ci95: Interval | None, max_harm: float) -> Limit:
+    """What the interval of a harm says of the most that is allowed, a share."""
+    if ci95 is None:
+        return Limit.UNKNOWN
+    if ci95[1] <= max_harm:
+        return Limit.KEPT
+    return Limit.EXCEEDED if ci95[0] > max_harm else Limit.UNKNOWN
 
 
 def judge(gain: Gain, harm: Harmfulness) -> Answer:

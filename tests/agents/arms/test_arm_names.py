@@ -33,6 +33,13 @@ def arms_named_in_template(source: str) -> list[str]:
     return UNMISTAKABLE.findall(source) + [text for _, text in QUOTED.findall(source) if text in NAMES]
 
 
+def test_no_arm_reads_how_much_harm_is_allowed():
+    for folder in ("agents", "memory"):
+        for path in (CHECKOUT / folder).rglob("*.py"):
+            nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            assert not [n for n in nodes if isinstance(n, ast.Attribute) and n.attr == "max_harm"], path
+
+
 def test_names_are_found_in_templates():
     source = """{{ "flow_only" ~ '!' }} {% if arm == 'parallel' %} vs_flow_only, in parallel: rag_only {% endif %}"""
     assert arms_named_in_template(source) == ["flow_only", "rag_only", "flow_only", "parallel"]

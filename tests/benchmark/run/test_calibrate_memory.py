@@ -36,7 +36,7 @@ def run(start: Callable[..., Path]) -> Path:
     return start()
 
 
-def request(run: Path, episodes: int, max_harm: float = 0.5) -> CalibrationRequest:
+def request(run: Path, episodes: int, max_harm: float | None = 0.5) -> CalibrationRequest:
     return CalibrationRequest(run, max_harm, error=0.05, episodes=episodes)
 
 
@@ -52,6 +52,14 @@ def test_where_the_memory_breaks_nothing_all_its_advice_is_safe(run: Path):
 def test_with_too_few_episodes_it_abstains(run: Path):
     found = calibrate(request(run, 6, max_harm=0.02), io.StringIO())
     assert (found.abstains, found.threshold) == (True, 1.0)
+
+
+def test_the_run_says_how_much_may_be_broken_unless_the_request_does(start: Callable[..., Path]):
+    bold = start("agent.max_harm=50")
+    own = calibrate(request(bold, 6, max_harm=None), io.StringIO())
+    assert (own.max_harm, own.abstains) == (0.5, False)
+    asked = calibrate(request(bold, 6, max_harm=0.02), io.StringIO())
+    assert (asked.max_harm, asked.abstains) == (0.02, True)
 
 
 def test_a_run_without_a_first_encounter_or_of_other_code_is_refused(run: Path, tmp_path: Path):

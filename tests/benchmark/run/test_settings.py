@@ -17,6 +17,7 @@ from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingC
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 from flow_rag_vla.agents.vision.checkpoint import DEFAULT_VISION
 from flow_rag_vla.benchmark.command.errors import UsageError
+from flow_rag_vla.benchmark.command.ranges import range_of
 from flow_rag_vla.benchmark.episodes.actors import arm_settings, default_arm_settings
 from flow_rag_vla.benchmark.episodes.latency import LatencyProfile, parse_latency
 from flow_rag_vla.benchmark.run.cli import main
@@ -30,6 +31,12 @@ def test_overrides_reach_nested_settings():
     settings = compose_settings(["agent.execute=4", "num_envs=32", "ablation=all"])
     assert (settings.agent.execute, settings.num_envs) == (4, 32)
     assert settings.arms == ("flow_only", "rag_only", "sequential", "parallel")
+
+
+def test_the_allowed_harm_is_in_points_and_has_the_range_of_the_calibrations():
+    assert compose_settings([]).agent.max_harm == 2.0
+    assert compose_settings(["agent.max_harm=0.5"]).agent.max_harm == 0.5
+    assert str(range_of("agent.max_harm")) == str(range_of("max_harm")) == "more than 0.0 and less than 100.0"
 
 
 def test_steps_and_chunk_are_the_policys_own_unless_given():

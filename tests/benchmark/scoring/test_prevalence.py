@@ -9,12 +9,16 @@ import pytest
 
 from flow_rag_vla.benchmark.scoring.statistics import proportion
 from flow_rag_vla.benchmark.scoring.statistics.prevalence import (
+    PREVALENCES,
     Estimate,
+    ahead,
     break_even,
     estimate,
     mixed_success,
     mixture,
+    net_curve,
     net_gain,
+    surely_ahead,
 )
 
 GAIN, HARM = Estimate(0.3, (0.2, 0.4)), Estimate(0.1, (0.04, 0.18))
@@ -45,6 +49,45 @@ def test_the_break_even_point_and_its_interval_are_their_closed_forms():
 
     assert found.may_pay_from == pytest.approx(fieller(0.1, 0.06, -1))
     assert found.surely_pays_from == pytest.approx(fieller(0.1, 0.08, +1))
+
+
+def share(ratio: float) -> float:
+    """The prevalence of ``ratio`` hazards to one scenario without."""
+    return ratio / (1 + ratio)
+
+
+@pytest.mark.parametrize(
+    ("gain", "harm", "estimated", "sure"),
+    [
+        # better where hazards are, worse elsewhere: r^2 (0.3^2 - 0.1^2) - 2 r 0.3 0.1 + 0.1^2 - 0.08^2 = 0
+        (GAIN, HARM, (0.25, 1.0), (share((0.06 + math.sqrt(0.06**2 - 4 * 0.08 * 0.0036)) / 0.16), 1.0)),
+        # better where nothing is wrong alone: 0.1 - 0.1 r = hypot(0.1 r, 0.02), so r = 0.48
+        (Estimate(-0.1, (-0.2, 0.1)), Estimate(-0.1, (-0.12, -0.08)), (0.0, 0.5), (0.0, share(0.48))),
+        # better in both, neither shown alone, the mixture is: 0.1 (1 + r) = 0.11 hypot(r, 1)
+        (
+            Estimate(0.1, (-0.01, 0.2)),
+            Estimate(-0.1, (-0.2, 0.01)),
+            (0.0, 1.0),
+            tuple(share((0.02 + sign * math.sqrt(0.0004 - 4 * 0.0021**2)) / 0.0042) for sign in (-1, 1)),
+        ),
+        # alike where nothing is wrong: from no hazard on, by the estimate
+        (Estimate(0.3, (0.2, 0.4)), Estimate(0.0, (-0.02, 0.02)), (0.0, 1.0), (share(math.sqrt(0.0004 / 0.08)), 1.0)),
+        (Estimate(0.1, (-0.1, 0.3)), Estimate(0.0, (-0.02, 0.02)), (0.0, 1.0), None),
+        (Estimate(-0.1, (-0.2, 0.1)), Estimate(0.1, (0.05, 0.2)), None, None),
+        (Estimate(0.0, (-0.1, 0.1)), Estimate(0.0, (-0.1, 0.1)), None, None),
+    ],
+)
+def test_one_arm_is_ahead_of_another_on_one_stretch_of_prevalences_or_nowhere(gain, harm, estimated, sure):
+    assert ahead(gain, harm) == (None if estimated is None else pytest.approx(estimated))
+    assert surely_ahead(gain, harm) == (None if sure is None else pytest.approx(sure))
+
+
+def test_the_curve_has_the_net_gain_at_every_prevalence():
+    curve = net_curve(GAIN, HARM)
+    assert tuple(point.prevalence for point in curve) == PREVALENCES
+    for point in curve:
+        net = net_gain(GAIN, HARM, point.prevalence)
+        assert (point.net, point.ci95) == (net.value, net.ci95)
 
 
 @pytest.mark.parametrize(

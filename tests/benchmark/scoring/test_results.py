@@ -45,7 +45,10 @@ def test_summary_json_has_the_documented_shape(summary: Summary, tmp_path: Path)
         assert {"k", "n", "rate", "ci95"} <= set(block["success"])
     assert {"rate", "ci95", "mcnemar_p"} <= set(arm["harm"])
     assert {"answer", "payoff", "deployment", "memory_sizes", "retrieved"} <= set(arm)
-    assert set(data["verdict"]) == {"arm", "answer", "gain", "harm", "exposure", "round", "invalid"}
+    said = {"arm", "answer", "gain", "harm", "exposure", "round", "invalid", "max_harm", "limit"}
+    assert set(data["verdict"]) == said
+    over = data["memory_adds"]["over"]["flow_only"]
+    assert set(over) == {"near", "near_known", "far", "far_known", "harm", "net", "ahead", "surely_ahead"}
     assert {"success_diff", "ci95", "mcnemar_p", "rfr_reduction"} <= set(arm["vs_flow_only"])
     assert arm["memory_entries"] == 3
     assert arm["far"]["success"] == {"k": 0, "n": 0, "rate": None, "ci95": None}

@@ -116,6 +116,27 @@ def test_a_torn_line_that_is_dropped_is_said(unscored_run: Path, capsys: pytest.
     assert capsys.readouterr().err == notices[0] + "\n"
 
 
+@pytest.mark.parametrize(
+    ("agent", "allowed"), [({}, 0.02), ({"agent": {"caution": 0.1}}, 0.02), ({"agent": {"max_harm": 7.5}}, 0.075)]
+)
+def test_the_run_says_how_much_harm_is_allowed_and_earlier_ones_the_default(
+    unscored_run: Path, agent: dict, allowed: float
+):
+    path = unscored_run / "manifest.json"
+    manifest = read_json_object(path)
+    write_json_atomic(path, manifest | {"settings": manifest["settings"] | agent})
+    assert score_run(unscored_run).verdict.max_harm == pytest.approx(allowed)
+
+
+@pytest.mark.parametrize("agent", ["many", {"max_harm": "many"}])
+def test_a_senseless_limit_of_harm_is_said(unscored_run: Path, agent: object):
+    path = unscored_run / "manifest.json"
+    manifest = read_json_object(path)
+    write_json_atomic(path, manifest | {"settings": manifest["settings"] | {"agent": agent}})
+    with pytest.raises(ValueError, match=r"manifest\.json: is no benchmark's manifest"):
+        score_run(unscored_run)
+
+
 def test_what_is_no_run_directory_is_refused(tmp_path: Path):
     with pytest.raises(UsageError, match=r"no manifest\.json there, so it is no run directory"):
         score_run(tmp_path)

@@ -17,16 +17,27 @@ from flow_rag_vla.benchmark.scoring.statistics.verdict import (
     Answer,
     Gain,
     Harmfulness,
+    Limit,
     gain_known,
     harm_known,
     judge,
+    limit_known,
 )
 
 Factory = Callable[..., EpisodeRecord]
 README = Path(__file__).parents[3] / "benchmark" / "README.md"
 
 
-def run_of(dropped: Factory, e1: Factory, again: Factory, n: int, ours: float, theirs: float, harm: float):
+def run_of(
+    dropped: Factory,
+    e1: Factory,
+    again: Factory,
+    n: int,
+    ours: float,
+    theirs: float,
+    harm: float,
+    max_harm: float = 0.02,
+):
     """``n`` NEAR and ``n`` CLEAN pairs: of the first, the shares ``ours`` and ``theirs`` succeed; ``harm`` breaks."""
     failed = {"outcome": "failure", "failure_type": "drop", "failure_phase": "carry", "failure_pose_bin": "10,0,4"}
     records = []
@@ -36,7 +47,7 @@ def run_of(dropped: Factory, e1: Factory, again: Factory, n: int, ours: float, t
         for arm, share, broken in (("parallel", ours, harm), ("flow_only", theirs, 0.0)):
             records.append(again(hazard, arm, **({} if i < share * n else failed)))
             records.append(again(clean, arm, "clean", **(failed if i < broken * n else {})))
-    return summarise(RunRecords.of(records), task="t", physics="p", memory_entries={"parallel": 3})
+    return summarise(RunRecords.of(records), task="t", physics="p", memory_entries={"parallel": 3}, max_harm=max_harm)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +140,32 @@ def test_a_gain_is_shown_by_interval_and_test_together(ci95, p, gain: Gain):
 )
 def test_harm_is_shown_bounded_or_unknown(ci95, p, harm: Harmfulness):
     assert harm_known(ci95, p) is harm
+
+
+@pytest.mark.parametrize(
+    ("ci95", "max_harm", "limit"),
+    [
+        (None, 0.02, Limit.UNKNOWN),
+        ((-0.024, 0.024), 0.02, Limit.UNKNOWN),
+        ((-0.024, 0.024), 0.024, Limit.KEPT),
+        ((0.01, 0.02), 0.02, Limit.KEPT),
+        ((0.02, 0.06), 0.02, Limit.UNKNOWN),
+        ((0.021, 0.06), 0.02, Limit.EXCEEDED),
+    ],
+)
+def test_harm_is_held_against_what_the_user_allows(ci95, max_harm: float, limit: Limit):
+    assert limit_known(ci95, max_harm) is limit
+
+
+def test_how_much_harm_is_allowed_changes_what_is_said_of_it_and_no_verdict(
+    dropped: Factory, e1: Factory, again: Factory
+):
+    # none of 100 pairs is broken: Wilson's upper end is z^2 / (n + z^2), 3.7 points
+    for allowed, limit in ((0.001, Limit.UNKNOWN), (0.02, Limit.UNKNOWN), (0.037, Limit.KEPT), (0.2, Limit.KEPT)):
+        verdict = run_of(dropped, e1, again, 100, 1.0, 0.0, 0.0, allowed).verdict
+        assert (verdict.answer, verdict.max_harm, verdict.limit) == (Answer.HELPS, allowed, limit)
+    assert summarise(RunRecords.of([]), task="t", physics="p").verdict.max_harm == 0.02
+    assert run_of(dropped, e1, again, 100, 1.0, 0.0, 0.5).verdict.limit is Limit.EXCEEDED
 
 
 def test_every_verdict_has_one_definition_which_the_documentation_repeats():
