@@ -17,9 +17,9 @@ from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
 from flow_rag_vla.benchmark.scoring.results import RunResults, Still, read_run, write_report_file
 from flow_rag_vla.benchmark.scoring.statistics.verdict import DEFINITIONS, RULE
 from flow_rag_vla.reports import figures, first_screen, payoff_figures, payoff_tables, tables, timing_tables, wording
+from flow_rag_vla.reports.drawing.palette import DARK, LIGHT, css_variables
+from flow_rag_vla.reports.drawing.svg import FONT, Drawing
 from flow_rag_vla.reports.markdown import code_block, escape_markdown, markdown_table
-from flow_rag_vla.reports.palette import DARK, LIGHT, css_variables
-from flow_rag_vla.reports.svg import FONT, Drawing
 from flow_rag_vla.reports.table import Table
 
 
@@ -46,7 +46,7 @@ def build_report(run_dir: Path) -> Path:
     for name, drawing in drawings.items():
         write_report_file(run_dir / run_files.FIGURES / f"{name}.svg", drawing.file_bytes())
     content = _content(results)
-    page = _environment(html=True).get_template("index.html.j2")
+    page = environment(html=True).get_template("index.html.j2")
     html = page.render(
         **content,
         figures={name: Markup(drawing.inline(name)) for name, drawing in drawings.items()},
@@ -56,7 +56,7 @@ def build_report(run_dir: Path) -> Path:
         font=Markup(FONT),
     )
     markdown = (
-        _environment(html=False)
+        environment(html=False)
         .get_template("report.md.j2")
         .render(
             **content,
@@ -143,8 +143,9 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def _environment(*, html: bool) -> Environment:
-    environment = Environment(
+def environment(*, html: bool) -> Environment:
+    """Where templates come from; without ``html`` they are Markdown, whose values are escaped as such."""
+    found = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=html,
         undefined=StrictUndefined,
@@ -153,5 +154,5 @@ def _environment(*, html: bool) -> Environment:
         keep_trailing_newline=True,
         finalize=None if html else escape_markdown,
     )
-    environment.filters |= {"markdown_table": markdown_table, "code_block": code_block}
-    return environment
+    found.filters |= {"markdown_table": markdown_table, "code_block": code_block}
+    return found
