@@ -51,16 +51,14 @@ def build_report(run_dir: Path) -> Path:
         **content,
         figures={name: Markup(drawing.inline(name)) for name, drawing in drawings.items()},
         pictures=[_Picture.inlined(run_dir, still) for still in results.stills],
-        light=Markup(css_variables(LIGHT)),
-        dark=Markup(css_variables(DARK)),
-        font=Markup(FONT),
+        **look(),
     )
     markdown = (
         environment(html=False)
         .get_template("report.md.j2")
         .render(
             **content,
-            figures={name: _Alternative(f"figures/{name}.svg", drawing) for name, drawing in drawings.items()},
+            figures={name: Alternative(f"figures/{name}.svg", drawing) for name, drawing in drawings.items()},
             pictures=[_Picture(f"figures/{still.file}", still.caption) for still in results.stills],
         )
     )
@@ -81,10 +79,11 @@ class _Picture:
         return cls(f"data:image/png;base64,{data}", still.caption)
 
 
-class _Alternative:
+class Alternative:
     """A figure as Markdown refers to it."""
 
     def __init__(self, source: str, drawing: Drawing) -> None:
+        """``drawing`` lies at ``source``, seen from the page."""
         self.source, self.caption = source, drawing.title
 
 
@@ -141,6 +140,11 @@ def _text(value: object) -> str:
     if value is None:
         return "not recorded"
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def look() -> dict[str, Markup]:
+    """What the style sheet of a page asks for: colours and letters."""
+    return {"light": Markup(css_variables(LIGHT)), "dark": Markup(css_variables(DARK)), "font": Markup(FONT)}
 
 
 def environment(*, html: bool) -> Environment:

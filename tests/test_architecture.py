@@ -28,11 +28,13 @@ ARROWS = {
     "reports": (
         "flow_rag_vla.reports",
         "flow_rag_vla.benchmark.episodes.records.Exposure",
+        "flow_rag_vla.benchmark.policies.growth.memory_growth",
         "flow_rag_vla.benchmark.scoring.arms",
         "flow_rag_vla.benchmark.scoring.results",
         "flow_rag_vla.benchmark.scoring.run_files",
         "flow_rag_vla.benchmark.scoring.statistics.Interval",
         "flow_rag_vla.benchmark.scoring.statistics.Proportion",
+        "flow_rag_vla.benchmark.scoring.statistics.trend",
         "flow_rag_vla.benchmark.scoring.statistics.verdict",
         "flow_rag_vla.benchmark.scoring.summary",
         "flow_rag_vla.benchmark.scoring.timing",
