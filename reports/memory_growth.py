@@ -88,7 +88,8 @@ def build_growth_page(growth: MemoryGrowth, runs: Sequence[RunResults], folder: 
     html, markdown = environment(html=True), environment(html=False)
     inline = {name: Markup(drawing.inline(name)) for name, drawing in drawings.items()}
     files = {name: Alternative(f"figures/{name}.svg", drawing) for name, drawing in drawings.items()}
-    twin = markdown.get_template("memory_growth_markdown.j2").render(**content, sentence=sentence(growth), figures=files)
+    content["sentence"] = sentence(growth)
+    twin = markdown.get_template("memory_growth_markdown.j2").render(**content, figures=files)
     write_report_file(folder / MARKDOWN, twin.encode())
     page = html.get_template("memory_growth.html.j2").render(**content, figures=inline, **look())
     write_report_file(folder / PAGE, page.encode())
