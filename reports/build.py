@@ -17,9 +17,9 @@ from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
 from flow_rag_vla.benchmark.scoring.results import RunResults, Still, read_run, write_report_file
 from flow_rag_vla.benchmark.scoring.statistics.verdict import DEFINITIONS, RULE
 from flow_rag_vla.reports import figures, first_screen, payoff_figures, payoff_tables, tables, timing_tables, wording
+from flow_rag_vla.reports.drawing.palette import DARK, LIGHT, css_variables
+from flow_rag_vla.reports.drawing.svg import FONT, Drawing
 from flow_rag_vla.reports.markdown import code_block, escape_markdown, markdown_table
-from flow_rag_vla.reports.palette import DARK, LIGHT, css_variables
-from flow_rag_vla.reports.svg import FONT, Drawing
 from flow_rag_vla.reports.table import Table
 
 
@@ -46,21 +46,19 @@ def build_report(run_dir: Path) -> Path:
     for name, drawing in drawings.items():
         write_report_file(run_dir / run_files.FIGURES / f"{name}.svg", drawing.file_bytes())
     content = _content(results)
-    page = _environment(html=True).get_template("index.html.j2")
+    page = environment(html=True).get_template("index.html.j2")
     html = page.render(
         **content,
         figures={name: Markup(drawing.inline(name)) for name, drawing in drawings.items()},
         pictures=[_Picture.inlined(run_dir, still) for still in results.stills],
-        light=Markup(css_variables(LIGHT)),
-        dark=Markup(css_variables(DARK)),
-        font=Markup(FONT),
+        **look(),
     )
     markdown = (
-        _environment(html=False)
+        environment(html=False)
         .get_template("report.md.j2")
         .render(
             **content,
-            figures={name: _Alternative(f"figures/{name}.svg", drawing) for name, drawing in drawings.items()},
+            figures={name: Alternative(f"figures/{name}.svg", drawing) for name, drawing in drawings.items()},
             pictures=[_Picture(f"figures/{still.file}", still.caption) for still in results.stills],
         )
     )
@@ -81,10 +79,11 @@ class _Picture:
         return cls(f"data:image/png;base64,{data}", still.caption)
 
 
-class _Alternative:
+class Alternative:
     """A figure as Markdown refers to it."""
 
     def __init__(self, source: str, drawing: Drawing) -> None:
+        """``drawing`` lies at ``source``, seen from the page."""
         self.source, self.caption = source, drawing.title
 
 
@@ -146,8 +145,14 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def _environment(*, html: bool) -> Environment:
-    environment = Environment(
+def look() -> dict[str, Markup]:
+    """What the style sheet of a page asks for: colours and letters."""
+    return {"light": Markup(css_variables(LIGHT)), "dark": Markup(css_variables(DARK)), "font": Markup(FONT)}
+
+
+def environment(*, html: bool) -> Environment:
+    """Where templates come from; without ``html`` they are Markdown, whose values are escaped as such."""
+    found = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=html,
         undefined=StrictUndefined,
@@ -156,5 +161,5 @@ def _environment(*, html: bool) -> Environment:
         keep_trailing_newline=True,
         finalize=None if html else escape_markdown,
     )
-    environment.filters |= {"markdown_table": markdown_table, "code_block": code_block}
-    return environment
+    found.filters |= {"markdown_table": markdown_table, "code_block": code_block}
+    return found

@@ -9,10 +9,10 @@ from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.summary import ArmSummary, FaultSummary
-from flow_rag_vla.reports.svg import Drawing
+from flow_rag_vla.reports.drawing.marks import WIDTH, short_name
+from flow_rag_vla.reports.drawing.svg import Drawing
 from flow_rag_vla.reports.wording import EXPOSURE_ORDER, NO_DATA, ordered_arms, percent
 
-WIDTH = 720.0
 _LEFT, _RIGHT = 190.0, 590.0
 """Where 0 % and 100 % lie."""
 _CELL_HEIGHT = 42.0
@@ -187,11 +187,6 @@ def _met(results: RunResults, exposures: Sequence[Exposure]) -> list[tuple[Expos
     arms = results.summary.arms
     groups = [(x, [arm for arm in ordered_arms(arms) if arms[arm].exposure(x).n]) for x in exposures]
     return [(exposure, names) for exposure, names in groups if names]
-
-
-def short_name(name: str) -> str:
-    """A name that fits beside a row; tables have it whole."""
-    return name if len(name) <= 22 else name[:21] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _x(share: float) -> float:

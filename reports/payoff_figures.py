@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, still_arms
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics.verdict import MARGIN
 from flow_rag_vla.benchmark.scoring.summary import ArmSummary, Payoff
-from flow_rag_vla.reports.figures import WIDTH, short_name
-from flow_rag_vla.reports.svg import Drawing
+from flow_rag_vla.reports.drawing.axes import Scale, difference_scale, difference_ticks, share_ticks
+from flow_rag_vla.reports.drawing.marks import WIDTH, labels, labels_height, point, short_name
+from flow_rag_vla.reports.drawing.svg import Drawing
 from flow_rag_vla.reports.wording import NO_DATA, ordered_arms, prevalence
-
-_LABEL_STEP = 15.0
-"""Least distance of labels beside one another."""
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """Values from ``low`` to ``high`` at drawing units from ``start`` to ``end``."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
 def gain_against_harm(results: RunResults) -> Drawing:
@@ -52,20 +34,20 @@ def gain_against_harm(results: RunResults) -> Drawing:
         return drawing
     gains = [end for _, _, span, _, _ in rows for end in span or ()]
     harms = [end for _, _, _, _, span in rows for end in span or ()]
-    x = _axis(harms, 76.0, 500.0)
-    y = _axis(gains, 366.0, 16.0)
+    x = difference_scale(harms, 76.0, 500.0)
+    y = difference_scale(gains, 366.0, 16.0)
     drawing.rect(x.start, y(MARGIN), x.end - x.start, y(-MARGIN) - y(MARGIN), "surface")
-    for value, text in _ticks(x):
+    for value, text in difference_ticks(x):
         drawing.line(x(value), y.end, x(value), y.start, "ink" if value == 0 else "rule", 0.8)
         drawing.text(x(value), y.start + 18, text, colour="muted", size=11, anchor="middle")
-    for value, text in _ticks(y):
+    for value, text in difference_ticks(y):
         drawing.line(x.start, y(value), x.end, y(value), "ink" if value == 0 else "rule", 0.8)
         drawing.text(x.start - 8, y(value) + 4, text, colour="muted", size=11, anchor="end")
     drawing.text((x.start + x.end) / 2, y.start + 42, "harm, percentage points", anchor="middle")
     drawing.text(20, (y.start + y.end) / 2, "gain, percentage points", anchor="middle", turn=-90.0)
     # Leaders first: they must not cover an interval.
     leaders = [(name, x(harm) + 7, y(gain)) for name, gain, _, harm, _ in rows if gain is not None and harm is not None]
-    _labels(drawing, leaders, 520.0, results.summary.verdict.arm, drawing.height - 8)
+    labels(drawing, leaders, 520.0, results.summary.verdict.arm, drawing.height - 8)
     for name, gain, gain_span, harm, harm_span in rows:
         if gain is None or harm is None or gain_span is None or harm_span is None:
             continue
@@ -73,7 +55,7 @@ def gain_against_harm(results: RunResults) -> Drawing:
         colour, width = ("accent", 2.2) if main else ("muted", 1.2)
         drawing.line(x(harm_span[0]), y(gain), x(harm_span[1]), y(gain), colour, width)
         drawing.line(x(harm), y(gain_span[0]), x(harm), y(gain_span[1]), colour, width)
-        _point(drawing, x(harm), y(gain), name, main=main)
+        point(drawing, x(harm), y(gain), main=main, hollow=name == REFERENCE_ARM)
     return drawing
 
 
@@ -99,16 +81,18 @@ def net_gain_by_prevalence(results: RunResults) -> Drawing:
     ends = [end for _, payoff in rows for point in payoff.curve for end in point.ci95]
     for i, (name, payoff) in enumerate(rows):
         left, top = (i % columns) * width, (i // columns) * height
-        x = _Scale(0.0, 1.0, left + 42.0, left + width - 20.0)
-        _prevalence_panel(drawing, x, _axis(ends, top + 126.0, top + 26.0), name, payoff, results.summary.verdict.arm)
+        x = Scale(0.0, 1.0, left + 42.0, left + width - 20.0)
+        _prevalence_panel(
+            drawing, x, difference_scale(ends, top + 126.0, top + 26.0), name, payoff, results.summary.verdict.arm
+        )
     drawing.height = height * ((len(rows) + columns - 1) // columns)
     return drawing
 
 
-def _prevalence_panel(drawing: Drawing, x: _Scale, y: _Scale, name: str, payoff: Payoff, verdict: str | None) -> None:
+def _prevalence_panel(drawing: Drawing, x: Scale, y: Scale, name: str, payoff: Payoff, verdict: str | None) -> None:
     main = name == verdict
     drawing.text(x.start, y.end - 10, short_name(name), bold=main)
-    for value, text in _ticks(y):
+    for value, text in difference_ticks(y):
         drawing.line(x.start, y(value), x.end, y(value), "ink" if value == 0 else "rule", 0.8)
         drawing.text(x.start - 6, y(value) + 4, text, colour="muted", size=10, anchor="end")
     for share in (0.0, 0.5, 1.0):
@@ -137,33 +121,33 @@ def success_by_round(results: RunResults) -> Drawing | None:
         return None
     shown = (Exposure.NEAR, Exposure.FAR, Exposure.CLEAN, Exposure.CONTROL)
     panels = [exposure for exposure in shown if any(arm.exposure(exposure).n for arm in arms.values())]
-    height = max(214.0, 44.0 + _LABEL_STEP * len(arms))
+    height = max(214.0, 44.0 + labels_height(len(arms)))
     drawing = Drawing(
         WIDTH,
         height * len(panels),
         "Success by round",
         "One panel an exposure; points with 95 percent Wilson intervals; the table below has the numbers.",
     )
-    x = _Scale(rounds[0], rounds[-1], 70.0, 500.0)
+    x = Scale(rounds[0], rounds[-1], 70.0, 500.0)
     for i, exposure in enumerate(panels):
         top = i * height
-        y = _Scale(0.0, 1.0, top + height - 36.0, top + 28.0)
+        y = Scale(0.0, 1.0, top + height - 36.0, top + 28.0)
         drawing.text(0, top + 14, exposure.upper(), colour="muted", size=11.5, bold=True)
-        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        for share, text in share_ticks():
             drawing.line(x.start - 14, y(share), x.end + 10, y(share), "rule", 0.6)
-            drawing.text(x.start - 20, y(share) + 4, f"{100 * share:.0f} %", colour="muted", size=11, anchor="end")
+            drawing.text(x.start - 20, y(share) + 4, text, colour="muted", size=11, anchor="end")
         for number in rounds:
             drawing.text(x(number), y.start + 18, f"round {number}", colour="muted", size=11, anchor="middle")
-        labels = []
+        ends = []
         for name in ordered_arms(arms):
             end = _round_curve(drawing, x, y, name, arms[name], exposure, main=name == results.summary.verdict.arm)
-            labels += [] if end is None else [(name, *end)]
-        _labels(drawing, labels, 528.0, results.summary.verdict.arm, top + height - 16)
+            ends += [] if end is None else [(name, *end)]
+        labels(drawing, ends, 528.0, results.summary.verdict.arm, top + height - 16)
     return drawing
 
 
 def _round_curve(
-    drawing: Drawing, x: _Scale, y: _Scale, name: str, arm: ArmSummary, exposure: Exposure, *, main: bool
+    drawing: Drawing, x: Scale, y: Scale, name: str, arm: ArmSummary, exposure: Exposure, *, main: bool
 ) -> tuple[float, float] | None:
     colour, width = ("accent", 2.2) if main else ("muted", 1.2)
     found = [(r.round, r.success) for r in arm.rounds if r.exposure == exposure and r.success.rate is not None]
@@ -174,7 +158,7 @@ def _round_curve(
     for (px, py), (_, success) in zip(curve, found, strict=True):
         if success.ci95 is not None:
             drawing.line(px, y(success.ci95[0]), px, y(success.ci95[1]), colour, 0.8 if not main else 1.4)
-        _point(drawing, px, py, name, main=main)
+        point(drawing, px, py, main=main, hollow=name == REFERENCE_ARM)
     return curve[-1][0] + 8, curve[-1][1]
 
 
@@ -187,8 +171,8 @@ def memory_by_round(results: RunResults) -> Drawing | None:
     rounds = sorted({size.round for values in sizes.values() for size in values})
     most = max(size.entries for values in sizes.values() for size in values)
     drawing = Drawing(WIDTH, 216.0, "Memory by round", "Cases stored after E1 and after each round, by arm.")
-    x = _Scale(rounds[0], max(rounds[-1], rounds[0] + 1), 70.0, 500.0)
-    y = _Scale(0.0, max(most, 1), 178.0, 24.0)
+    x = Scale(rounds[0], max(rounds[-1], rounds[0] + 1), 70.0, 500.0)
+    y = Scale(0.0, max(most, 1), 178.0, 24.0)
     for part in (0.0, 0.5, 1.0):
         value = round(part * most)
         drawing.line(x.start - 14, y(value), x.end + 10, y(value), "rule", 0.6)
@@ -196,60 +180,15 @@ def memory_by_round(results: RunResults) -> Drawing | None:
     for number in rounds:
         label = f"round {number}" if number else "E1"
         drawing.text(x(number), y.start + 18, label, colour="muted", size=11, anchor="middle")
-    labels = []
+    ends = []
     for name, values in sizes.items():
         main = name == results.summary.verdict.arm
         curve = [(x(size.round), y(size.entries)) for size in values]
         drawing.curve(curve, "accent" if main else "muted", 2.2 if main else 1.2)
         for px, py in curve:
-            _point(drawing, px, py, name, main=main)
-        labels.append((f"{short_name(name)}: {values[-1].entries}", curve[-1][0] + 8, curve[-1][1]))
+            point(drawing, px, py, main=main, hollow=name == REFERENCE_ARM)
+        ends.append((f"{short_name(name)}: {values[-1].entries}", curve[-1][0] + 8, curve[-1][1]))
     main_arm = results.summary.verdict.arm
-    bold = next((text for text, *_ in labels if text.split(":")[0] == main_arm), None)
-    _labels(drawing, labels, 528.0, bold, drawing.height - 8)
+    bold = next((text for text, *_ in ends if text.split(":")[0] == main_arm), None)
+    labels(drawing, ends, 528.0, bold, drawing.height - 8)
     return drawing
-
-
-def _point(drawing: Drawing, x: float, y: float, name: str, *, main: bool) -> None:
-    if main:
-        drawing.diamond(x, y, 6.0, "accent")
-    else:
-        drawing.circle(x, y, 3.6, "muted", hollow=name == REFERENCE_ARM)
-
-
-def label_places(wanted: Sequence[float], bottom: float) -> list[float]:
-    """Heights near those ``wanted``, ascending, a label apart, and none below ``bottom``."""
-    places: list[float] = []
-    for y in wanted:
-        places.append(max(y, places[-1] + _LABEL_STEP) if places else y)
-    for i in reversed(range(len(places))):
-        places[i] = min(places[i], bottom)
-        bottom = places[i] - _LABEL_STEP
-    return places
-
-
-def _labels(
-    drawing: Drawing, places: Sequence[tuple[str, float, float]], x: float, main: str | None, bottom: float
-) -> None:
-    """Names in one column at ``x`` above ``bottom``, each led to from its place (x, y), none over another."""
-    ordered = sorted(places, key=lambda place: place[2])
-    heights = label_places([py for _, _, py in ordered], bottom)
-    for (name, px, py), y in zip(ordered, heights, strict=True):
-        drawing.line(px, py, x - 4, y, "rule", 0.8)
-        drawing.text(x, y + 4, short_name(name), bold=name == main, size=12)
-
-
-def _axis(values: Sequence[float], start: float, end: float) -> _Scale:
-    """A scale for differences that holds 0, the margin and all ``values``."""
-    low, high = min(-MARGIN, *values), max(MARGIN, *values)
-    room = 0.05 * (high - low)
-    return _Scale(low - room, high + room, start, end)
-
-
-def _ticks(scale: _Scale) -> list[tuple[float, str]]:
-    """Round differences within ``scale``, in percentage points."""
-    span = 100.0 * (scale.high - scale.low)
-    step = next(s for s in (2, 5, 10, 20, 50, 100) if span / s <= 6 or s == 100)
-    first, last = int(100 * scale.low // step), int(100 * scale.high // step)
-    values = [i * step for i in range(first, last + 1) if scale.low <= i * step / 100.0 <= scale.high]
-    return [(value / 100.0, f"{value:+d}".replace("-", "\N{MINUS SIGN}") if value else "0") for value in values]

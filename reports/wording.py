@@ -96,17 +96,18 @@ def percent(value: float | None, missing: str = NO_DATA) -> str:
     return missing if value is None else f"{_signed(value * 100.0, 1, plus=False)} %"
 
 
-def points(value: float | None, missing: str = NO_DATA) -> str:
+def points(value: float | None, missing: str = NO_DATA, digits: int = 1) -> str:
     """A difference of shares in percentage points."""
-    return missing if value is None else f"{_signed(value * 100.0, 1)} pp"
+    return missing if value is None else f"{_signed(value * 100.0, digits)} pp"
 
 
-def interval(value: Interval | None, *, signed: bool = False) -> str:
-    """A 95 % interval of shares, in percent, or nothing; with as many digits as tell its ends apart."""
+def interval(value: Interval | None, *, signed: bool = False, digits: int = 1) -> str:
+    """A 95 % interval of shares, in percent, or nothing; with ``digits``, or as many as tell its ends apart."""
     if value is None:
         return ""
-    for digits in (1, 2, 3):
-        low, high = (_signed(v * 100.0, digits, plus=signed) for v in value)
+    low = high = ""
+    for shown in range(digits, 4):
+        low, high = (_signed(v * 100.0, shown, plus=signed) for v in value)
         if low != high:
             break
     return f"[{low}, {high}]"

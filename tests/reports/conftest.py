@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from flow_rag_vla.benchmark.episodes.records import EpisodeRecord, Exposure, Out
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.timing import ArmTiming, LatencyEquivalence, Percentiles, Timing
+
+# Tests import the module beside them, whatever import mode pytest runs in.
+sys.path.append(str(Path(__file__).parent))
 
 TASK = "FlowRAG-PickPlace-Franka"
 PHYSICS = "newton_mujoco"

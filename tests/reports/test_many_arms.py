@@ -11,7 +11,7 @@ import pytest
 
 from flow_rag_vla.agents.arms.registry import benchmark_arms
 from flow_rag_vla.reports.build import build_report
-from flow_rag_vla.reports.payoff_figures import label_places
+from flow_rag_vla.reports.drawing.marks import label_places
 
 SVG = "{http://www.w3.org/2000/svg}"
 LONGEST_TYPE_PX = 60.0

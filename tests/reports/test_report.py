@@ -7,12 +7,12 @@ import functools
 import re
 import shutil
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html import escape
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pages import NO_NUMBER, Page, numbers_in, printed
 
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.episodes.records import Exposure
@@ -24,44 +24,10 @@ from flow_rag_vla.reports.build import build_report
 from flow_rag_vla.reports.table import pointer
 
 Writer = Callable[..., Path]
-NO_NUMBER = ("not measured", "not enough data", "reference", "none", "\N{EN DASH}")
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060"
     "0000000500017a5eab3f0000000049454e44ae426082"
 )
-
-
-class Page(HTMLParser):
-    """Texts that name their source, and table cells that name none."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.sourced: list[tuple[str, str]] = []
-        self.unsourced: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self._source: str | None = None
-        self._plain_cell = False
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        named = dict(attrs)
-        self.tags.append((tag, named))
-        if tag == "td":
-            self._plain_cell = named.get("class") != "guide"
-        if "data-source" in named:
-            self._source = named["data-source"]
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("span", "small"):
-            self._source = None
-        if tag in ("td", "table"):
-            self._plain_cell = False
-
-    def handle_data(self, data: str) -> None:
-        if self._source is not None:
-            self.sourced.append((self._source, data))
-        elif self._plain_cell and data.strip():
-            self.unsourced.append(data)
 
 
 def tables_of(html: str, name: str) -> str:
@@ -86,22 +52,6 @@ def value_at(run_dir: Path, source: str) -> object:
             return None
         value = value[int(key)] if isinstance(value, list) else value[key]  # type: ignore[index]
     return value
-
-
-def numbers_in(value: object) -> Iterator[float]:
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from numbers_in(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from numbers_in(item)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield float(value)
-
-
-def printed(value: float) -> set[str]:
-    forms = {f"{value:.{digits}f}" for digits in range(4)} | {f"{value * 100:.{digits}f}" for digits in (1, 2, 3)}
-    return forms | {f"{value / 1e6:.1f}"}
 
 
 @pytest.fixture(scope="module")

@@ -237,6 +237,7 @@ def test_a_reader_that_has_left_is_no_error_but_another_broken_pipe_is(body, cod
 
 REQUIRED = {
     "export_dataset.py": ["--out", "new"],
+    "compare_memory_sizes.py": ["run", "other"],
     "report.py": ["run"],
     "policy_table.py": ["--networks", "name=file"],
     "training_curve.py": ["run"],
@@ -250,6 +251,7 @@ def test_every_script_answers_an_unknown_flag_in_one_line(script, capsys, monkey
     # With what some of them require, so that nothing else is wrong.
     required = {
         "calibrate_memory.py": ["run"],
+        "compare_memory_sizes.py": ["run", "other"],
         "verify_run.py": ["run"],
         "export_dataset.py": ["--out", "o"],
         "merge.py": ["run", "--out", "o"],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from flow_rag_vla.reports.palette import DARK, LIGHT, css_variables
+from flow_rag_vla.reports.drawing.palette import DARK, LIGHT, css_variables
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 

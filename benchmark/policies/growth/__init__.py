@@ -1,0 +1,1 @@
+"""What a memory gains and breaks as it grows: finished runs of several sizes beside one another."""
