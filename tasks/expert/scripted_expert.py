@@ -51,6 +51,9 @@ FIRM_GRIP, SOFT_GRIP = 0.8, 0.09
 POST_MARGIN_M = 0.06
 """Clearance above what stands in the way."""
 
+BESIDE_TOWER_M = 0.10
+"""An object this close to what it is to be put on (in the table's plane) leaves a finger no room between them."""
+
 HEAVY_KG = 0.4
 """Heavier objects are gripped firmly."""
 
@@ -220,10 +223,12 @@ class ScriptedExpert:
     def _aligned_grasp(self, o: Observation) -> torch.Tensor:
         """Hand down, fingers across the nearest pair of faces, of a long object across its width: (num_envs, 4)."""
         yaw = 2.0 * torch.atan2(o.object_quat_b[:, 2], o.object_quat_b[:, 3])
-        # A long object has one way to be grasped, others two.
+        # A long object has one way to be grasped, others two: beside a tower, that with no finger between them.
         elongated = o.object_size_m[:, 0] > ELONGATED_RATIO * o.object_size_m[:, 1]
         period = torch.where(elongated, torch.pi, torch.pi / 2)
         yaw = torch.remainder(yaw + period / 2, period) - period / 2
+        between = ~elongated & ~self.plan.holds & _tower_between_fingers(o, yaw)
+        yaw = torch.where(between, yaw - torch.copysign(yaw.new_tensor(torch.pi / 2), yaw), yaw)
         spin = torch.zeros_like(o.object_quat_b)
         spin[:, 2], spin[:, 3] = torch.sin(yaw / 2), torch.cos(yaw / 2)
         return quat_multiply(spin, self._down.expand_as(spin))
@@ -283,6 +288,15 @@ class ScriptedExpert:
         self._in_stage = torch.where(following != self.stage, 0, self._in_stage)
         self._lost = torch.where(following == _APPROACH, 0, self._lost)
         self.stage = following
+
+
+def _tower_between_fingers(o: Observation, yaw: torch.Tensor) -> torch.Tensor:
+    """(num_envs,) bool: a finger of a hand with this ``yaw`` (num_envs,) would come down between object and tower."""
+    to_goal = o.goal_pos_b - o.object_pos_b
+    stands_beside = (to_goal[:, 2] > 0.5 * o.object_size_m[:, 2]) & (to_goal[:, :2].norm(dim=1) < BESIDE_TOWER_M)
+    along_fingers = to_goal[:, 1] * torch.cos(yaw) - to_goal[:, 0] * torch.sin(yaw)
+    across_fingers = to_goal[:, 0] * torch.cos(yaw) + to_goal[:, 1] * torch.sin(yaw)
+    return stands_beside & (along_fingers.abs() > across_fingers.abs())
 
 
 def _limited(vector: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
