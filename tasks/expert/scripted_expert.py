@@ -54,6 +54,9 @@ POST_MARGIN_M = 0.06
 BESIDE_TOWER_M = 0.10
 """An object this close to what it is to be put on (in the table's plane) leaves a finger no room between them."""
 
+ALIGNED_RAD = 0.1
+"""The hand descends once it has no more to turn than this."""
+
 HEAVY_KG = 0.4
 """Heavier objects are gripped firmly."""
 
@@ -217,7 +220,7 @@ class ScriptedExpert:
         action[:, 3:6] = _limited(turn, speed * MAX_DELTA_ROT_RAD)
         closed = (self.stage >= _CLOSE) & (self.stage <= _LOWER)
         action[:, 6] = torch.where(closed, -plan.grip, NOMINAL_GRIP)
-        self._advance(o, waypoint)
+        self._advance(o, waypoint, turn.norm(dim=1))
         return action
 
     def _aligned_grasp(self, o: Observation) -> torch.Tensor:
@@ -263,9 +266,14 @@ class ScriptedExpert:
         z = torch.maximum(pick[:, 2], goal[:, 2]) + self.plan.clearance_m
         return torch.stack([x, y, z], dim=1)
 
-    def _advance(self, o: Observation, waypoint: torch.Tensor) -> None:
-        """Move on where the stage's condition is met; go back to the approach where the object was lost."""
+    def _advance(self, o: Observation, waypoint: torch.Tensor, turn: torch.Tensor) -> None:
+        """Move on where the stage's condition is met; go back to the approach where the object was lost.
+
+        ``turn`` (num_envs,) is what the hand's target still has to turn, rad.
+        """
         near = (waypoint - o.ee_pos_b).norm(dim=1) < self._arrived[self.stage]
+        # Fingers that come down askew land on the object, or on what stands beside it.
+        near &= (self.stage != _APPROACH) | (turn < ALIGNED_RAD)
         self._in_stage += 1
         pressed = o.grip_force_n[:, 0] > 0.8 * self.plan.grip * MAX_GRIP_FORCE_N
         gripped = (self._in_stage >= _MIN_CLOSE_STEPS) & (pressed | (self._in_stage >= _MAX_CLOSE_STEPS))

@@ -1,4 +1,4 @@
-"""Beside a tower, the expert's fingers close on the faces that leave them room."""
+"""How the expert turns its hand: to the faces that leave its fingers room, and before it descends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from flow_rag_vla.tasks.contract import Observation
-from flow_rag_vla.tasks.expert.scripted_expert import ExpertPlan, ScriptedExpert
+from flow_rag_vla.tasks.expert.scripted_expert import HOVER_M, ExpertPlan, ScriptedExpert, Stage
 
 GOAL = (0.5, 0.1, 0.06)
 
@@ -43,3 +43,14 @@ def test_no_finger_goes_between_a_block_and_the_tower(
 def test_a_long_object_is_grasped_across_its_width_wherever_it_lies(observe: Callable[..., Observation]) -> None:
     bar = observe(object_pos_b=[0.5, 0.05, 0.02], goal_pos_b=GOAL, object_size_m=[0.14, 0.04, 0.04])
     assert turn(bar) == pytest.approx(0.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(("yaw_rad", "descends"), [(0.0, True), (0.7, False)])
+def test_the_hand_turns_before_it_descends(observe: Callable[..., Observation], yaw_rad: float, descends: bool) -> None:
+    # It hovers over the object, whose faces it meets squarely or askew.
+    quat = [0.0, 0.0, math.sin(yaw_rad / 2), math.cos(yaw_rad / 2)]
+    hovering = observe(object_pos_b=[0.5, 0.0, 0.02], ee_pos_b=[0.5, 0.0, 0.02 + HOVER_M], object_quat_b=quat)
+    expert = ScriptedExpert(1)
+    expert.reset(torch.tensor([0]), ExpertPlan.nominal(1))
+    expert.act(hovering)
+    assert expert.stage.tolist() == [Stage.DESCEND if descends else Stage.APPROACH]
