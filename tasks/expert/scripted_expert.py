@@ -55,7 +55,7 @@ BESIDE_TOWER_M = 0.10
 """An object this close to what it is to be put on (in the table's plane) leaves a finger no room between them."""
 
 ALIGNED_RAD = 0.1
-"""The hand descends once it has no more to turn than this."""
+"""Beside a tower the hand descends once it has no more to turn than this."""
 
 HEAVY_KG = 0.4
 """Heavier objects are gripped firmly."""
@@ -230,11 +230,17 @@ class ScriptedExpert:
         elongated = o.object_size_m[:, 0] > ELONGATED_RATIO * o.object_size_m[:, 1]
         period = torch.where(elongated, torch.pi, torch.pi / 2)
         yaw = torch.remainder(yaw + period / 2, period) - period / 2
-        between = ~elongated & ~self.plan.holds & _tower_between_fingers(o, yaw)
+        between = ~elongated & self._beside_tower(o) & _goal_between_fingers(o, yaw)
         yaw = torch.where(between, yaw - torch.copysign(yaw.new_tensor(torch.pi / 2), yaw), yaw)
         spin = torch.zeros_like(o.object_quat_b)
         spin[:, 2], spin[:, 3] = torch.sin(yaw / 2), torch.cos(yaw / 2)
         return quat_multiply(spin, self._down.expand_as(spin))
+
+    def _beside_tower(self, o: Observation) -> torch.Tensor:
+        """(num_envs,) bool: the object has fallen beside what it is to be put on."""
+        to_goal = o.goal_pos_b - o.object_pos_b
+        higher = to_goal[:, 2] > 0.5 * o.object_size_m[:, 2]
+        return ~self.plan.holds & higher & (to_goal[:, :2].norm(dim=1) < BESIDE_TOWER_M)
 
     def _waypoint(self, o: Observation) -> torch.Tensor:
         """Where the fingertip centre should go next: (num_envs, 3)."""
@@ -272,8 +278,8 @@ class ScriptedExpert:
         ``turn`` (num_envs,) is what the hand's target still has to turn, rad.
         """
         near = (waypoint - o.ee_pos_b).norm(dim=1) < self._arrived[self.stage]
-        # Fingers that come down askew land on the object, or on what stands beside it.
-        near &= (self.stage != _APPROACH) | (turn < ALIGNED_RAD)
+        # Fingers that come down askew beside a tower land on the object.
+        near &= (self.stage != _APPROACH) | (turn < ALIGNED_RAD) | ~self._beside_tower(o)
         self._in_stage += 1
         pressed = o.grip_force_n[:, 0] > 0.8 * self.plan.grip * MAX_GRIP_FORCE_N
         gripped = (self._in_stage >= _MIN_CLOSE_STEPS) & (pressed | (self._in_stage >= _MAX_CLOSE_STEPS))
@@ -298,13 +304,12 @@ class ScriptedExpert:
         self.stage = following
 
 
-def _tower_between_fingers(o: Observation, yaw: torch.Tensor) -> torch.Tensor:
-    """(num_envs,) bool: a finger of a hand with this ``yaw`` (num_envs,) would come down between object and tower."""
+def _goal_between_fingers(o: Observation, yaw: torch.Tensor) -> torch.Tensor:
+    """(num_envs,) bool: a finger of a hand with this ``yaw`` (num_envs,) would come down towards the goal."""
     to_goal = o.goal_pos_b - o.object_pos_b
-    stands_beside = (to_goal[:, 2] > 0.5 * o.object_size_m[:, 2]) & (to_goal[:, :2].norm(dim=1) < BESIDE_TOWER_M)
     along_fingers = to_goal[:, 1] * torch.cos(yaw) - to_goal[:, 0] * torch.sin(yaw)
     across_fingers = to_goal[:, 0] * torch.cos(yaw) + to_goal[:, 1] * torch.sin(yaw)
-    return stands_beside & (along_fingers.abs() > across_fingers.abs())
+    return along_fingers.abs() > across_fingers.abs()
 
 
 def _limited(vector: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:

@@ -45,11 +45,20 @@ def test_a_long_object_is_grasped_across_its_width_wherever_it_lies(observe: Cal
     assert turn(bar) == pytest.approx(0.0, abs=1e-4)
 
 
-@pytest.mark.parametrize(("yaw_rad", "descends"), [(0.0, True), (0.7, False)])
-def test_the_hand_turns_before_it_descends(observe: Callable[..., Observation], yaw_rad: float, descends: bool) -> None:
-    # It hovers over the object, whose faces it meets squarely or askew.
+@pytest.mark.parametrize(("goal", "yaw_rad", "descends"), [
+    (GOAL, 0.0, True),
+    (GOAL, 0.7, False),
+    ((0.5, 0.3, 0.06), 0.7, True),
+    ((0.5, 0.1, 0.02), 0.7, True),
+])  # fmt: skip
+def test_beside_a_tower_the_hand_turns_before_it_descends(
+    observe: Callable[..., Observation], goal: tuple[float, float, float], yaw_rad: float, descends: bool
+) -> None:
+    # It hovers over a block whose faces it meets squarely or askew; the tower is along y, or x, or far, or none.
+    beside = [0.55, 0.1, 0.02] if yaw_rad == 0.0 else [0.5, 0.05, 0.02]
     quat = [0.0, 0.0, math.sin(yaw_rad / 2), math.cos(yaw_rad / 2)]
-    hovering = observe(object_pos_b=[0.5, 0.0, 0.02], ee_pos_b=[0.5, 0.0, 0.02 + HOVER_M], object_quat_b=quat)
+    hand = [beside[0], beside[1], beside[2] + HOVER_M]
+    hovering = observe(object_pos_b=beside, ee_pos_b=hand, object_quat_b=quat, goal_pos_b=goal)
     expert = ScriptedExpert(1)
     expert.reset(torch.tensor([0]), ExpertPlan.nominal(1))
     expert.act(hovering)
