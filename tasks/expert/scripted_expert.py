@@ -51,6 +51,12 @@ FIRM_GRIP, SOFT_GRIP = 0.8, 0.09
 POST_MARGIN_M = 0.06
 """Clearance above what stands in the way."""
 
+BESIDE_TOWER_M = 0.10
+"""An object this close to what it is to be put on (in the table's plane) leaves a finger no room between them."""
+
+ALIGNED_RAD = 0.1
+"""Beside a tower the hand descends once it has no more to turn than this."""
+
 HEAVY_KG = 0.4
 """Heavier objects are gripped firmly."""
 
@@ -214,19 +220,27 @@ class ScriptedExpert:
         action[:, 3:6] = _limited(turn, speed * MAX_DELTA_ROT_RAD)
         closed = (self.stage >= _CLOSE) & (self.stage <= _LOWER)
         action[:, 6] = torch.where(closed, -plan.grip, NOMINAL_GRIP)
-        self._advance(o, waypoint)
+        self._advance(o, waypoint, turn.norm(dim=1))
         return action
 
     def _aligned_grasp(self, o: Observation) -> torch.Tensor:
         """Hand down, fingers across the nearest pair of faces, of a long object across its width: (num_envs, 4)."""
         yaw = 2.0 * torch.atan2(o.object_quat_b[:, 2], o.object_quat_b[:, 3])
-        # A long object has one way to be grasped, others two.
+        # A long object has one way to be grasped, others two: beside a tower, that with no finger between them.
         elongated = o.object_size_m[:, 0] > ELONGATED_RATIO * o.object_size_m[:, 1]
         period = torch.where(elongated, torch.pi, torch.pi / 2)
         yaw = torch.remainder(yaw + period / 2, period) - period / 2
+        between = ~elongated & self._beside_tower(o) & _goal_between_fingers(o, yaw)
+        yaw = torch.where(between, yaw - torch.copysign(yaw.new_tensor(torch.pi / 2), yaw), yaw)
         spin = torch.zeros_like(o.object_quat_b)
         spin[:, 2], spin[:, 3] = torch.sin(yaw / 2), torch.cos(yaw / 2)
         return quat_multiply(spin, self._down.expand_as(spin))
+
+    def _beside_tower(self, o: Observation) -> torch.Tensor:
+        """(num_envs,) bool: the object has fallen beside what it is to be put on."""
+        to_goal = o.goal_pos_b - o.object_pos_b
+        higher = to_goal[:, 2] > 0.5 * o.object_size_m[:, 2]
+        return ~self.plan.holds & higher & (to_goal[:, :2].norm(dim=1) < BESIDE_TOWER_M)
 
     def _waypoint(self, o: Observation) -> torch.Tensor:
         """Where the fingertip centre should go next: (num_envs, 3)."""
@@ -258,9 +272,14 @@ class ScriptedExpert:
         z = torch.maximum(pick[:, 2], goal[:, 2]) + self.plan.clearance_m
         return torch.stack([x, y, z], dim=1)
 
-    def _advance(self, o: Observation, waypoint: torch.Tensor) -> None:
-        """Move on where the stage's condition is met; go back to the approach where the object was lost."""
+    def _advance(self, o: Observation, waypoint: torch.Tensor, turn: torch.Tensor) -> None:
+        """Move on where the stage's condition is met; go back to the approach where the object was lost.
+
+        ``turn`` (num_envs,) is what the hand's target still has to turn, rad.
+        """
         near = (waypoint - o.ee_pos_b).norm(dim=1) < self._arrived[self.stage]
+        # Fingers that come down askew beside a tower land on the object.
+        near &= (self.stage != _APPROACH) | (turn < ALIGNED_RAD) | ~self._beside_tower(o)
         self._in_stage += 1
         pressed = o.grip_force_n[:, 0] > 0.8 * self.plan.grip * MAX_GRIP_FORCE_N
         gripped = (self._in_stage >= _MIN_CLOSE_STEPS) & (pressed | (self._in_stage >= _MAX_CLOSE_STEPS))
@@ -283,6 +302,14 @@ class ScriptedExpert:
         self._in_stage = torch.where(following != self.stage, 0, self._in_stage)
         self._lost = torch.where(following == _APPROACH, 0, self._lost)
         self.stage = following
+
+
+def _goal_between_fingers(o: Observation, yaw: torch.Tensor) -> torch.Tensor:
+    """(num_envs,) bool: a finger of a hand with this ``yaw`` (num_envs,) would come down towards the goal."""
+    to_goal = o.goal_pos_b - o.object_pos_b
+    along_fingers = to_goal[:, 1] * torch.cos(yaw) - to_goal[:, 0] * torch.sin(yaw)
+    across_fingers = to_goal[:, 0] * torch.cos(yaw) + to_goal[:, 1] * torch.sin(yaw)
+    return along_fingers.abs() > across_fingers.abs()
 
 
 def _limited(vector: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
