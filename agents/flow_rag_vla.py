@@ -18,7 +18,7 @@ from flow_rag_vla.agents.corrections.corrections import (
     reroutes,
 )
 from flow_rag_vla.agents.corrections.observation_correction import apply_observation_correction, corrects_observation
-from flow_rag_vla.agents.corrections.steering import steering_method, strength_of, warm_start
+from flow_rag_vla.agents.corrections.steering import SteeredChunks, steering_method, strength_of, warm_start
 from flow_rag_vla.agents.detection.rules import UNKNOWN, classify_failure
 from flow_rag_vla.agents.policy.chunk_policy import hold_still
 from flow_rag_vla.agents.policy.features import none_of
@@ -294,7 +294,7 @@ class FlowRAGVLA(nn.Module):
         if self._chunk_policy is not None:
             return FlowAnswer(torch.where(steered.reshape(-1, 1, 1), corrected, base), steered, advice)
         chunk = self._steering(self.flow, state, query.noise, corrected, strength, base)
-        return FlowAnswer(chunk, steered, advice)
+        return FlowAnswer(chunk, steered, advice, SteeredChunks(state, query.noise, chunk, strength > 0))
 
     def _percept(self, observation: Observation, advice: Advice) -> Observation:
         """What the policy is shown: ``observation``, corrected where ``advice`` or a constant says so."""
