@@ -48,6 +48,10 @@ class EpisodeNotes:
     felt: torch.Tensor
     """(num_envs,) bool: a failure had been noticed when advice was taken; ever, where none was and no second try of the
     agent's own mended it."""
+    steered: torch.Tensor
+    """(num_envs,) int64 decisions whose chunk was steered, of those that were looked at."""
+    off_support: torch.Tensor
+    """(num_envs,) int64 of these, chunks that the flow would hardly have made (``steering.support``)."""
 
     @classmethod
     def nothing(cls, num_envs: int, device: str = "cpu") -> EpisodeNotes:
@@ -58,7 +62,7 @@ class EpisodeNotes:
 
         none, zero, no_gain = NOTHING, 0, torch.zeros(num_envs, device=device)
         columns = [column(v) for v in (none, none, none, zero, zero, none, none, none, zero)]
-        return cls(*columns, uplift=no_gain, felt=no_gain > 0)
+        return cls(*columns, uplift=no_gain, felt=no_gain > 0, steered=column(zero), off_support=column(zero))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from flow_rag_vla.agents.agent import Capabilities, EpisodeNotes
 from flow_rag_vla.agents.corrections.late_release import LateRelease
 from flow_rag_vla.agents.corrections.retreat import Retreat, SecondTry, grasps_elsewhere
+from flow_rag_vla.agents.corrections.steering import SupportCount
 from flow_rag_vla.agents.detection.monitor import LearnedDetector
 from flow_rag_vla.agents.detection.rules import GOAL_TOLERANCE_M, RuleDetector, goal_offset
 from flow_rag_vla.agents.flow_rag_vla import FlowRAGVLA, Query
@@ -53,6 +54,7 @@ class FleetAgent:
         device: str = "cpu",
         remembers: bool = True,
         detector: DetectorCheckpoint | None = None,
+        looks_at_support: bool = False,
     ) -> None:
         """Wrap ``model``.
 
@@ -65,6 +67,7 @@ class FleetAgent:
             device: Where observations live.
             remembers: Keep cases of the failures noticed (arms without a memory need none after E1).
             detector: Notices them; None for the rules.
+            looks_at_support: Note how often steering leaves the flow's support, beside the decisions.
 
         Raises:
             ValueError: ``execute`` is larger than the policy's horizon.
@@ -82,6 +85,7 @@ class FleetAgent:
         self._all = torch.arange(num_envs, device=device)
         self._retreat, self._second_try = Retreat(num_envs, device), SecondTry(num_envs, execute, device)
         self._late_release = LateRelease(num_envs, execute, device)
+        self._support, self._looks_at_support = SupportCount(num_envs, device), looks_at_support
         self._seconds, self._calls = 0.0, 0
         self._begin()
 
@@ -98,6 +102,7 @@ class FleetAgent:
         device: str = "cpu",
         remembers: bool = True,
         chunk_policy: ChunkPolicy | None = None,
+        looks_at_support: bool = False,
     ) -> Self:
         """``arm`` for a fleet of ``num_envs``; arguments and errors as in ``FlowRAGVLA.for_arm``."""
         return cls(
@@ -109,6 +114,7 @@ class FleetAgent:
             device=device,
             remembers=remembers,
             detector=settings.detector,
+            looks_at_support=looks_at_support,
         )
 
     def _begin(self) -> None:
@@ -123,6 +129,7 @@ class FleetAgent:
         self._retreat.reset()
         self._second_try.reset()
         self._late_release.reset()
+        self._support.reset()
         self._situation: Situation | None = None
 
     def tell(self, scenarios: Sequence[Any]) -> None:
@@ -171,6 +178,7 @@ class FleetAgent:
             chunk = self._retreat.chunk(retreats, chunk, observation)
         self._seconds += time.perf_counter() - start
         self._calls += 1
+        self._support.decided(decision.steered if self._looks_at_support else None, running)
         if self._remembers:
             keys = self._keys.encode(observation)
             self._notebook.decided(DecisionSnapshot(observation, keys, chunk))
@@ -185,6 +193,7 @@ class FleetAgent:
         placed = (goal_offset(o) < GOAL_TOLERANCE_M) & level & free
         self._placed = torch.where(running, placed, self._placed)
         self._note(alarm)
+        self._support.look(self.model.flow)
 
     def _note(self, alarm: FailureAlarm) -> None:
         if self._remembers and self._decision > 0:
@@ -214,6 +223,8 @@ class FleetAgent:
             uplift=settled.uplift.clone(),
             # Who tried again with success was never asked what else to do.
             felt=torch.where(acted, settled.late, first.mask & ~mended),
+            steered=self._support.steered.clone(),
+            off_support=self._support.off_support.clone(),
         )
 
     def seems_failed(self) -> torch.Tensor:

@@ -18,14 +18,16 @@ from flow_rag_vla.agents.corrections.corrections import (
     reroutes,
 )
 from flow_rag_vla.agents.corrections.observation_correction import apply_observation_correction, corrects_observation
-from flow_rag_vla.agents.corrections.steering import steering_method, strength_of, warm_start
+from flow_rag_vla.agents.corrections.steering import SteeredChunks, negative, steering_method, strength_of, warm_start
 from flow_rag_vla.agents.detection.rules import UNKNOWN, classify_failure
 from flow_rag_vla.agents.policy.chunk_policy import hold_still
+from flow_rag_vla.agents.policy.encoders import RetrievalEncoder
 from flow_rag_vla.agents.policy.features import none_of
 from flow_rag_vla.agents.recall.advice import Advice, Needs
 from flow_rag_vla.agents.recall.advisor import Advisor, make_advisor
 from flow_rag_vla.agents.recall.clock import Clock, VirtualClock
 from flow_rag_vla.agents.recall.dual_pathway import Decision, DualPathwayProcessor, FlowAnswer, Poll
+from flow_rag_vla.agents.recall.failed_chunks import FailedChunks
 from flow_rag_vla.agents.recall.remember import failure_cases, signatures_between
 from flow_rag_vla.agents.recall.told_advice import ToldAdvice
 from flow_rag_vla.tasks.contract import CONTROL_HZ, Phase
@@ -90,6 +92,7 @@ class FlowRAGVLA(nn.Module):
         constant_candidates: tuple[int, ...] = (),
         demonstrations: ChunkPolicy | None = None,
         demonstration_strength: float = 0.0,
+        failed_chunks: FailedChunks | None = None,
         memory: FailureMemory | None = None,
         key_encoder: StateEncoder | None = None,
         seed: int = 0,
@@ -106,6 +109,7 @@ class FlowRAGVLA(nn.Module):
             constant_candidates: Corrections applied to every chunk, whatever the memory says.
             demonstrations: Every chunk of the flow is steered to theirs, whatever the memory says.
             demonstration_strength: How strongly, 0 to 1.
+            failed_chunks: Where nothing is advised, the flow is steered away from these.
             memory: Where ``update_memory`` writes.
             key_encoder: Makes the keys of what it writes.
             seed: Of the noise that ``forward`` draws where none is given.
@@ -115,6 +119,7 @@ class FlowRAGVLA(nn.Module):
         self.advisor, self._steering, self._chunk_policy = advisor, steering, chunk_policy
         self._constant = constant_candidates
         self._demonstrations, self._demonstration_strength = demonstrations, demonstration_strength
+        self._failed_chunks = failed_chunks
         self._memory, self._key_encoder = memory, key_encoder
         self._generator = torch.Generator().manual_seed(seed)
         self.processor: DualPathwayProcessor[Query, Advice] = DualPathwayProcessor(
@@ -165,8 +170,11 @@ class FlowRAGVLA(nn.Module):
         elif arm.chunk_source is ChunkSource.STILLNESS:
             chunk_policy = hold_still
         advisor = ToldAdvice() if arm.told_correction else None
+        failed_chunks = None
         if memory is not None and arm.consults_memory:
             advisor = make_advisor(arm, memory, settings, device)
+            if arm.avoids_failures:
+                failed_chunks = FailedChunks(memory, RetrievalEncoder(device=device), device)
         if clock is None:
             retrieval_ms = settings.retrieval_ms if arm.retrieves_beside_flow and advisor is not None else 0.0
             interval_ms = 1000.0 * settings.agent.executed(policy.flow.horizon) / CONTROL_HZ
@@ -180,6 +188,7 @@ class FlowRAGVLA(nn.Module):
             constant_candidates=tuple(candidate_index(name) for name in arm.constant_corrections),
             demonstrations=settings.bank if arm.demonstration_strength > 0 else None,
             demonstration_strength=arm.demonstration_strength,
+            failed_chunks=failed_chunks,
         )
 
     def forward(
@@ -279,7 +288,7 @@ class FlowRAGVLA(nn.Module):
             percept = self._percept(query.observation, advice)
             state, base = self._base(percept, query.noise)
         if not advice.needs.steering and not self._constant and self._demonstrations is None:
-            return FlowAnswer(base, steered, advice)
+            return self._away(query, state, FlowAnswer(base, steered, advice))
         corrected = base
         if advice.needs.steering:
             corrected = apply_correction(candidate, base, percept, reroute=advice.needs.reroute)
@@ -294,7 +303,20 @@ class FlowRAGVLA(nn.Module):
         if self._chunk_policy is not None:
             return FlowAnswer(torch.where(steered.reshape(-1, 1, 1), corrected, base), steered, advice)
         chunk = self._steering(self.flow, state, query.noise, corrected, strength, base)
-        return FlowAnswer(chunk, steered, advice)
+        to = SteeredChunks(state, query.noise, chunk, strength > 0)
+        return self._away(query, state, FlowAnswer(chunk, steered, advice, to))
+
+    def _away(self, query: Query, state: torch.Tensor, answer: FlowAnswer[Advice]) -> FlowAnswer[Advice]:
+        """``answer``, away from what failed where it follows no advice."""
+        if self._failed_chunks is None or answer.advice is None:
+            return answer
+        failed, nearness = self._failed_chunks.near(query.observation)
+        strength = torch.where(answer.advice.given, 0.0, strength_of(nearness))
+        chunk = negative(self.flow, state, query.noise, failed, strength, answer.chunk)
+        rows = strength > 0
+        steered = rows if answer.steered is None else rows | answer.steered.rows
+        to = SteeredChunks(state, query.noise, chunk, steered)
+        return dataclasses.replace(answer, chunk=chunk, corrected=answer.corrected | rows, steered=to)
 
     def _percept(self, observation: Observation, advice: Advice) -> Observation:
         """What the policy is shown: ``observation``, corrected where ``advice`` or a constant says so."""

@@ -56,6 +56,8 @@ TERMS: dict[str, str] = {
     "gain": f"Share of NEAR scenarios that the arm solves, minus {REFERENCE_ARM}'s share.",
     "break-even point": "The share of scenarios with a hazard from which gain outweighs harm.",
     "invalid": "Episodes whose physics broke down, or that sensed or commanded NaN; neither outcome, never dropped.",
+    "off support": "Steered chunks (every third decision is looked at) that lie farther from what the flow's network "
+    "makes of them than all of the flow's own chunks for the same state. One in 16 unsteered ones do.",
     "loss chain": "Noticed by the agent's own detector, then retrieved, then retrieved with the right type, then "
     "corrected: each stage as a share of the one before.",
 }

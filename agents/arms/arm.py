@@ -84,6 +84,8 @@ class Arm:
     """The memory is asked beside the flow; otherwise before it."""
     steering: str = "warm_start"
     """How a corrected chunk enters the flow: a name of ``corrections.steering.STEERING``."""
+    avoids_failures: bool = False
+    """Where no advice is given, chunks are steered away from one that failed from the same state."""
     placebo: Placebo | None = None
     told_correction: bool = False
     """Told before each episode which correction belongs to its hazard, in place of a memory."""
@@ -106,6 +108,8 @@ class Arm:
             raise ValueError(f"arm {self.name!r}: the scripted expert has no memory, corrections or chunks")
         if self.placebo is not None and not self.consults_memory:
             raise ValueError(f"arm {self.name!r}: a {self.placebo} placebo needs a memory to answer for")
+        if self.avoids_failures and not self.consults_memory:
+            raise ValueError(f"arm {self.name!r}: only a memory knows what failed")
         if self.told_correction and self.consults_memory:
             raise ValueError(f"arm {self.name!r}: who is told the correction asks no memory for it")
         if not 0.0 <= self.demonstration_strength <= 1.0:

@@ -57,6 +57,15 @@ PARALLEL_BLEND = Arm(
     latency_as="parallel",
 )
 
+PARALLEL_NEGATIVE = Arm(
+    name="parallel_negative",
+    description="as parallel, away from what failed where nothing is advised",
+    suite=Suite.CONTROL,
+    consults_memory=True,
+    avoids_failures=True,
+    latency_as="parallel",
+)
+
 PARALLEL_SHUFFLED = Arm(
     name="parallel_shuffled",
     description="as parallel, with other cases' answers",
@@ -147,6 +156,7 @@ ARMS: tuple[Arm, ...] = (
     PARALLEL,
     ALWAYS_CAUTIOUS,
     PARALLEL_BLEND,
+    PARALLEL_NEGATIVE,
     PARALLEL_SHUFFLED,
     PARALLEL_WRONG_TYPE,
     PARALLEL_UNGATED,

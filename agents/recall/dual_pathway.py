@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 import torch
 
+from flow_rag_vla.agents.corrections.steering import SteeredChunks
 from flow_rag_vla.agents.recall.clock import Clock, Pending, RealClock
 
 
@@ -40,6 +41,8 @@ class FlowAnswer[R]:
     """(num_envs,) bool: rows that retrieval changed."""
     advice: R | None
     """What of the memory's answers it acted on; None where it asked for none."""
+    steered: SteeredChunks | None = None
+    """What it steered its chunks to; None where no row can have been."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class Decision[R]:
     in_time: bool
     """This decision's own retrieval reached it, or it asked for none."""
     total_ms: float
+    steered: SteeredChunks | None = None
+    """What the flow's chunks were steered to."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ class DualPathwayProcessor[Q, R]:
         age = None if at_hand is None else at_hand.age
         late = asks and age != 0
         self._count(answer, asks, late, total_ms if flow_ms is None else flow_ms, total_ms)
-        return Decision(answer.chunk, answer.corrected, answer.advice, age, not late, total_ms)
+        return Decision(answer.chunk, answer.corrected, answer.advice, age, not late, total_ms, answer.steered)
 
     def _take(self) -> Retrieved[R]:
         pending, self._pending = self._pending, None

@@ -144,9 +144,11 @@ def make_policy_agent(
     remembers: bool = False,
     chunk_policy: ChunkPolicy | None = None,
     vision: VisionEncoder | None = None,
+    looks_at_support: bool = False,
 ) -> Agent:
     """``arm`` for ``env``, seeing through ``vision``; it consults ``memory`` as it is now, and writes nothing to it.
 
+    With ``looks_at_support`` its notes say how often steering leaves the flow's support.
     ``chunk_policy`` makes the chunks instead of ``policy``; errors as in ``FlowRAGVLA.for_arm``.
     """
     agent = FleetAgent.for_arm(
@@ -159,6 +161,7 @@ def make_policy_agent(
         device=str(env.device),
         remembers=remembers,
         chunk_policy=chunk_policy,
+        looks_at_support=looks_at_support,
     )
     acting = agent if vision is None else SightedAgent(agent, make_percept(vision, env.num_envs, str(env.device)))
     advisor = agent.model.advisor

@@ -79,6 +79,8 @@ def batch_records(
         "penetration_mm": _finite([1e3 * depth_m for depth_m in words["penetration_m"]]),
         "peak_penetration_mm": _finite([1e3 * depth_m for depth_m in words["peak_penetration_m"]]),
         "invalid_reason": invalid_reasons,
+        "steered": noted["steered"],
+        "off_support": noted["off_support"],
     }
     return EpisodeRecord.from_columns({name: column[: len(episodes)] for name, column in columns.items()})
 

@@ -112,6 +112,7 @@ def _agent(context: UnitContext, unit: Unit, memory: FailureMemory | None) -> Ag
         memory,
         remembers=remembers(unit),
         vision=context.vision,
+        looks_at_support=True,
     )
 
 

@@ -52,6 +52,7 @@ from flow_rag_vla.benchmark.scoring.summary import (
     FaultSummary,
     LossChain,
     MemorySize,
+    OffSupport,
     Payoff,
     Penetration,
     RoundSummary,
@@ -135,9 +136,9 @@ def _arm(run: RunRecords, arm: str, memory_entries: int | None, sizes: Mapping[i
     comparison = None if arm == REFERENCE_ARM else compare(run, arm, REFERENCE_ARM, seed)
     chains: dict[str, dict[str, LossChain]] = {}
     retrieved = None
+    parts = [episodes for (name, _, _), episodes in run.e2.items() if name == arm]
     if memory_entries is not None:
         chains = {x.value: loss_chains(run, run.last(arm, x)) for x in LOSS_CHAIN_EXPOSURES}
-        parts = [episodes for (name, _, _), episodes in run.e2.items() if name == arm]
         retrieved = proportion(sum(int(part.retrieved.sum()) for part in parts), sum(map(len, parts)))
     return ArmSummary(
         **{x.value: _exposure(run, run.last(arm, x), x) for x in SUMMARY_EXPOSURES},
@@ -158,7 +159,13 @@ def _arm(run: RunRecords, arm: str, memory_entries: int | None, sizes: Mapping[i
             if (arm, round_, exposure) in run.e2
         ],
         corrections=correction_effects(run, arm),
+        off_support=_off_support(parts),
     )
+
+
+def _off_support(parts: Sequence[Episodes]) -> OffSupport | None:
+    k, n = (int(sum(getattr(part, name).sum() for part in parts)) for name in ("off_support", "steered"))
+    return OffSupport(k, n, k / n) if n else None
 
 
 def _gain(comparison: Comparison) -> Gain:

@@ -18,7 +18,7 @@ from flow_rag_vla.benchmark.scoring.statistics import Interval, Proportion
 from flow_rag_vla.benchmark.scoring.statistics.prevalence import BreakEven, NetGain
 from flow_rag_vla.benchmark.scoring.statistics.verdict import Answer, Gain, Harmfulness, Limit
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SUMMARY_EXPOSURES: tuple[Exposure, ...] = tuple(exposure for exposure in Exposure if exposure is not Exposure.E1)
 HEADLINE_EXPOSURE = Exposure.NEAR
 HARM_EXPOSURES: tuple[Exposure, ...] = (Exposure.CLEAN, Exposure.CONTROL)
@@ -98,6 +98,18 @@ class LossChain:
     retrieved: Proportion
     right_type: Proportion
     corrected: Proportion
+
+
+@dataclass(frozen=True)
+class OffSupport:
+    """Steered chunks that fit worse than all of the flow's own for the same state, of ``n`` that were looked at.
+
+    No interval: decisions of an episode are no independent trials.
+    """
+
+    k: int
+    n: int
+    rate: float | None
 
 
 @dataclass(frozen=True)
@@ -182,6 +194,8 @@ class ArmSummary:
     rounds: list[RoundSummary]
     corrections: dict[str, dict[str, CorrectionEffect]] = field(default_factory=dict)
     """Exposure, then correction; empty for arms that took none."""
+    off_support: OffSupport | None = None
+    """Of all rounds; None where no chunk was steered."""
 
     def exposure(self, name: str) -> ExposureSummary:
         """The exposure called ``name``.

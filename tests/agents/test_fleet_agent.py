@@ -337,3 +337,29 @@ def test_an_arm_without_a_memory_acts_as_its_policy_does_wherever_the_hand_stand
     feels(agent, GRASP_FAILURE, NOTHING, COLLISION, GRASP_FAILURE)
     chunk = agent.decide(standing(observe), torch.ones(4, dtype=torch.bool))
     assert torch.equal(chunk[0], chunk[1])
+
+
+def test_to_look_at_the_flows_support_changes_no_decision_and_is_noted_beside_it(observe, instructions):
+    torch.manual_seed(0)
+    encoder = LearnedStateEncoder(LearnedStateEncoderCfg(hidden_dim=8), instructions).eval()
+    flow = FlowMatching(FlowMatchingCfg(VelocityNetworkCfg(horizon=HORIZON, hidden_dim=8, num_layers=1))).eval()
+    chunks, notes = [], []
+    for looks in (False, True):
+        model = FlowRAGVLA(
+            PolicyCheckpoint(encoder, flow),
+            Script([(7, DROP, FIRM), SAYS_NOTHING]),  # pyright: ignore[reportArgumentType]
+            clock=VirtualClock(10.0, 0.0, 1000.0),
+        )
+        agent = FleetAgent(model, RetrievalEncoder(), num_envs=2, max_steps=40, execute=HORIZON, looks_at_support=looks)
+        begin(agent, 2)
+        running, seen = torch.ones(2, dtype=torch.bool), observe(2)
+        taken = []
+        for _ in range(4):
+            taken.append(agent.decide(seen, running))
+            agent.watch(seen, running)
+        chunks.append(torch.stack(taken))
+        notes.append(agent.notes())
+    assert torch.equal(*chunks)
+    # The first and the fourth decision are looked at.
+    assert [n.steered.tolist() for n in notes] == [[0, 0], [2, 0]]
+    assert bool((notes[1].off_support <= notes[1].steered).all())

@@ -120,6 +120,8 @@ def _record(
         retrieved_type=(failure_type if rng.random() < 0.9 else "timeout") if memory else None,
         candidate=("stay_low", "slower")[int(base[1:]) % 2] if memory and base[-1].isdigit() else None,
         late_retrievals=0,
+        steered=5 if memory else 0,
+        off_support=rng.randint(0, 1) if memory else 0,
     )
 
 

@@ -11,6 +11,7 @@ product depends on the number of rows, so that steering a subset would let a row
 from flow_rag_vla.agents.corrections.steering.blend import blend
 from flow_rag_vla.agents.corrections.steering.method import SteeringMethod, strength_of
 from flow_rag_vla.agents.corrections.steering.negative import negative
+from flow_rag_vla.agents.corrections.steering.support import SteeredChunks, SupportCount
 from flow_rag_vla.agents.corrections.steering.warm_start import warm_start
 from flow_rag_vla.tasks.contract import named
 
@@ -27,4 +28,7 @@ def steering_method(name: str) -> SteeringMethod:
     return named(STEERING, name, "steering")
 
 
-__all__ = ["STEERING", "SteeringMethod", "blend", "negative", "steering_method", "strength_of", "warm_start"]
+__all__ = [
+    "STEERING", "SteeredChunks", "SteeringMethod", "SupportCount", "blend", "negative", "steering_method",
+    "strength_of", "warm_start",
+]  # fmt: skip

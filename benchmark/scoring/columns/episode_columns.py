@@ -1,4 +1,4 @@
-"""What scores need of episodes, as columns: 55 bytes an episode (79 at first), where a record takes two thousand."""
+"""What scores need of episodes, as columns: 59 bytes an episode (83 at first), where a record takes two thousand."""
 
 from __future__ import annotations
 
@@ -77,6 +77,10 @@ class Episodes:
     correction: npt.NDArray[np.int16]
     penetration_mm: npt.NDArray[np.float64]
     """NaN where nobody knows."""
+    steered: npt.NDArray[np.int16]
+    """Steered decisions that were looked at."""
+    off_support: npt.NDArray[np.int16]
+    """Of these, those off the flow's support."""
 
     def __len__(self) -> int:
         """Number of episodes."""
@@ -172,6 +176,8 @@ _FIELDS: dict[str, type[np.generic]] = {
     "retrieved_type": np.int16,
     "candidate": np.int16,
     "penetration_mm": np.float64,
+    "steered": np.int16,
+    "off_support": np.int16,
 }
 """Fields of a record and what their columns hold, in the order of ``Episodes``."""
 

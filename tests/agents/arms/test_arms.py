@@ -154,7 +154,7 @@ def test_the_suites_hold_the_guides_arms_and_their_controls():
     full = [arm.name for arm in registry.benchmark_arms()]
     placebos = ["parallel_shuffled", "parallel_wrong_type", "parallel_ungated", "random_trigger", "parallel_empty"]
     rest = ["success_memory", "zero", "parallel_oracle", "expert"]
-    assert full == [*guide, "always_cautious", "parallel_blend", *placebos, *rest]
+    assert full == [*guide, "always_cautious", "parallel_blend", "parallel_negative", *placebos, *rest]
 
 
 def test_bounds_are_told_apart_from_agents():
@@ -193,6 +193,7 @@ def test_the_registry_refuses_doubles(arm: Arm, complaint: str):
         {"expert": Expert.INFORMED, "consults_memory": True},
         {"expert": Expert.NOMINAL, "constant_corrections": ("lift_15cm",)},
         {"placebo": Placebo.SHUFFLED},
+        {"avoids_failures": True},
         {"expert": Expert.INFORMED, "told_correction": True},
         {"told_correction": True, "consults_memory": True},
         {"expert": Expert.NOMINAL, "demonstration_strength": 0.5},

@@ -6,6 +6,7 @@ import torch
 from flow_rag_vla.agents.corrections.steering import STEERING, blend, negative, strength_of, warm_start
 from flow_rag_vla.agents.corrections.steering.blend import ALPHA
 from flow_rag_vla.agents.corrections.steering.negative import expected_chunk
+from flow_rag_vla.agents.corrections.steering.support import off_support
 from flow_rag_vla.agents.policy.flow_matching import FlowMatching, FlowMatchingCfg
 from flow_rag_vla.agents.policy.velocity_network import VelocityNetworkCfg
 
@@ -84,6 +85,20 @@ def test_a_warm_start_pulls_an_impossible_correction_onto_the_support(two_modes,
     assert share(warm, SOFT) + share(warm, FIRM) > 0.9
     # The average of soft and firm is neither.
     assert share(blended[soft_rows], SOFT) + share(blended[soft_rows], FIRM) < 0.1
+
+
+def test_the_average_of_two_modes_is_off_the_support_and_a_rare_mode_is_not(two_modes, batch):
+    state, noise, base = batch
+    soft_rows = (base[:, 0, 6] - SOFT).abs() < 0.12
+    warm = warm_start(two_modes, state, noise, chunk_of(FIRM), torch.full((400,), 0.8))
+    between = base.clone()
+    between[..., 6] = (SOFT + FIRM) / 2
+    shares = [
+        off_support(two_modes, state[soft_rows], noise[soft_rows], chunk[soft_rows]).float().mean().item()
+        for chunk in (base, warm, between)
+    ]
+    assert max(shares[:2]) < 0.3
+    assert shares[2] > 0.7
 
 
 def test_the_blend_is_the_guides_weighted_mean(two_modes, batch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,13 @@ def test_many_lines_are_those_of_each_record(e1: Factory, dropped: Factory):
     records = [e1("s0", severity=3), dropped('s\u00e9 "1"\n'), e1("s2", peak_grip_force_n=None, severity=1e-5)]
     assert record_lines.to_lines(records) == "".join(record.to_json() + "\n" for record in records)
     assert record_lines.to_lines([]) == ""
+
+
+def test_a_row_of_a_version_that_did_not_look_at_steering_counts_none(e1: Factory):
+    row = json.loads(e1("s0", steered=4, off_support=1).to_json())
+    del row["steered"], row["off_support"]
+    record = EpisodeRecord.from_json(json.dumps(row))
+    assert (record.steered, record.off_support) == (0, 0)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

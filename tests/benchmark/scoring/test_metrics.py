@@ -13,7 +13,7 @@ from flow_rag_vla.benchmark.scoring.columns.episode_columns import Vocabulary
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.metrics import summarise
 from flow_rag_vla.benchmark.scoring.repeats import can_repeat, exemplars, same_failure
-from flow_rag_vla.benchmark.scoring.summary import CorrectionEffect, Penetration, Summary
+from flow_rag_vla.benchmark.scoring.summary import CorrectionEffect, OffSupport, Penetration, Summary
 
 Factory = Callable[..., EpisodeRecord]
 
@@ -283,6 +283,19 @@ def test_steps_to_success_ignore_failures(dropped: Factory, again: Factory):
     ]
     steps = summary_of(records).arms["parallel"].near.steps_to_success
     assert (steps.n, steps.mean, steps.median) == (3, 30.0, 20.0)
+
+
+def test_off_support_is_a_share_of_the_steered_chunks_of_all_rounds(dropped: Factory, again: Factory):
+    first = dropped("s0", steered=9, off_support=9)
+    records = [
+        first,
+        again(first, "flow_only", steered=0, off_support=0),
+        again(first, "parallel", steered=3, off_support=1),
+        again(first, "parallel", round=2, steered=5, off_support=0),
+    ]
+    arms = summary_of(records).arms
+    assert arms["parallel"].off_support == OffSupport(1, 8, 0.125)
+    assert arms["flow_only"].off_support is None
 
 
 def test_the_depth_of_pads_is_that_of_every_episode_that_has_a_number(e1: Factory):

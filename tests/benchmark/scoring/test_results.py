@@ -35,7 +35,7 @@ def test_a_summary_reads_back_as_it_was(summary: Summary, tmp_path: Path):
 
 def test_summary_json_has_the_documented_shape(summary: Summary, tmp_path: Path):
     data = json.loads(summary.write(tmp_path).read_text())
-    assert data["schema_version"] == 2
+    assert data["schema_version"] == 3
     assert {"task", "physics", "e1", "arms"} <= set(data)
     assert {"n", "failed", "fault_fired", "by_type"} <= set(data["e1"])
     arm = data["arms"]["parallel"]
@@ -63,14 +63,14 @@ def test_timing_reads_back_and_unmeasured_stays_null(tmp_path: Path):
 
 def test_another_schema_version_is_refused(summary: Summary, tmp_path: Path):
     path = summary.write(tmp_path)
-    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 9'))
-    with pytest.raises(ValueError, match=r"summary\.json: schema version 9, this code reads 2"):
+    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 9'))
+    with pytest.raises(ValueError, match=r"summary\.json: schema version 9, this code reads 3"):
         Summary.read(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "not valid JSON"), ("[]", "holds a JSON list"), ('{"schema_version": 2}', "missing")],
+    [("{", "not valid JSON"), ("[]", "holds a JSON list"), ('{"schema_version": 3}', "missing")],
 )
 def test_a_damaged_summary_names_its_file(text: str, message: str, tmp_path: Path):
     (tmp_path / "summary.json").write_text(text)
