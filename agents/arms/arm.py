@@ -110,6 +110,8 @@ class Arm:
             raise ValueError(f"arm {self.name!r}: a {self.placebo} placebo needs a memory to answer for")
         if self.avoids_failures and not self.consults_memory:
             raise ValueError(f"arm {self.name!r}: only a memory knows what failed")
+        if self.avoids_failures and self.chunk_source is not ChunkSource.FLOW:
+            raise ValueError(f"arm {self.name!r}: only the flow's own chunks are steered away from failures")
         if self.told_correction and self.consults_memory:
             raise ValueError(f"arm {self.name!r}: who is told the correction asks no memory for it")
         if not 0.0 <= self.demonstration_strength <= 1.0:

@@ -195,7 +195,7 @@ class ArmSummary:
     corrections: dict[str, dict[str, CorrectionEffect]] = field(default_factory=dict)
     """Exposure, then correction; empty for arms that took none."""
     off_support: OffSupport | None = None
-    """Of all rounds; None where no chunk was steered."""
+    """Of all rounds; None where no steered chunk was looked at (rows of older versions have none)."""
 
     def exposure(self, name: str) -> ExposureSummary:
         """The exposure called ``name``.

@@ -106,7 +106,9 @@ class SupportCount:
         if self._waiting is None:
             return
         (steered, running), self._waiting = self._waiting, None
-        rows = (steered.rows & running).nonzero().flatten()
+        # A chunk that is not finite is on no support and off none: that environment's physics broke.
+        sound = steered.chunk.flatten(1).isfinite().all(dim=1)
+        rows = (steered.rows & running & sound).nonzero().flatten()
         if len(rows) == 0:
             return
         self.steered[rows] += 1

@@ -194,6 +194,7 @@ def test_the_registry_refuses_doubles(arm: Arm, complaint: str):
         {"expert": Expert.NOMINAL, "constant_corrections": ("lift_15cm",)},
         {"placebo": Placebo.SHUFFLED},
         {"avoids_failures": True},
+        {"avoids_failures": True, "consults_memory": True, "chunk_source": ChunkSource.DEMONSTRATIONS},
         {"expert": Expert.INFORMED, "told_correction": True},
         {"told_correction": True, "consults_memory": True},
         {"expert": Expert.NOMINAL, "demonstration_strength": 0.5},

@@ -63,6 +63,16 @@ def test_an_entry_that_is_no_number_is_not_called_off(flow):
     assert off_support(flow, state, noise, chunk).tolist() == [False, True]
 
 
+def test_a_chunk_that_is_not_finite_is_not_looked_at(flow):
+    state, noise = drawn(2)
+    chunk = flow.generate(state, noise) + 100.0 * flow.action_std
+    chunk[0, 0, 0] = torch.nan
+    count = SupportCount(2)
+    count.decided(SteeredChunks(state, noise, chunk, torch.tensor([True, True])), torch.tensor([True, True]))
+    count.look(flow)
+    assert (count.steered.tolist(), count.off_support.tolist()) == ([0, 1], [0, 1])
+
+
 def test_steered_rows_of_running_episodes_are_counted_at_every_third_decision(flow):
     state, noise = drawn(4)
     chunk = flow.generate(state, noise)
