@@ -14,7 +14,7 @@ from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
 from flow_rag_vla.benchmark.scoring.results import RunResults, notices, write_report_file
 from flow_rag_vla.benchmark.scoring.statistics import Interval, Proportion
 from flow_rag_vla.benchmark.scoring.statistics.trend import Trend
-from flow_rag_vla.benchmark.scoring.statistics.verdict import MARGIN
+from flow_rag_vla.benchmark.scoring.statistics.verdict import MARGIN, Limit, limit_known
 from flow_rag_vla.reports import first_screen, wording
 from flow_rag_vla.reports.build import Alternative, environment, look
 from flow_rag_vla.reports.drawing.panels import Curve, Panel, Point, draw_panels
@@ -29,8 +29,12 @@ _ASKED = (Quantity.GAIN, Quantity.HARM)
 _KNOWN: dict[Trend, str] = {
     Trend.RISES: "rises",
     Trend.FALLS: "falls",
-    Trend.LEVEL: f"changes by at most {100 * MARGIN:g} points",
     Trend.UNKNOWN: "not known",
+}
+_ALLOWED: dict[Limit, str] = {
+    Limit.KEPT: "within",
+    Limit.EXCEEDED: "beyond",
+    Limit.UNKNOWN: "not known to be within",
 }
 _PANELS: dict[Quantity, tuple[str, bool]] = {
     Quantity.NEAR: ("SUCCESS ON NEAR", False),
@@ -114,7 +118,10 @@ def _at_end(growth: MemoryGrowth, quantity: Quantity) -> str:
     """The quantity itself at the largest size: a change that is not known does not hide it."""
     known = [(at.scenarios, value) for at in growth.arms[growth.arm] if (value := measured(at, quantity)) is not None]
     scenarios, last = known[-1]
-    return f"at {scenarios} it is {points(last.value)} {interval(last.ci95, signed=True)}"
+    text = f"at {scenarios} it is {points(last.value)} {interval(last.ci95, signed=True)}"
+    if quantity is Quantity.HARM and growth.max_harm is not None:
+        text += f", {_ALLOWED[limit_known(last.ci95, growth.max_harm)]} the {100 * growth.max_harm:g} points allowed"
+    return text
 
 
 def _headline(growth: MemoryGrowth) -> str:
@@ -126,17 +133,28 @@ def _clause(quantity: Quantity, change: Change | None) -> str:
     if change is None:
         return f"{quantity} was measured at fewer than two sizes"
     if change.trend is Trend.UNKNOWN:
-        return f"there are too few pairs to tell whether {quantity} {'rises' if quantity is Quantity.HARM else 'falls'}"
-    return f"{quantity} {_KNOWN[change.trend]}"
+        return f"the interval does not tell whether {quantity} {'rises' if quantity is Quantity.HARM else 'falls'}"
+    return f"{quantity} {_known(change)}"
+
+
+def _known(change: Change) -> str:
+    return f"changes by at most {100 * change.margin:g} points" if change.trend is Trend.LEVEL else _KNOWN[change.trend]
 
 
 def _answer(growth: MemoryGrowth) -> str:
-    """Which verdict's colour marks the answer."""
+    """Which verdict's colour marks the answer: a memory that stays as it was helps only where it helped."""
     trends = {quantity: change.trend for quantity, change in growth.changes[growth.arm].items()}
     gain, harm = (trends.get(quantity, Trend.UNKNOWN) for quantity in _ASKED)
     if gain is Trend.FALLS or harm is Trend.RISES:
         return "harms"
-    return "undetermined" if Trend.UNKNOWN in (gain, harm) else "helps"
+    return "helps" if Trend.UNKNOWN not in (gain, harm) and _helps_at_largest(growth) else "undetermined"
+
+
+def _helps_at_largest(growth: MemoryGrowth) -> bool:
+    last = growth.arms[growth.arm][-1]
+    if last.gain is None or last.harm is None or growth.max_harm is None:
+        return False
+    return last.gain.ci95[0] > 0.0 and limit_known(last.harm.ci95, growth.max_harm) is Limit.KEPT
 
 
 def _effects(growth: MemoryGrowth) -> list[_Effect]:
@@ -144,7 +162,7 @@ def _effects(growth: MemoryGrowth) -> list[_Effect]:
     return [
         _Effect(
             quantity.value.capitalize(),
-            _KNOWN[change.trend],
+            _known(change),
             _slope(change, growth.arm, quantity),
             f"Per doubling, from {change.smallest} to {change.largest} scenarios; {_at_end(growth, quantity)}",
         )
@@ -261,14 +279,17 @@ def _changes(growth: MemoryGrowth) -> Table:
             ]
             label = "NEAR success" if quantity is Quantity.NEAR else quantity.value
             slope, apart = _slope(change, name, quantity), _difference(change, name, quantity)
-            cells = (Cell(label), *ends, slope, Cell(_KNOWN[change.trend]), apart)
+            cells = (Cell(label), *ends, slope, Cell(_known(change)), apart)
             rows.append(Row(name, cells, marked=name == growth.arm))
     return Table(
         "changes",
         "Slope of the line through all sizes at which a quantity was measured, over the logarithm of the scenarios and "
         "weighted by episodes, and the largest size minus the smallest; 95 % intervals by variance recovery, as if the "
-        "runs had no scenario in common. It rises or falls where the slope's interval excludes 0, and changes by at "
-        f"most {100 * MARGIN:g} points where both intervals, over all doublings, lie within; else it is not known.",
+        "runs had no scenario in common. Those that they share make the interval of a difference of two runs too wide, "
+        "and that of the slope over nested runs too narrow (measured: its true standard deviation is up to 1.2 times "
+        "the assumed one). It rises or falls where the slope's interval excludes 0, and changes by at most "
+        f"{100 * MARGIN:g} points (harm: by at most what agent.max_harm allows) where both intervals, over all "
+        "doublings, lie within; else it is not known.",
         "Arm",
         ("quantity", "from", "to", "per doubling", "known", "largest minus smallest"),
         tuple(rows),

@@ -16,6 +16,7 @@ from pages import NO_NUMBER, Page, numbers_in, printed
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.policies.growth.memory_growth import Change, MemoryGrowth, Quantity, memory_growth
 from flow_rag_vla.benchmark.policies.growth.sized_runs import read_sized_runs
+from flow_rag_vla.benchmark.scoring.statistics import Interval
 from flow_rag_vla.benchmark.scoring.statistics.prevalence import Estimate
 from flow_rag_vla.benchmark.scoring.statistics.trend import Trend
 from flow_rag_vla.reports.memory_growth import build_growth_page, sentence, sizes
@@ -87,7 +88,9 @@ def test_every_number_on_the_page_is_in_a_runs_summary_or_computed_of_those(comp
 
 def test_no_cell_shows_a_number_without_a_source(compared: Compared):
     unsourced = [text for text in Page(compared.html).unsourced if re.search(r"\d", text)]
-    assert {text for text in unsourced if text not in ("E1", "EXACT, CLEAN")} <= {"changes by at most 5 points"}
+    assert {text for text in unsourced if text not in ("E1", "EXACT, CLEAN")} <= {
+        f"changes by at most {most:g} points" for most in (5, 100 * (growth_of(compared).max_harm or 0))
+    }
 
 
 def test_what_was_not_played_is_a_dash(compared: Compared):
@@ -159,7 +162,7 @@ def test_the_same_runs_give_the_same_bytes(compared: Compared, tmp_path: Path):
 
 def changed(trend: Trend, low: float, high: float) -> Change:
     value = Estimate((low + high) / 2, (low, high))
-    return Change(512, 4096, value, value, trend)
+    return Change(512, 4096, value, value, trend, 0.05)
 
 
 RISES, FALLS = changed(Trend.RISES, 0.01, 0.03), changed(Trend.FALLS, -0.09, -0.01)
@@ -175,10 +178,10 @@ LEVEL, UNKNOWN = changed(Trend.LEVEL, -0.02, 0.02), changed(Trend.UNKNOWN, -0.08
         (
             UNKNOWN,
             LEVEL,
-            "There are too few pairs to tell whether gain falls; harm changes by at most 5",
+            "The interval does not tell whether gain falls; harm changes by at most 5",
             "undetermined",
         ),
-        (LEVEL, UNKNOWN, "there are too few pairs to tell whether harm rises", "undetermined"),
+        (LEVEL, UNKNOWN, "the interval does not tell whether harm rises", "undetermined"),
         (None, LEVEL, "Gain was measured at fewer than two sizes; harm changes by at most 5", "undetermined"),
     ],
 )
@@ -188,10 +191,47 @@ def test_the_answer_says_what_intervals_say(
     runs = read_sized_runs(list(compared.runs.values()))
     known = {Quantity.GAIN: gain, Quantity.HARM: harm}
     changes = {"parallel": {quantity: change for quantity, change in known.items() if change is not None}}
-    growth = dataclasses.replace(memory_growth(runs), changes=changes)
+    growth = at_largest(dataclasses.replace(memory_growth(runs), changes=changes), (0.2, 0.3), (-0.01, 0.04), 0.05)
     html = build_growth_page(growth, [run.results for run in runs], tmp_path, "").read_text()
     assert f'class="verdict {colour}"' in html
     assert words in html[html.index('id="answer-title"') : html.index("</h2>")]
+
+
+def at_largest(growth: MemoryGrowth, gain: Interval | None, harm: Interval, max_harm: float | None) -> MemoryGrowth:
+    """``growth`` with these intervals of the main arm's gain and harm in the largest run."""
+    *smaller, last = growth.arms["parallel"]
+    own = dataclasses.replace(last, gain=gain and Estimate(sum(gain) / 2, gain), harm=Estimate(sum(harm) / 2, harm))
+    return dataclasses.replace(growth, arms=growth.arms | {"parallel": [*smaller, own]}, max_harm=max_harm)
+
+
+@pytest.mark.parametrize(
+    ("gain", "harm", "max_harm", "colour", "said"),
+    [
+        ((0.2, 0.3), (0.01, 0.02), 0.02, "helps", ", within the 2 points allowed)."),
+        ((0.2, 0.3), (0.01, 0.04), 0.02, "undetermined", ", not known to be within the 2 points allowed)."),
+        ((0.2, 0.3), (0.03, 0.04), 0.02, "undetermined", ", beyond the 2 points allowed)."),
+        ((0.0, 0.3), (0.01, 0.02), 0.02, "undetermined", ", within the 2 points allowed)."),
+        (None, (0.01, 0.02), 0.02, "undetermined", ", within the 2 points allowed)."),
+        ((0.2, 0.3), (0.01, 0.02), None, "undetermined", "2.0])."),
+    ],
+)
+def test_what_stays_level_helps_only_where_the_largest_run_helps(
+    gain: Interval | None,
+    harm: Interval,
+    max_harm: float | None,
+    colour: str,
+    said: str,
+    compared: Compared,
+    tmp_path: Path,
+):
+    runs = read_sized_runs(list(compared.runs.values()))
+    growth = dataclasses.replace(
+        memory_growth(runs), changes={"parallel": {Quantity.GAIN: LEVEL, Quantity.HARM: LEVEL}}
+    )
+    growth = at_largest(growth, gain, harm, max_harm)
+    html = build_growth_page(growth, [run.results for run in runs], tmp_path, "").read_text()
+    assert f'class="verdict {colour}"' in html
+    assert sentence(growth).endswith(said)
 
 
 def test_the_sentence_has_the_changes_with_their_intervals_and_sizes(compared: Compared):
@@ -202,7 +242,7 @@ def test_the_sentence_has_the_changes_with_their_intervals_and_sizes(compared: C
     assert "gain falls (-5.00 pp [-9.00, -1.00] per doubling from 512 to 4096 scenarios; at 140 it is +" in said
     assert "harm changes by at most 5 points (0.00 pp [-2.00, +2.00] per doubling from 512 to 4096" in said
     (harm,) = (row.cells[7] for row in sizes(growth).rows if (row.name, row.cells[0].text) == ("280", "parallel"))
-    assert f"at 280 it is {harm.text} {harm.note.split(' · ')[0]})." in sentence(growth)
+    assert f"at 280 it is {harm.text} {harm.note.split(' · ')[0]}" in sentence(growth)
 
 
 def test_what_makes_the_numbers_no_result_is_on_the_page(make_run: Writer, tmp_path: Path):

@@ -13,9 +13,10 @@ from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM
 from flow_rag_vla.benchmark.scoring.statistics import Proportion
 from flow_rag_vla.benchmark.scoring.statistics.prevalence import Estimate, estimate
 from flow_rag_vla.benchmark.scoring.statistics.trend import Trend, independent_difference, per_doubling, trend
+from flow_rag_vla.benchmark.scoring.statistics.verdict import MARGIN
 from flow_rag_vla.benchmark.scoring.summary import ArmSummary
 
-MEMORY_GROWTH_VERSION = 1
+MEMORY_GROWTH_VERSION = 2
 
 
 class Quantity(StrEnum):
@@ -65,6 +66,8 @@ class Change:
     difference: Estimate
     """At the largest size minus at the smallest."""
     trend: Trend
+    margin: float
+    """The most, a share, that counts as level: of harm what the runs allow, else the verdict's."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class MemoryGrowth:
     physics: str
     arm: str
     """The memory arm that the runs' verdicts are on, else the first one."""
+    max_harm: float | None
+    """Share that the runs allow an arm to break (``agent.max_harm``); None where that was not recorded."""
     scenarios: list[int]
     """Of each run, ascending."""
     commits: list[str]
@@ -105,8 +110,9 @@ def measured(at: ArmAtSize, quantity: Quantity) -> Estimate | None:
 def memory_growth(runs: Sequence[SizedRun]) -> MemoryGrowth:
     """Comparable ``runs``, the smallest first, beside one another.
 
-    Runs count as independent of one another.  Those of one seed meet some scenarios in common; where these end alike
-    more often than others do, that makes the intervals of changes too wide, not too narrow.
+    Runs count as independent of one another.  Those of one seed meet scenarios in common: that makes the interval of
+    the difference of two runs too wide, but that of the slope over nested runs too narrow, since neighbours on one side
+    of the mean size err together (measured: its true standard deviation is up to 1.2 times the assumed one).
 
     Raises:
         UsageError: no arm has a memory.
@@ -118,11 +124,13 @@ def memory_growth(runs: Sequence[SizedRun]) -> MemoryGrowth:
     main = last.verdict.arm if last.verdict.arm in with_memory else with_memory[0]
     names = [REFERENCE_ARM, *with_memory] if REFERENCE_ARM in last.arms else with_memory
     arms = {name: [_at_size(run, name) for run in runs] for name in names}
-    changes = {name: _changes(arms[name]) for name in with_memory}
+    allowed = last.verdict.max_harm
+    changes = {name: _changes(arms[name], MARGIN if allowed is None else allowed) for name in with_memory}
     return MemoryGrowth(
         task=last.task,
         physics=last.physics,
         arm=main,
+        max_harm=allowed,
         scenarios=[run.scenarios for run in runs],
         commits=[run.commit for run in runs],
         runs=[str(run.results.run_dir) for run in runs],
@@ -162,13 +170,14 @@ def _cases_asked(arm: ArmSummary) -> int | None:
     return next((s.entries for s in reversed(arm.memory_sizes) if last is not None and s.round < last), None)
 
 
-def _changes(sizes: Sequence[ArmAtSize]) -> dict[Quantity, Change]:
+def _changes(sizes: Sequence[ArmAtSize], max_harm: float) -> dict[Quantity, Change]:
     changes = {}
     for quantity, of in _MEASURED.items():
         found = [(at.scenarios, n, value) for at in sizes for n, value in (of(at),) if value is not None]
         if len(found) > 1:
             scenarios, episodes, values = zip(*found, strict=True)
             slope, difference = per_doubling(scenarios, episodes, values), independent_difference(values[-1], values[0])
-            known = trend(slope, math.log2(scenarios[-1] / scenarios[0]), difference)
-            changes[quantity] = Change(scenarios[0], scenarios[-1], slope, difference, known)
+            margin = max_harm if quantity is Quantity.HARM else MARGIN
+            known = trend(slope, math.log2(scenarios[-1] / scenarios[0]), difference, margin)
+            changes[quantity] = Change(scenarios[0], scenarios[-1], slope, difference, known, margin)
     return changes

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object
 from flow_rag_vla.benchmark.command.errors import UsageError, usage_errors
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring import run_files
 from flow_rag_vla.benchmark.scoring.results import RunResults, read_run
 from flow_rag_vla.benchmark.scoring.score import require_run
+from flow_rag_vla.benchmark.scoring.summary import HARM_EXPOSURES, SCHEMA_VERSION
 
 _MAY_DIFFER = {"scenarios", "num_envs", "block", "threads", "device", "out", "quick", "ablation", "exposures"}
 """Settings that decide how many episodes are played, and where; arms and FAR are compared by what was played."""
@@ -37,8 +40,8 @@ def read_sized_runs(folders: Sequence[Path]) -> list[SizedRun]:
     """The runs in ``folders``, the smallest first.
 
     Raises:
-        UsageError: fewer than two runs, one that is not finished or damaged, two of one size, or runs that differ in
-            what makes numbers comparable: a line for each setting, with both values.
+        UsageError: fewer than two runs, one that is not finished, damaged or of an older schema version, two of one
+            size, or runs that differ in what makes numbers comparable: a line for each setting, with both values.
     """
     if len(folders) < 2:
         raise UsageError(f"got {len(folders)} run, expected two or more to put beside one another")
@@ -62,6 +65,12 @@ def _read(folder: Path) -> SizedRun:
             "finishes it"
         )
     with usage_errors(OSError):
+        version = read_json_object(folder / run_files.SUMMARY).get("schema_version")
+        if isinstance(version, int) and version < SCHEMA_VERSION:
+            raise UsageError(
+                f"{folder / run_files.SUMMARY}: schema version {version}, expected {SCHEMA_VERSION}; "
+                f"{shlex.join(['scripts/report.py', str(folder)])} makes it anew"
+            )
         results = read_run(folder)
     return SizedRun(results.summary.e1.n, results)
 
@@ -77,6 +86,28 @@ def _differing(runs: Sequence[SizedRun]) -> Iterator[str]:
                     "that differ in --scenarios alone"
                 )
                 break
+    yield from _differing_harm(runs)
+
+
+def _differing_harm(runs: Sequence[SizedRun]) -> Iterator[str]:
+    """Harm over CLEAN alone is another quantity than harm over CLEAN and CONTROL; a run without pairs has none."""
+    met = [
+        (run, _harm_exposures(run)) for run in runs if any(a.harm.n_pairs for a in run.results.summary.arms.values())
+    ]
+    for run, exposures in met[1:]:
+        first, expected = met[0]
+        if exposures != expected:
+            yield (
+                f"harm is over {expected} in {first.results.run_dir} and over "
+                f"{exposures} in {run.results.run_dir}; expected the same exposures in all runs that "
+                "measure it"
+            )
+            return
+
+
+def _harm_exposures(run: SizedRun) -> str:
+    arms = run.results.summary.arms.values()
+    return ", ".join(e.upper() for e in HARM_EXPOSURES if any(arm.exposure(e).n > 0 for arm in arms))
 
 
 def _comparable(results: RunResults) -> dict[str, object]:

@@ -18,7 +18,7 @@ class Trend(StrEnum):
     FALLS = "falls"
     """It is below 0."""
     LEVEL = "level"
-    """It holds 0, and over all sizes neither the line nor the difference of its ends leaves the margin."""
+    """It holds 0, and over all sizes neither the line nor the difference of its ends leaves a margin."""
     UNKNOWN = "unknown"
 
 
@@ -45,15 +45,18 @@ def per_doubling(sizes: Sequence[float], weights: Sequence[float], estimates: Se
     return _contrast([w * (xi - mean) / spread for w, xi in zip(weights, x, strict=True)], estimates)
 
 
-def trend(slope: Estimate, doublings: float, difference: Estimate) -> Trend:
-    """What the ``slope`` of a line over so many ``doublings``, and the ``difference`` of its ends, say."""
+def trend(slope: Estimate, doublings: float, difference: Estimate, margin: float = MARGIN) -> Trend:
+    """What the ``slope`` of a line over so many ``doublings``, and the ``difference`` of its ends, say.
+
+    ``margin`` is the most, a share, that counts as level.
+    """
     low, high = slope.ci95
     if low > 0.0:
         return Trend.RISES
     if high < 0.0:
         return Trend.FALLS
     ends = (low * doublings, high * doublings, *difference.ci95)
-    return Trend.LEVEL if max(abs(end) for end in ends) <= MARGIN else Trend.UNKNOWN
+    return Trend.LEVEL if max(abs(end) for end in ends) <= margin else Trend.UNKNOWN
 
 
 def _contrast(factors: Sequence[float], estimates: Sequence[Estimate]) -> Estimate:

@@ -120,12 +120,13 @@ def write_run(tmp_path: Path) -> SizedRunWriter:
         settings: Mapping[str, Any] | None = None,
         manifest: Mapping[str, Any] | None = None,
         arms: Mapping[str, Mapping[str, Any]] | None = None,
+        max_harm: float | None = None,
         name: str = "",
     ) -> Path:
         folder = tmp_path / (name or f"run{scenarios}")
         every = {"flow_only": _arm(**flow_only, reference=True), "parallel": _arm(**parallel)}
         every |= {other: _arm(**given) for other, given in (arms or {}).items()}
-        verdict = Verdict("parallel", Answer.HELPS, Gain.MORE, Harmfulness.BOUNDED, Exposure.NEAR, 1, 0)
+        verdict = Verdict("parallel", Answer.HELPS, Gain.MORE, Harmfulness.BOUNDED, Exposure.NEAR, 1, 0, max_harm)
         e1 = E1Summary(scenarios, 0, 0, 0, 0, proportion(0, scenarios), {})
         Summary("T", "newton_mujoco", e1, every, {}, verdict).write(folder)
         given = SETTINGS | {"scenarios": scenarios} | dict(settings or {})

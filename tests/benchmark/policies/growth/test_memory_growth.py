@@ -79,7 +79,7 @@ def test_a_run_without_near_counts_for_harm_alone(write_run: Writer):
 
 
 def test_what_was_measured_at_one_size_alone_has_no_change(write_run: Writer):
-    without = {"clean": (50, 50), "harm": (0.0, -0.03, 0.03), "cases": {0: 1}}
+    without = {key: SMALL[key] for key in ("clean", "control", "harm")} | {"cases": {0: 1}}
     growth = grown(write_run(512, SMALL, BASE), write_run(1024, without, {"clean": (50, 50)}))
     assert list(growth.changes["parallel"]) == [Quantity.HARM]
 
@@ -96,6 +96,20 @@ def test_where_everything_is_zero_intervals_keep_their_width(write_run: Writer):
     assert changes[Quantity.GAIN].trend is Trend.LEVEL
     assert changes[Quantity.NEAR].difference.ci95[0] < 0.0 < changes[Quantity.NEAR].difference.ci95[1]
     assert growth.arms["parallel"][0].clean_difference == 0.0
+
+
+def test_harm_is_level_by_what_the_runs_allow_and_gain_by_the_verdicts_margin(write_run: Writer):
+    alike = SMALL | {"gain": (0.5, 0.48, 0.52), "harm": (0.0, -0.02, 0.02)}
+
+    def changes(max_harm: float | None) -> MemoryGrowth:
+        return grown(*(write_run(n, alike, BASE, max_harm=max_harm) for n in (512, 1024)))
+
+    # Both differences are 0 with ends at 0.02 * sqrt(2), which is 0.0283.
+    for allowed, margin, known in ((None, 0.05, Trend.LEVEL), (0.03, 0.03, Trend.LEVEL), (0.02, 0.02, Trend.UNKNOWN)):
+        growth = changes(allowed)
+        gain, harm = (growth.changes["parallel"][quantity] for quantity in (Quantity.GAIN, Quantity.HARM))
+        assert (growth.max_harm, harm.margin, harm.trend) == (allowed, margin, known)
+        assert (gain.margin, gain.trend) == (0.05, Trend.LEVEL)
 
 
 def test_the_last_round_asks_what_the_round_before_left(write_run: Writer):

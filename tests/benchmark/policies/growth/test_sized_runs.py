@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_json_atomic
 from flow_rag_vla.benchmark.command.errors import UsageError
 from flow_rag_vla.benchmark.policies.growth.sized_runs import differences_to_know, read_sized_runs
 
@@ -47,6 +48,29 @@ def test_clean_and_control_on_new_layouts_are_not_put_beside_the_old_ones(write_
     one, other = write_run(512, ARM, BASE), write_run(1024, ARM | {"far": (1, 2)}, BASE)
     with pytest.raises(UsageError, match=r"^plays FAR is false in .*run512 and true in .*run1024;"):
         read_sized_runs([one, other])
+
+
+def test_harm_on_clean_alone_is_not_put_beside_harm_on_clean_and_control(
+    write_run: Writer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    # The smallest run has no harm pairs, so it is none of those that must agree.
+    none = write_run(256, {"near": (1, 2), "cases": {0: 1}}, {"near": (0, 2)})
+    both, alone = write_run(512, ARM | {"control": (5, 5)}, BASE), write_run(1024, ARM, BASE)
+    assert refusal(capsys, none, both, alone, "--out", tmp_path / "page") == (
+        f"harm is over CLEAN, CONTROL in {both} and over CLEAN in {alone}; expected the same exposures in all runs "
+        "that measure it"
+    )
+    assert [run.scenarios for run in read_sized_runs([none, both])] == [256, 512]
+
+
+def test_a_summary_of_an_older_schema_version_names_the_command_that_makes_it_anew(
+    write_run: Writer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    run, old = write_run(512, ARM, BASE), write_run(1024, ARM, BASE)
+    summary = read_json_object(old / "summary.json") | {"schema_version": 2}
+    write_json_atomic(old / "summary.json", summary)
+    said = refusal(capsys, run, old, "--out", tmp_path / "page")
+    assert said == f"{old}/summary.json: schema version 2, expected 3; scripts/report.py {old} makes it anew"
 
 
 def test_each_setting_that_differs_has_its_line(write_run: Writer):
