@@ -67,10 +67,9 @@ def headline(results: RunResults) -> str:
     if verdict.arm is None and len(results.summary.arms) > 1:
         return wording.NO_AGENT
     arm = None if verdict.arm is None else results.summary.arms[verdict.arm]
-    compared = arm is not None and arm.vs_flow_only is not None and arm.vs_flow_only.n_pairs > 0
-    return wording.verdict_headline(
-        verdict, wording.verdict_subject(results), arm.harm.n_pairs if arm is not None and compared else None
-    )
+    gain_pairs = 0 if arm is None or arm.vs_flow_only is None else arm.vs_flow_only.n_pairs
+    harm_pairs = 0 if arm is None else arm.harm.n_pairs
+    return wording.verdict_headline(verdict, wording.verdict_subject(results), gain_pairs, harm_pairs)
 
 
 def explanation(results: RunResults) -> str:
@@ -80,13 +79,14 @@ def explanation(results: RunResults) -> str:
 
 
 def memory_adds(results: RunResults) -> list[str]:
-    """Which rivals of the memory are told apart from it, and at which shares of hazards it is shown to be ahead."""
+    """Which rivals of the memory are told apart from it, and at which shares of hazards it is ahead by an interval."""
     adds = results.summary.memory_adds
     if adds is None:
         return []
     rivals = [name for name in wording.ordered_arms(adds.over) if name in rival_arms()]
     found = {direction: list[str]() for direction in wording.DIRECTION.values()}
-    for name in rivals:
+    met = [name for name in rivals if adds.over[name].near.n_pairs]
+    for name in met:
         found[wording.DIRECTION[adds.over[name].near_known]].append(name)
     where = f"On {HEADLINE_EXPOSURE.upper()} {adds.arm}"
     starts = {
@@ -95,11 +95,13 @@ def memory_adds(results: RunResults) -> list[str]:
         wording.NOT_APART: f"{where} is not told apart from",
     }
     said = [f"{start} {', '.join(found[way])}." for way, start in starts.items() if found[way]]
+    if missing := [name for name in rivals if name not in met]:
+        said.append(f"{where} was not compared with {', '.join(missing)}: no scenario was met by both.")
     without = [REFERENCE_ARM, *(name for name in rivals if name not in placebo_arms())]
     known = [(name, adds.over[name].surely_ahead) for name in without if name in adds.over and adds.over[name].net]
     ahead = [f"that of {name} {wording.shares(where)}{' hazards' if where else ''}" for name, where in known]
     if rivals and ahead:
-        said.append(f"Its net success, harm subtracted, is shown to be above {', '.join(ahead)}.")
+        said.append(f"By each share's own interval its net success, harm subtracted, is above {', '.join(ahead)}.")
     return said
 
 
@@ -185,7 +187,7 @@ def effects(results: RunResults) -> list[Effect]:
             wording.GAIN_KNOWN[verdict.gain],
         ),
         Effect(
-            "Harm",
+            "Harm, net",
             f"Failures where nothing had been wrong (CLEAN, CONTROL), minus {REFERENCE_ARM}'s",
             _difference(broken.rate, broken.ci95, (*base, "harm"), "rate"),
             Cell(str(broken.n_pairs), pointer(*base, "harm", "n_pairs")),
@@ -212,7 +214,6 @@ def facts(results: RunResults) -> list[Fact]:
     places = "" if sites is None else f", {sites} site{'' if sites == 1 else 's'}"
     device = settings.get("device")
     latency = _said(settings.get("latency"))
-    allowed = summary.verdict.max_harm
     inputs = [f"policy {_said(settings.get('checkpoint'))}"]
     if settings.get("scenario_file"):
         inputs.append(f"scenarios {settings['scenario_file']}")
@@ -226,7 +227,7 @@ def facts(results: RunResults) -> list[Fact]:
         Fact("Scenarios", f"{summary.e1.n}{places}"),
         Fact("Rounds", f"E1 and {len(rounds)} of E2"),
         Fact("Exposures", ", ".join(e.upper() for e in wording.exposures_met(results)) or "none"),
-        Fact("Harm allowed", "not recorded" if allowed is None else f"{100 * allowed:g} points (agent.max_harm)"),
+        Fact("Harm allowed", f"{100 * summary.verdict.max_harm:g} points net (agent.max_harm)"),
         Fact("Inputs", ", ".join(inputs)),
         Fact("Files", ", ".join(_FILES)),
     ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, guide_numbers, still_arms, told_arms
-from flow_rag_vla.benchmark.scoring.compared import Comparison
+from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, act_otherwise, guide_numbers, still_arms, told_arms
+from flow_rag_vla.benchmark.scoring.compared import Comparison, MemoryAdds
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics.verdict import SIGNIFICANCE, Gain
 from flow_rag_vla.benchmark.scoring.summary import ArmSummary
@@ -97,13 +97,15 @@ def memory_adds(results: RunResults) -> Table | None:
         if far:
             cells += _compared(advantage.far, advantage.far_known, (*base, "far"))
         rows.append(Row(name, tuple(cells)))
-    columns = ("pairs", "difference", "p (Holm)", "it succeeds")
+    columns = ("pairs", "difference", "p", "it succeeds")
     return Table(
         "memory-adds",
         f"What the memory itself adds: success of {adds.arm} minus that of every other arm on the same scenarios, with "
-        "its 95 % interval over pairs. Not told apart: the interval includes 0, or the exact McNemar p is "
-        f"{SIGNIFICANCE:g} or more; Holm adjusts p over the rows. A placebo's memory answers wrongly, or not at all; a "
-        "ceiling is told what no agent can know.",
+        "its 95 % interval over pairs. Not told apart: the interval includes 0, or the exact McNemar p as shown is "
+        f"{SIGNIFICANCE:g} or more. Holm adjusts p over the rivals: placebos, the constant habit, other memories and "
+        "controls; the p of the base policy, of ceilings and of who holds still is not adjusted, and says so. A "
+        "placebo's memory answers wrongly, or not at all; a ceiling is told what no agent can know. "
+        f"{_more_than_the_memory(adds)}",
         "Against",
         ("is", *columns, *(columns if far else ())),
         tuple(rows),
@@ -122,9 +124,21 @@ def _compared(value: Comparison | None, known: Gain | None, base: tuple[str, ...
             interval(value.ci95, signed=True),
             pointer(*base, "ci95"),
         ),
-        Cell(p_value(value.mcnemar_p_holm), pointer(*base, "mcnemar_p_holm")),
+        _shown_p(value, base),
         Cell(DIRECTION[known]),
     ]
+
+
+def _shown_p(value: Comparison, base: tuple[str, ...]) -> Cell:
+    if value.mcnemar_p_holm is None:
+        return Cell(f"{p_value(value.mcnemar_p)} (not adjusted)", pointer(*base, "mcnemar_p"))
+    return Cell(p_value(value.mcnemar_p_holm), pointer(*base, "mcnemar_p_holm"))
+
+
+def _more_than_the_memory(adds: MemoryAdds) -> str:
+    named = [name for name in ordered_arms(adds.over) if name in act_otherwise(adds.arm)]
+    said = f" Here: {', '.join(named)}." if named else ""
+    return f"Other arms may differ from {adds.arm} in more than the memory: in their chunks, or how they steer.{said}"
 
 
 def memory_net(results: RunResults) -> Table | None:
@@ -154,8 +168,9 @@ def memory_net(results: RunResults) -> Table | None:
     return Table(
         "memory-net",
         f"Net success of {adds.arm} minus that of the other arm where hazards have the share above: NEAR for those, "
-        "what is broken on CLEAN and CONTROL for the rest, with 95 % intervals. Above 0: between which shares the "
-        "estimate, and the whole interval, are.",
+        "what is broken on CLEAN and CONTROL for the rest, with 95 % intervals that take gain and harm as independent "
+        "(MOVER). Above 0: between which shares the estimate is, and the whole of each share's own interval: these "
+        "are intervals for one share at a time, not for all of them together.",
         "Against",
         (*(f"{100 * share:g} %" for share in SHOWN_PREVALENCES), "estimate", "interval"),
         tuple(rows),

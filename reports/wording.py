@@ -51,9 +51,12 @@ TERMS: dict[str, str] = {
     "substituted": "Fails again, but differently: avoiding one failure by another gains nothing.",
     "resolved": "Succeeds where it had failed. Repeated, substituted and resolved sum to 1 over the "
     "avoidable failures of F1 in which the fault had fired.",
-    "harm": f"Share of CLEAN and CONTROL scenarios solved in E1 that the arm fails, minus {REFERENCE_ARM}'s share. "
-    "With FAR they are met on new layouts, too.",
+    "harm": f"Share of CLEAN and CONTROL scenarios solved in E1 that the arm fails, minus {REFERENCE_ARM}'s share: "
+    "net, and over both kinds together. With FAR they are met on new layouts, too. calibrate_memory.py counts each "
+    "kind apart and subtracts nothing.",
     "gain": f"Share of NEAR scenarios that the arm solves, minus {REFERENCE_ARM}'s share.",
+    "net success above": "Between which shares of hazards the whole interval of a difference in net success is above "
+    "0: by each share's own 95 % interval, which takes gain and harm as independent; no band over all shares.",
     "break-even point": "The share of scenarios with a hazard from which gain outweighs harm.",
     "invalid": "Episodes whose physics broke down, or that sensed or commanded NaN; neither outcome, never dropped.",
     "off support": "Steered chunks (every third decision is looked at) that lie farther from what the flow's network "
@@ -69,12 +72,7 @@ GAIN_KNOWN: dict[Gain, str] = {
     Gain.NONE: f"none beyond {100 * MARGIN:g} points",
     Gain.UNKNOWN: "not known",
 }
-HARM_KNOWN: dict[Harmfulness, str] = {
-    Harmfulness.SHOWN: "shown",
-    Harmfulness.BOUNDED: f"at most {100 * MARGIN:g} points",
-    Harmfulness.UNKNOWN: "not known",
-}
-"""What a verdict takes from gain and harm."""
+"""What a verdict takes from the gain."""
 
 NOT_APART = "not told apart"
 DIRECTION: dict[Gain, str] = {Gain.MORE: "more", Gain.LESS: "less", Gain.NONE: NOT_APART, Gain.UNKNOWN: NOT_APART}
@@ -164,31 +162,34 @@ def shares(value: Interval | None) -> str:
 
 def harm_limit(verdict: Verdict, pairs: int) -> str:
     """What is known of the harm beside ``agent.max_harm`` where it is not known to be within it, else nothing."""
-    if verdict.max_harm is None or verdict.limit is Limit.KEPT:
+    if verdict.limit is Limit.KEPT:
         return ""
-    most = f"{100 * verdict.max_harm:g} points"
+    most = f"{100 * verdict.max_harm:g} points net"
     exceeded = verdict.limit is Limit.EXCEEDED
     said = f"it breaks more than {most}" if exceeded else f"that it breaks at most {most} is not shown"
     return f"{said} (n = {pairs})"
 
 
 def harm_known(verdict: Verdict) -> str:
-    """What is known of the harm, in a word or two."""
-    if verdict.max_harm is None or verdict.limit is not Limit.KEPT:
-        return HARM_KNOWN[verdict.harm]
-    most = f"at most {100 * verdict.max_harm:g} points"
-    return f"{HARM_KNOWN[verdict.harm]}, {most}" if verdict.harm is Harmfulness.SHOWN else most
+    """What is known of the harm, in a word or two: the least bound that is kept."""
+    kept = [MARGIN] if verdict.harm is Harmfulness.BOUNDED else []
+    if verdict.limit is Limit.KEPT:
+        kept.append(verdict.max_harm)
+    shown = ["shown"] if verdict.harm is Harmfulness.SHOWN else []
+    bounded = [f"at most {100 * min(kept):g} points"] if kept else []
+    return ", ".join([*shown, *bounded]) or "not known"
 
 
-def verdict_headline(verdict: Verdict, subject: str, pairs: int | None) -> str:
+def verdict_headline(verdict: Verdict, subject: str, gain_pairs: int, harm_pairs: int) -> str:
     """The verdict in one line.
 
     Args:
         verdict: of the run.
         subject: what its arm stands for.
-        pairs: that its harm is of; None where the arm met no pair at all.
+        gain_pairs: that its gain is of.
+        harm_pairs: that its harm is of.
     """
-    if pairs is None:
+    if not gain_pairs and not harm_pairs:
         return "Undetermined: nothing could be compared"
     first = subject.capitalize() if subject == MEMORY else subject
     answered = {
@@ -198,15 +199,16 @@ def verdict_headline(verdict: Verdict, subject: str, pairs: int | None) -> str:
         Answer.NO_DIFFERENCE: f"{first} makes no difference",
         Answer.UNDETERMINED: f"Undetermined: {_what_is_missing(verdict, subject)}",
     }[verdict.answer]
-    return "; ".join(filter(None, (answered, harm_limit(verdict, pairs))))
+    only = "" if gain_pairs else "only what it breaks could be compared"
+    return "; ".join(filter(None, (answered, only, harm_limit(verdict, harm_pairs))))
 
 
 def _what_is_missing(verdict: Verdict, subject: str) -> str:
-    if verdict.gain is Gain.MORE:
-        return f"{subject} gains, but what it breaks is not known"
-    if verdict.gain is Gain.NONE:
-        return f"{subject} gains nothing, but what it breaks is not known"
-    return f"too few pairs to tell whether {subject} helps"
+    if verdict.gain not in (Gain.MORE, Gain.NONE):
+        return f"too few pairs to tell whether {subject} helps"
+    gains = "gains" if verdict.gain is Gain.MORE else "gains nothing"
+    within = f"that it breaks at most {100 * MARGIN:g} points is not shown"
+    return f"{subject} {gains}, but {within if verdict.limit is Limit.KEPT else 'what it breaks is not known'}"
 
 
 def verdict_subject(results: RunResults) -> str:

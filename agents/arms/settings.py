@@ -33,7 +33,8 @@ class AgentSettings:
     """Standard deviations that the bounds of the gain lie from its mean."""
     max_harm: float = 2.0
     """Points of what works without it that a memory may break: what ``uplift_threshold`` is calibrated to and what
-    reports hold the harm against.  No arm reads it."""
+    reports hold the harm against.  Reports count CLEAN and CONTROL together, net of what the reference arm fails, too;
+    calibration counts each of the two alone and subtracts nothing.  No arm reads it."""
     num_situations: int = 32
     """Situations like an episode's own from which that gain is estimated."""
     max_cases: int = 10_000

@@ -35,7 +35,7 @@ def placebo_arms() -> tuple[str, ...]:
 
 
 def memory_arms() -> tuple[str, ...]:
-    """Those whose memory answers with what it was taught."""
+    """Those whose memory answers with what it was taught; they may differ in more than that."""
     return tuple(arm.name for arm in all_arms() if arm.consults_memory and arm.placebo is None)
 
 
@@ -43,6 +43,23 @@ def rival_arms() -> tuple[str, ...]:
     """What a memory must beat: those that act without what it knows, or without its rule of when to act on it."""
     memory = [arm.name for arm in all_arms() if arm.name in memory_arms() and arm.weighs_doing_nothing]
     return tuple(arm.name for arm in all_arms() if is_judged(arm.name) and arm.name not in memory)
+
+
+def adjusted_for_one_another(arm: str, ran: Collection[str]) -> tuple[str, ...]:
+    """Whom ``arm`` must beat, of those that ``ran``: the family over which Holm adjusts p where the memory is compared.
+
+    Placebos, the habit, other memories and controls; neither the reference nor who is told the hazard or holds still.
+    """
+    return tuple(other for other in ran if other != arm and is_judged(other))
+
+
+def act_otherwise(arm: str) -> tuple[str, ...]:
+    """Arms with a memory whose chunks come from elsewhere than ``arm``'s, or are steered otherwise."""
+    ours = next((known for known in all_arms() if known.name == arm), None)
+    if ours is None:
+        return ()
+    way = ours.chunk_source, ours.steering
+    return tuple(a.name for a in all_arms() if a.consults_memory and (a.chunk_source, a.steering) != way)
 
 
 def is_judged(arm: str) -> bool:

@@ -36,13 +36,18 @@ class Comparison:
     lost: int
     mcnemar_p: float | None
     mcnemar_p_holm: float | None
-    """Adjusted over the arms compared with the same reference."""
+    """Adjusted over the arms compared with the same reference, or over the rivals of a memory; None outside them."""
     rfr_pairs: int
     """Pairs of which the reduction is one: failures of E1 that could repeat, met again by both arms."""
     rfr_reduction: float | None
     """1 - repeated share of the arm / repeated share of the reference; None where the reference repeats none."""
     rfr_reduction_ci95: Interval | None
     rfr_reduction_ci95_method: IntervalMethod | None
+
+    @property
+    def shown_p(self) -> float | None:
+        """Holm's p, and the raw one outside every family."""
+        return self.mcnemar_p if self.mcnemar_p_holm is None else self.mcnemar_p_holm
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Advantage:
 
     near: Comparison
     near_known: Gain
-    """What it says, by the rule of the verdict."""
+    """What it says, by the rule of the verdict and, for a rival, Holm's p."""
     far: Comparison | None
     """None where FAR was not run."""
     far_known: Gain | None
@@ -74,7 +79,7 @@ class Advantage:
     ahead: Interval | None
     """Prevalences between which the estimated net gain is above 0; None for nowhere, or where it is not known."""
     surely_ahead: Interval | None
-    """The same of the lower end of its interval."""
+    """The same of the lower end of each prevalence's own interval, not of a band over all of them."""
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
-from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, memory_arm
+from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, adjusted_for_one_another, memory_arm
 from flow_rag_vla.benchmark.scoring.columns.episode_columns import NONE, Episodes, groups
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.compared import Advantage, Comparison, CorrectionEffect, Harm, MemoryAdds
@@ -89,17 +89,18 @@ def memory_adds(run: RunRecords, seed: int = 0) -> MemoryAdds | None:
     if arm is None:
         return None
     others = [other for other in run.rounds if other != arm]
-    near = _adjusted({other: compare(run, arm, other, seed) for other in others})
+    family = adjusted_for_one_another(arm, others)
+    near = _adjusted({other: compare(run, arm, other, seed) for other in others}, family)
     far: dict[str, Comparison] = {}
     if any(len(run.last(name, Exposure.FAR)) for name in run.rounds):
-        far = _adjusted({other: compare(run, arm, other, seed, Exposure.FAR) for other in others})
+        far = _adjusted({other: compare(run, arm, other, seed, Exposure.FAR) for other in others}, family)
     over = {other: _advantage(near[other], far.get(other), harm(run, arm, seed, other)) for other in others}
     return MemoryAdds(arm, over)
 
 
 def _advantage(near: Comparison, far: Comparison | None, broken: Harm) -> Advantage:
-    known = gain_known(near.ci95, near.mcnemar_p)
-    far_known = None if far is None else gain_known(far.ci95, far.mcnemar_p)
+    known = gain_known(near.ci95, near.shown_p)
+    far_known = None if far is None else gain_known(far.ci95, far.shown_p)
     gain, harmed = estimate(near.success_diff, near.ci95), estimate(broken.rate, broken.ci95)
     if gain is None or harmed is None:
         return Advantage(near, known, far, far_known, broken, [], None, None)
@@ -131,16 +132,16 @@ def adjust_for_many_arms(arms: dict[str, ArmSummary]) -> dict[str, ArmSummary]:
     """Holm-adjusted p-values, one family per reference arm."""
     for name in ("vs_flow_only", "vs_always_cautious"):
         family = {arm: compared for arm, summary in arms.items() if (compared := getattr(summary, name))}
-        for arm, comparison in _adjusted(family).items():
+        for arm, comparison in _adjusted(family, family).items():
             arms[arm] = replace(arms[arm], **{name: comparison})
     return arms
 
 
-def _adjusted(family: Mapping[str, Comparison]) -> dict[str, Comparison]:
-    """``family`` with its p-values adjusted for one another."""
-    tested = {name: compared.mcnemar_p for name, compared in family.items() if compared.mcnemar_p is not None}
+def _adjusted(compared: Mapping[str, Comparison], family: Collection[str]) -> dict[str, Comparison]:
+    """``compared`` with the p-values of the ``family`` among them adjusted for one another."""
+    tested = {name: p for name in family if (p := compared[name].mcnemar_p) is not None}
     adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
-    return {name: replace(compared, mcnemar_p_holm=adjusted.get(name)) for name, compared in family.items()}
+    return {name: replace(one, mcnemar_p_holm=adjusted.get(name)) for name, one in compared.items()}
 
 
 def _sites(episodes: Episodes) -> list[int]:

@@ -263,9 +263,9 @@ def _verdict(run: RunRecords, arms: Mapping[str, ArmSummary], invalid: int, max_
         nothing = Gain.UNKNOWN, Harmfulness.UNKNOWN
         return Verdict(None, judge(*nothing), *nothing, HEADLINE_EXPOSURE, None, invalid, max_harm)
     gain, harmed = _gain(comparison), _harm(arms[main].harm)
-    answer, limit = judge(gain, harmed), limit_known(arms[main].harm.ci95, max_harm)
-    last = run.rounds[main][-1]
-    return Verdict(main, answer, gain, harmed, HEADLINE_EXPOSURE, last, invalid, max_harm, limit)
+    broken, last = arms[main].harm, run.rounds[main][-1]
+    limit = limit_known(broken.ci95, broken.mcnemar_p, max_harm)
+    return Verdict(main, judge(gain, harmed), gain, harmed, HEADLINE_EXPOSURE, last, invalid, max_harm, limit)
 
 
 def _success(episodes: Episodes) -> Proportion:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from flow_rag_vla.agents.arms.settings import AgentSettings
 from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.command.decoding import read_record
 from flow_rag_vla.benchmark.episodes.records import Exposure
@@ -235,10 +236,10 @@ class Verdict:
     """The round that all numbers outside ``rounds`` are of, of this arm; None where it has none."""
     invalid: int
     """Invalid episodes in the whole run."""
-    max_harm: float | None = None
+    max_harm: float = AgentSettings.max_harm / 100.0
     """Share that the user allows this arm to break (``agent.max_harm`` in points)."""
     limit: Limit = Limit.UNKNOWN
-    """Whether its harm is within that."""
+    """Whether its harm, which is net of the reference's, is within that."""
 
 
 @dataclass(frozen=True)

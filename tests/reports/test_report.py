@@ -259,6 +259,14 @@ def test_a_run_that_was_not_timed_says_so(make_run: Writer):
     assert "Latency was not measured in this run." in html
 
 
+POSSIBLE_LIMITS = {
+    Harmfulness.BOUNDED: (Limit.KEPT, Limit.UNKNOWN),
+    Harmfulness.SHOWN: tuple(Limit),
+    Harmfulness.UNKNOWN: (Limit.UNKNOWN,),
+}
+"""Of 3.5 points, which is within the margin: what is kept is bounded or shown, what is exceeded is shown."""
+
+
 @pytest.mark.parametrize(
     ("answer", "gain", "harm", "words"),
     [
@@ -276,28 +284,50 @@ def test_the_verdict_is_said_plainly(answer: str, gain: str, harm: str, words: s
     summary = Summary.read(run)
     said = dataclasses.replace(summary.verdict, answer=Answer(answer), gain=Gain(gain), harm=Harmfulness(harm))
     pairs = summary.arms["parallel"].harm.n_pairs
-    for limit, more in (
-        (Limit.KEPT, ""),
-        (Limit.UNKNOWN, f"; that it breaks at most 3.5 points is not shown (n = {pairs})"),
-        (Limit.EXCEEDED, f"; it breaks more than 3.5 points (n = {pairs})"),
-    ):
+    for limit in POSSIBLE_LIMITS[Harmfulness(harm)]:
+        more = {
+            Limit.KEPT: "",
+            Limit.UNKNOWN: f"; that it breaks at most 3.5 points net is not shown (n = {pairs})",
+            Limit.EXCEEDED: f"; it breaks more than 3.5 points net (n = {pairs})",
+        }[limit]
         verdict = dataclasses.replace(said, max_harm=0.035, limit=limit)
         dataclasses.replace(summary, verdict=verdict).write(run)
         html = html_of(run)
         assert f">{words}{more}</h2>" in html
         assert f'class="verdict {answer}"' in html
-        assert "<dd>3.5 points (agent.max_harm)</dd>" in html
-        known = {"bounded": "at most 3.5 points", "shown": "shown, at most 3.5 points", "unknown": "at most 3.5 points"}
-        assert f"<h3>Harm <small>{known[harm]}</small></h3>" in html or limit is not Limit.KEPT
+        assert "<dd>3.5 points net (agent.max_harm)</dd>" in html
+        known = {
+            ("bounded", Limit.KEPT): "at most 3.5 points",
+            ("bounded", Limit.UNKNOWN): "at most 5 points",
+            ("shown", Limit.KEPT): "shown, at most 3.5 points",
+            ("shown", Limit.UNKNOWN): "shown",
+            ("shown", Limit.EXCEEDED): "shown",
+            ("unknown", Limit.UNKNOWN): "not known",
+        }
+        assert f"<h3>Harm, net <small>{known[harm, limit]}</small></h3>" in html
 
 
-def test_a_run_of_an_earlier_version_holds_its_harm_against_no_limit(make_run: Writer):
-    run = make_run(num_scenarios=14)
-    summary = Summary.read(run)
-    dataclasses.replace(summary, verdict=dataclasses.replace(summary.verdict, max_harm=None)).write(run)
-    html = html_of(run)
-    assert "it breaks" not in html.split("Ablation")[0]
-    assert "<dt>Harm allowed</dt><dd>not recorded</dd>" in html
+@pytest.mark.parametrize(
+    ("harm", "limit", "words"),
+    [
+        (Harmfulness.BOUNDED, Limit.KEPT, "at most 5 points"),
+        (Harmfulness.SHOWN, Limit.KEPT, "shown, at most 20 points"),
+        (Harmfulness.UNKNOWN, Limit.KEPT, "at most 20 points"),
+        (Harmfulness.UNKNOWN, Limit.UNKNOWN, "not known"),
+    ],
+)
+def test_of_two_bounds_of_the_harm_the_tighter_is_shown(harm: Harmfulness, limit: Limit, words: str, make_run: Writer):
+    verdict = dataclasses.replace(
+        Summary.read(make_run(num_scenarios=14)).verdict,
+        answer=Answer.UNDETERMINED,
+        gain=Gain.MORE,
+        harm=harm,
+        max_harm=0.2,
+        limit=limit,
+    )
+    assert wording.harm_known(verdict) == words
+    headline = wording.verdict_headline(verdict, "memory", 14, 14)
+    assert ("not known" in headline) == (words == "not known")
 
 
 def test_the_first_screen_says_what_was_run_and_shows_gain_beside_harm(make_run: Writer):
@@ -444,6 +474,26 @@ def test_what_the_memory_itself_adds_is_listed_and_said(make_run: Writer):
         assert "expert" not in screen[screen.index("On NEAR") : screen.index("harm subtracted")]
         ahead = wording.shares(adds.over["always_cautious"].surely_ahead)
         assert f"that of always_cautious {ahead} hazards." in screen
+
+
+def test_a_rival_that_met_no_scenario_of_the_memorys_is_not_compared(make_run: Writer, make_records: Callable):
+    records = [
+        r
+        for r in make_records(num_scenarios=280, fix_rate=RIVALS, invalid=0.0)
+        if (r.arm, r.exposure) != ("random_trigger", Exposure.NEAR)
+    ]
+    for screen in first_screens(make_run(records=records)):
+        screen = screen.replace("\\_", "_")
+        assert "On NEAR parallel was not compared with random_trigger: no scenario was met by both." in screen
+        assert "not told apart" not in screen
+
+
+def test_what_the_caption_of_the_memory_says_of_its_p_and_of_arms_that_act_otherwise(make_run: Writer):
+    table = tables_of(html_of(make_run(num_scenarios=70, fix_rate={**RIVALS, "rag_only": 0.3})), "memory-adds")
+    assert "Holm adjusts p over the rivals" in table
+    assert "in more than the memory: in their chunks, or how they steer. Here: rag_only." in table
+    assert table.count("(not adjusted)") == 2  # flow_only and the expert
+    assert "by each share&#39;s own" in html_of(make_run("net", num_scenarios=70, fix_rate=RIVALS))
 
 
 def test_where_nothing_has_a_memory_nothing_is_said_of_what_it_adds(make_run: Writer):

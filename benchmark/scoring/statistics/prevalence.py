@@ -1,7 +1,9 @@
 """What an arm is worth where only a share of the scenarios, the prevalence, has a hazard.
 
-``net(prevalence) = prevalence * gain - (1 - prevalence) * harm``; gain and harm come from different scenarios, so
-their intervals combine by variance recovery (MOVER: Zou and Donner, Statistics in Medicine 27, 2008).
+``net(prevalence) = prevalence * gain - (1 - prevalence) * harm``; gain and harm come from different scenarios and are
+taken as independent (which one memory for both does not grant), so that their intervals combine by variance recovery
+(MOVER: Zou and Donner, Statistics in Medicine 27, 2008).  Every prevalence has its own 95 % interval: there is no band
+that covers all of them together.
 """
 
 from __future__ import annotations
@@ -99,7 +101,10 @@ def ahead(gain: Estimate, harm: Estimate) -> Interval | None:
 
 
 def surely_ahead(gain: Estimate, harm: Estimate) -> Interval | None:
-    """Between which prevalences the whole interval of the net gain is above 0; None for nowhere."""
+    """Between which prevalences the whole interval of the net gain is above 0; None for nowhere.
+
+    By each prevalence's own interval, so the stretch as a whole does not hold with 95 %.
+    """
     return _positive(gain, harm, lambda net: net.ci95[0])
 
 

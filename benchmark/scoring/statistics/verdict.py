@@ -40,7 +40,7 @@ class Limit(StrEnum):
     KEPT = "kept"
     """The upper end of its interval is within it."""
     EXCEEDED = "exceeded"
-    """The lower end is beyond it."""
+    """The lower end is beyond it, and harm is shown."""
     UNKNOWN = "unknown"
 
 
@@ -58,8 +58,8 @@ RULE = (
     "Gain is the success on NEAR minus the reference arm's, harm the failures on CLEAN and CONTROL scenarios that E1 "
     "had solved minus the reference arm's, both over pairs with 95 % intervals. Either is shown where its interval "
     f"excludes 0 and the exact McNemar p is below {SIGNIFICANCE:g}; harm is bounded where the upper end of its "
-    f"interval is at most {100 * MARGIN:g} points. Beside the verdict stands whether that end is within the harm that "
-    "the user allows, too (agent.max_harm)."
+    f"interval is at most {100 * MARGIN:g} points. The report also says whether this harm is shown to stay within what "
+    "the user allows (agent.max_harm)."
 )
 
 DEFINITIONS: dict[Answer, str] = {
@@ -103,13 +103,14 @@ def harm_known(ci95: Interval | None, p: float | None) -> Harmfulness:
     return Harmfulness.BOUNDED if high <= MARGIN else Harmfulness.UNKNOWN
 
 
-def limit_known(ci95: Interval | None, max_harm: float) -> Limit:
-    """What the interval of a harm says of the most that is allowed, a share."""
+def limit_known(ci95: Interval | None, p: float | None, max_harm: float) -> Limit:
+    """What the interval of a harm and its McNemar p say of the most that is allowed, a share."""
     if ci95 is None:
         return Limit.UNKNOWN
     if ci95[1] <= max_harm:
         return Limit.KEPT
-    return Limit.EXCEEDED if ci95[0] > max_harm else Limit.UNKNOWN
+    shown = harm_known(ci95, p) is Harmfulness.SHOWN
+    return Limit.EXCEEDED if shown and ci95[0] > max_harm else Limit.UNKNOWN
 
 
 def judge(gain: Gain, harm: Harmfulness) -> Answer:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from flow_rag_vla.benchmark.episodes.records import EpisodeRecord
-from flow_rag_vla.benchmark.scoring.arms import memory_arm, rival_arms
+from flow_rag_vla.benchmark.scoring.arms import act_otherwise, memory_arm, rival_arms
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
 from flow_rag_vla.benchmark.scoring.comparisons import memory_adds
 from flow_rag_vla.benchmark.scoring.metrics import summarise
@@ -86,12 +86,24 @@ def test_a_placebo_that_does_as_well_is_not_told_apart(run_of: Run):
     assert over.ahead == (0.0, 1.0)
 
 
-def test_holm_is_taken_over_the_other_arms(run_of: Run):
-    adds = run_of({"parallel": 8, "random_trigger": 0, "flow_only": 0}, {}).memory_adds
+def test_holm_is_taken_over_the_rivals_and_the_direction_from_it(run_of: Run):
+    rivals = ("random_trigger", "parallel_empty", "always_cautious", "parallel_ungated", "sequential")
+    others = ("flow_only", "expert", "zero")
+    adds = run_of({"parallel": 7, **dict.fromkeys((*rivals, *others), 0)}, {}, ("near", "far", "clean")).memory_adds
     assert adds is not None
-    for over in adds.over.values():
-        assert over.near.mcnemar_p == pytest.approx(2 / 2**8)
-        assert over.near.mcnemar_p_holm == pytest.approx(2 * 2 / 2**8)
+    for name, over in adds.over.items():
+        far = over.far
+        assert far is not None
+        assert (over.near.mcnemar_p, far.mcnemar_p) == (pytest.approx(2 / 2**7), pytest.approx(2 / 2**7))
+        adjusted = pytest.approx(5 * 2 / 2**7) if name in rivals else None  # 0.078
+        assert (over.near.mcnemar_p_holm, far.mcnemar_p_holm) == (adjusted, adjusted)
+        known = Gain.UNKNOWN if name in rivals else Gain.MORE
+        assert (over.near_known, over.far_known) == (known, known)
+
+
+def test_who_acts_otherwise_than_the_memorys_arm_is_known():
+    assert act_otherwise("parallel") == ("rag_only", "parallel_blend")
+    assert act_otherwise("nobody") == ()
 
 
 def test_new_layouts_are_compared_where_they_were_met(run_of: Run):

@@ -68,6 +68,8 @@ def run_of(
         (1000, 1.0, 0.0, 0.0, "helps"),
         # everything gained, some or all broken
         (10, 1.0, 0.0, 0.1, "undetermined"),
+        (10, 1.0, 0.0, 0.4, "undetermined"),
+        (20, 1.0, 0.0, 0.25, "undetermined"),
         (10, 1.0, 0.0, 1.0, "helps_but_harms"),
         (100, 1.0, 0.0, 0.04, "undetermined"),
         (100, 1.0, 0.0, 0.1, "helps_but_harms"),
@@ -94,6 +96,7 @@ def test_runs_of_any_size_get_the_right_verdict(
 ):
     summary = run_of(dropped, e1, again, n, ours, theirs, harm)
     assert summary.verdict.answer == answer
+    assert summary.verdict.limit is not Limit.EXCEEDED or summary.verdict.harm is Harmfulness.SHOWN
     for arm in summary.arms.values():
         intervals = [arm.harm.ci95, *(c.ci95 for c in (arm.vs_flow_only,) if c is not None)]
         intervals += [arm.vs_flow_only.rfr_reduction_ci95] if arm.vs_flow_only else []
@@ -143,18 +146,19 @@ def test_harm_is_shown_bounded_or_unknown(ci95, p, harm: Harmfulness):
 
 
 @pytest.mark.parametrize(
-    ("ci95", "max_harm", "limit"),
+    ("ci95", "p", "max_harm", "limit"),
     [
-        (None, 0.02, Limit.UNKNOWN),
-        ((-0.024, 0.024), 0.02, Limit.UNKNOWN),
-        ((-0.024, 0.024), 0.024, Limit.KEPT),
-        ((0.01, 0.02), 0.02, Limit.KEPT),
-        ((0.02, 0.06), 0.02, Limit.UNKNOWN),
-        ((0.021, 0.06), 0.02, Limit.EXCEEDED),
+        (None, None, 0.02, Limit.UNKNOWN),
+        ((-0.024, 0.024), 1.0, 0.02, Limit.UNKNOWN),
+        ((-0.024, 0.024), 1.0, 0.024, Limit.KEPT),
+        ((0.01, 0.02), 0.01, 0.02, Limit.KEPT),
+        ((0.02, 0.06), 0.01, 0.02, Limit.UNKNOWN),
+        ((0.021, 0.06), 0.01, 0.02, Limit.EXCEEDED),
+        ((0.021, 0.06), 0.06, 0.02, Limit.UNKNOWN),
     ],
 )
-def test_harm_is_held_against_what_the_user_allows(ci95, max_harm: float, limit: Limit):
-    assert limit_known(ci95, max_harm) is limit
+def test_harm_is_held_against_what_the_user_allows(ci95, p: float | None, max_harm: float, limit: Limit):
+    assert limit_known(ci95, p, max_harm) is limit
 
 
 def test_how_much_harm_is_allowed_changes_what_is_said_of_it_and_no_verdict(
