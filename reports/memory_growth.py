@@ -116,11 +116,12 @@ def sentence(growth: MemoryGrowth) -> str:
 
 def _at_end(growth: MemoryGrowth, quantity: Quantity) -> str:
     """The quantity itself at the largest size: a change that is not known does not hide it."""
-    known = [(at.scenarios, value) for at in growth.arms[growth.arm] if (value := measured(at, quantity)) is not None]
-    scenarios, last = known[-1]
-    text = f"at {scenarios} it is {points(last.value)} {interval(last.ci95, signed=True)}"
+    known = [(at, value) for at in growth.arms[growth.arm] if (value := measured(at, quantity)) is not None]
+    at, last = known[-1]
+    text = f"at {at.scenarios} it is {points(last.value)} {interval(last.ci95, signed=True)}"
     if quantity is Quantity.HARM and growth.max_harm is not None:
-        text += f", {_ALLOWED[limit_known(last.ci95, growth.max_harm)]} the {100 * growth.max_harm:g} points allowed"
+        limit = limit_known(last.ci95, at.harm_mcnemar_p, growth.max_harm)
+        text += f", {_ALLOWED[limit]} the {100 * growth.max_harm:g} points allowed"
     return text
 
 
@@ -154,7 +155,8 @@ def _helps_at_largest(growth: MemoryGrowth) -> bool:
     last = growth.arms[growth.arm][-1]
     if last.gain is None or last.harm is None or growth.max_harm is None:
         return False
-    return last.gain.ci95[0] > 0.0 and limit_known(last.harm.ci95, growth.max_harm) is Limit.KEPT
+    limit = limit_known(last.harm.ci95, last.harm_mcnemar_p, growth.max_harm)
+    return last.gain.ci95[0] > 0.0 and limit is Limit.KEPT
 
 
 def _effects(growth: MemoryGrowth) -> list[_Effect]:

@@ -51,6 +51,7 @@ class ArmAtSize:
     substituted: float | None
     harm: Estimate | None
     harm_pairs: int
+    harm_mcnemar_p: float | None
     clean_difference: float | None
     """Success on CLEAN minus the reference arm's."""
 
@@ -160,6 +161,7 @@ def _at_size(run: SizedRun, name: str) -> ArmAtSize:
         substituted=near.substituted,
         harm=estimate(arm.harm.rate, arm.harm.ci95),
         harm_pairs=arm.harm.n_pairs,
+        harm_mcnemar_p=arm.harm.mcnemar_p,
         clean_difference=apart,
     )
 
