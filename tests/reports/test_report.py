@@ -472,6 +472,8 @@ def test_what_the_memory_itself_adds_is_listed_and_said(make_run: Writer):
         assert "On NEAR parallel succeeds more often than always_cautious." in screen
         assert "On NEAR parallel is not told apart from random_trigger." in screen
         assert "expert" not in screen[screen.index("On NEAR") : screen.index("harm subtracted")]
+        start = "By each share's own interval its net success, harm subtracted, is above"
+        assert start in screen.replace("&#39;", "'")
         ahead = wording.shares(adds.over["always_cautious"].surely_ahead)
         assert f"that of always_cautious {ahead} hazards." in screen
 
