@@ -119,7 +119,7 @@ def _at_end(growth: MemoryGrowth, quantity: Quantity) -> str:
     known = [(at, value) for at in growth.arms[growth.arm] if (value := measured(at, quantity)) is not None]
     at, last = known[-1]
     text = f"at {at.scenarios} it is {points(last.value)} {interval(last.ci95, signed=True)}"
-    if quantity is Quantity.HARM and growth.max_harm is not None:
+    if quantity is Quantity.HARM:
         limit = limit_known(last.ci95, at.harm_mcnemar_p, growth.max_harm)
         text += f", {_ALLOWED[limit]} the {100 * growth.max_harm:g} points allowed"
     return text
@@ -153,7 +153,7 @@ def _answer(growth: MemoryGrowth) -> str:
 
 def _helps_at_largest(growth: MemoryGrowth) -> bool:
     last = growth.arms[growth.arm][-1]
-    if last.gain is None or last.harm is None or growth.max_harm is None:
+    if last.gain is None or last.harm is None:
         return False
     limit = limit_known(last.harm.ci95, last.harm_mcnemar_p, growth.max_harm)
     return last.gain.ci95[0] > 0.0 and limit is Limit.KEPT

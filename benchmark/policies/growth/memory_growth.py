@@ -79,8 +79,8 @@ class MemoryGrowth:
     physics: str
     arm: str
     """The memory arm that the runs' verdicts are on, else the first one."""
-    max_harm: float | None
-    """Share that the runs allow an arm to break (``agent.max_harm``); None where that was not recorded."""
+    max_harm: float
+    """Share that the runs allow an arm to break (``agent.max_harm`` in points)."""
     scenarios: list[int]
     """Of each run, ascending."""
     commits: list[str]
@@ -126,7 +126,7 @@ def memory_growth(runs: Sequence[SizedRun]) -> MemoryGrowth:
     names = [REFERENCE_ARM, *with_memory] if REFERENCE_ARM in last.arms else with_memory
     arms = {name: [_at_size(run, name) for run in runs] for name in names}
     allowed = last.verdict.max_harm
-    changes = {name: _changes(arms[name], MARGIN if allowed is None else allowed) for name in with_memory}
+    changes = {name: _changes(arms[name], allowed) for name in with_memory}
     return MemoryGrowth(
         task=last.task,
         physics=last.physics,

@@ -120,7 +120,7 @@ def write_run(tmp_path: Path) -> SizedRunWriter:
         settings: Mapping[str, Any] | None = None,
         manifest: Mapping[str, Any] | None = None,
         arms: Mapping[str, Mapping[str, Any]] | None = None,
-        max_harm: float | None = None,
+        max_harm: float = 0.05,
         name: str = "",
     ) -> Path:
         folder = tmp_path / (name or f"run{scenarios}")

@@ -101,14 +101,14 @@ def test_where_everything_is_zero_intervals_keep_their_width(write_run: Writer):
 def test_harm_is_level_by_what_the_runs_allow_and_gain_by_the_verdicts_margin(write_run: Writer):
     alike = SMALL | {"gain": (0.5, 0.48, 0.52), "harm": (0.0, -0.02, 0.02)}
 
-    def changes(max_harm: float | None) -> MemoryGrowth:
+    def changes(max_harm: float) -> MemoryGrowth:
         return grown(*(write_run(n, alike, BASE, max_harm=max_harm) for n in (512, 1024)))
 
     # Both differences are 0 with ends at 0.02 * sqrt(2), which is 0.0283.
-    for allowed, margin, known in ((None, 0.05, Trend.LEVEL), (0.03, 0.03, Trend.LEVEL), (0.02, 0.02, Trend.UNKNOWN)):
+    for allowed, known in ((0.05, Trend.LEVEL), (0.03, Trend.LEVEL), (0.02, Trend.UNKNOWN)):
         growth = changes(allowed)
         gain, harm = (growth.changes["parallel"][quantity] for quantity in (Quantity.GAIN, Quantity.HARM))
-        assert (growth.max_harm, harm.margin, harm.trend) == (allowed, margin, known)
+        assert (growth.max_harm, harm.margin, harm.trend) == (allowed, allowed, known)
         assert (gain.margin, gain.trend) == (0.05, Trend.LEVEL)
 
 
