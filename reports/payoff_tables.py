@@ -8,6 +8,7 @@ from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics.verdict import SIGNIFICANCE, Gain
 from flow_rag_vla.benchmark.scoring.summary import ArmSummary
 from flow_rag_vla.reports.table import Cell, Row, Table, arm_row, pointer
+from flow_rag_vla.reports.tables import difference
 from flow_rag_vla.reports.wording import (
     DASH,
     DIRECTION,
@@ -117,13 +118,7 @@ def _compared(value: Comparison | None, known: Gain | None, base: tuple[str, ...
     if value is None or known is None or not value.n_pairs:
         return [Cell(NO_DATA, pointer(*base, "success_diff"))] * 4
     return [
-        Cell(str(value.n_pairs), pointer(*base, "n_pairs")),
-        Cell(
-            points(value.success_diff),
-            pointer(*base, "success_diff"),
-            interval(value.ci95, signed=True),
-            pointer(*base, "ci95"),
-        ),
+        *difference(value, base),
         _shown_p(value, base),
         Cell(DIRECTION[known]),
     ]

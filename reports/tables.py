@@ -110,7 +110,8 @@ def comparisons(results: RunResults) -> Table:
     )
 
 
-def _comparison(value: Comparison, base: tuple[str, ...]) -> tuple[Cell, ...]:
+def difference(value: Comparison, base: tuple[str, ...]) -> tuple[Cell, Cell]:
+    """Pairs of a comparison that lies at ``base``, and the difference in success with its interval."""
     return (
         Cell(str(value.n_pairs), pointer(*base, "n_pairs")),
         Cell(
@@ -119,6 +120,12 @@ def _comparison(value: Comparison, base: tuple[str, ...]) -> tuple[Cell, ...]:
             interval(value.ci95, signed=True),
             pointer(*base, "ci95"),
         ),
+    )
+
+
+def _comparison(value: Comparison, base: tuple[str, ...]) -> tuple[Cell, ...]:
+    return (
+        *difference(value, base),
         Cell(str(value.gained), pointer(*base, "gained")),
         Cell(str(value.lost), pointer(*base, "lost")),
         Cell(p_value(value.mcnemar_p), pointer(*base, "mcnemar_p")),

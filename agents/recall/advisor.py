@@ -15,7 +15,7 @@ from flow_rag_vla.agents.policy.features import none_of
 from flow_rag_vla.agents.recall.advice import Advice
 from flow_rag_vla.agents.recall.known_cases import KnownCases
 from flow_rag_vla.agents.recall.placebos import AnswersByLot, OwnAnswers, ShuffledAnswers, WrongTypeAnswers
-from flow_rag_vla.agents.recall.pooling import weighted_sum
+from flow_rag_vla.agents.recall.pooling import searchable, weighted_sum
 from flow_rag_vla.agents.recall.situation import KnownSituations, Situation
 from flow_rag_vla.agents.recall.uplift_rule import Choice, UpliftRule
 from flow_rag_vla.memory.failure_memory import FailureMemory
@@ -128,11 +128,8 @@ class Advisor:
         Where a type of failure was ``felt`` (n,), cases of other types say nothing.
         """
         search, cases = self._up_to_date_search(), self._up_to_date_cases()
-        # An environment whose physics broke gets no advice, and takes none from the others.
-        sound = keys.isfinite().all(dim=1)
-        anything = keys.new_zeros(keys.shape[1])
-        anything[:1] = 1.0  # a slice is filled on the device; one entry would be copied to it
-        found = search.search(torch.where(sound[:, None], keys, anything), self._k, self.memory.similarity_threshold)
+        finite, sound = searchable(keys)
+        found = search.search(finite, self._k, self.memory.similarity_threshold)
         late = torch.zeros_like(sound) if felt is None else felt != NOTHING
         if none_of(found.valid):
             return dataclasses.replace(Advice.nothing(len(keys), str(keys.device)), closed=late, late=late)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from flow_rag_vla.agents.recall.pooling import searchable
 from flow_rag_vla.memory.faiss_gpu import make_search
 from flow_rag_vla.memory.index import CosineIndex
 
@@ -40,11 +41,9 @@ class FailedChunks:
             nothing = keys.new_zeros(len(keys), self._memory.horizon, 7)
             return nothing, nothing[:, 0, 0]
         search, ids, chunks = self._up_to_date()
-        sound = keys.isfinite().all(dim=1)
-        anything = keys.new_zeros(keys.shape[1])
-        anything[:1] = 1.0
+        finite, sound = searchable(keys)
         least = self._memory.similarity_threshold
-        found = search.search(torch.where(sound[:, None], keys, anything), 1, least)
+        found = search.search(finite, 1, least)
         hit = found.hit & sound
         chunk = torch.where(hit[:, None, None], chunks[torch.searchsorted(ids, found.case_ids[:, 0])], 0.0)
         nearness = (found.similarity[:, 0] - least) / max(1.0 - least, 1e-6)

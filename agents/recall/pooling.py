@@ -1,4 +1,4 @@
-"""Sums over what was retrieved."""
+"""What can be looked up, and sums over what was retrieved."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import torch
 
 _BLOCK = 1024
 """Queries at once: with 32 neighbours of 100 numbers each, 26 MB."""
+
+
+def searchable(keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """``keys`` (n, embedding_dim), any other in the place of those that are not finite, and which are (n,) bool.
+
+    An environment whose physics broke gets no answer, and takes none from the others.
+    """
+    sound = keys.isfinite().all(dim=1)
+    anything = keys.new_zeros(keys.shape[1])
+    anything[:1] = 1.0  # a slice is filled on the device; one entry would be copied to it
+    return torch.where(sound[:, None], keys, anything), sound
 
 
 def weighted_sum(weight: torch.Tensor, values: torch.Tensor, place: torch.Tensor) -> torch.Tensor:

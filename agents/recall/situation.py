@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from flow_rag_vla.agents.recall.pooling import weighted_sum
+from flow_rag_vla.agents.recall.pooling import searchable, weighted_sum
 from flow_rag_vla.memory.evidence.situations import MOMENTS
 from flow_rag_vla.memory.evidence.uplift import kernel_weight
 from flow_rag_vla.memory.faiss_gpu import make_search
@@ -65,9 +65,7 @@ class Situation:
     def trials_in(self, known: KnownSituations) -> torch.Tensor:
         """(num_envs, num_choices, 2), as ``KnownSituations.trials``; 0 for keys that are not finite."""
         if self._known is not known:
-            sound = self.keys.isfinite().all(dim=1)
-            anything = self.keys.new_zeros(self.keys.shape[1])
-            anything[0] = 1.0
-            trials = known.trials(torch.where(sound[:, None], self.keys, anything))
+            finite, sound = searchable(self.keys)
+            trials = known.trials(finite)
             self._known, self._trials = known, torch.where(sound[:, None, None], trials, 0.0)
         return self._trials
