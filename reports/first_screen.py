@@ -257,6 +257,11 @@ def _arm_tiles(arm: ArmSummary, base: tuple[str, ...]) -> list[Tile]:
         place = pointer(*base, "vs_always_cautious", "success_diff")
         value = Cell(wording.points(cautious.success_diff), place)
         found.append(Tile(f"Gain over {HABIT_ARM}", value, wording.interval(cautious.ci95, signed=True)))
+    if (possible := arm.within_force) is not None and possible.success_diff is not None:
+        place = pointer(*base, "within_force", "success_diff")
+        note = f"{wording.interval(possible.ci95, signed=True)} {possible.beyond} successes beyond do not count".strip()
+        label = f"Gain with fingers within {possible.bound_n:g} N"
+        found.append(Tile(label, Cell(wording.points(possible.success_diff), place), note))
     if (payoff := arm.payoff) is not None:
         even = payoff.break_even
         place = pointer(*base, "payoff", "break_even", "pays_from")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, act_otherwise, guide_numbers, still_arms, told_arms
-from flow_rag_vla.benchmark.scoring.compared import Comparison, MemoryAdds
+from flow_rag_vla.benchmark.scoring.compared import Comparison, MemoryAdds, WithinForce
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics.verdict import SIGNIFICANCE, Gain
 from flow_rag_vla.benchmark.scoring.summary import ArmSummary
@@ -16,6 +16,7 @@ from flow_rag_vla.reports.wording import (
     NO_DATA,
     answer,
     interval,
+    number,
     ordered_arms,
     p_value,
     percent,
@@ -83,6 +84,41 @@ def _against_reference(arm: ArmSummary, base: tuple[str, ...]) -> tuple[Cell, ..
             ]
         ),
     )
+
+
+def within_force(results: RunResults) -> Table | None:
+    """Every arm where a real arm's collision reflex would have ended an episode; None where NEAR was not run."""
+    arms = {name: results.summary.arms[name].within_force for name in ordered_arms(results.summary.arms)}
+    met, rows = {name: found for name, found in arms.items() if found is not None}, []
+    if not met:
+        return None
+    for name, found in met.items():
+        base = ("summary", "arms", name, "within_force")
+        place = pointer(*base, "success")
+        cells = (
+            Cell(str(found.beyond), pointer(*base, "beyond")),
+            Cell(number(found.largest_n, 0), pointer(*base, "largest_n")),
+            Cell(percent(found.success.rate), place, interval(found.success.ci95), place),
+            _gain_within_force(found, base),
+        )
+        rows.append(arm_row(results, name, cells))
+    bounds = ", ".join(sorted({f"{found.bound_n:g}" for found in met.values()}))
+    return Table(
+        "within-force",
+        f"Was it possible? Successes on NEAR in which a finger met the object with more than {bounds} N, at which a "
+        "real arm's collision reflex would have stopped it, the largest force in any success, and success and gain "
+        f"where these count as failures, {REFERENCE_ARM}'s, too. 95 % intervals.",
+        "Arm",
+        ("beyond", "largest, N", "success within", "gain within"),
+        tuple(rows),
+    )
+
+
+def _gain_within_force(found: WithinForce, base: tuple[str, ...]) -> Cell:
+    if found.success_diff is None:
+        return _REFERENCE
+    place = pointer(*base, "success_diff")
+    return Cell(points(found.success_diff), place, interval(found.ci95, signed=True), pointer(*base, "ci95"))
 
 
 def memory_adds(results: RunResults) -> Table | None:

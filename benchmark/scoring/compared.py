@@ -51,6 +51,25 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class WithinForce:
+    """An arm on NEAR where a success counts only if no finger met the object with more than ``bound_n``.
+
+    Beyond it a real arm's collision reflex would have stopped it.
+    """
+
+    bound_n: float
+    beyond: int
+    """Successes that do not count."""
+    largest_n: float | None
+    """In any success."""
+    success: Proportion
+    """What counts, over valid episodes."""
+    success_diff: float | None
+    """Minus the reference's, counted so, too; None for the reference."""
+    ci95: Interval | None
+
+
+@dataclass(frozen=True)
 class CorrectionEffect:
     """What came of a correction in ``n`` episodes, beside the reference on the same ones."""
 

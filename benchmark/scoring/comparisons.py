@@ -12,7 +12,14 @@ from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, adjusted_for_one_another, memory_arm
 from flow_rag_vla.benchmark.scoring.columns.episode_columns import NONE, Episodes, groups
 from flow_rag_vla.benchmark.scoring.columns.run_records import RunRecords
-from flow_rag_vla.benchmark.scoring.compared import Advantage, Comparison, CorrectionEffect, Harm, MemoryAdds
+from flow_rag_vla.benchmark.scoring.compared import (
+    Advantage,
+    Comparison,
+    CorrectionEffect,
+    Harm,
+    MemoryAdds,
+    WithinForce,
+)
 from flow_rag_vla.benchmark.scoring.repeats import can_repeat, repeats
 from flow_rag_vla.benchmark.scoring.statistics import (
     holm,
@@ -29,6 +36,7 @@ from flow_rag_vla.benchmark.scoring.summary import (
     SUMMARY_EXPOSURES,
     ArmSummary,
 )
+from flow_rag_vla.tasks.facts.contact_parameters import COLLISION_FORCE_N
 
 
 def compare(
@@ -81,6 +89,25 @@ def harm(run: RunRecords, arm: str, seed: int = 0, reference: str = REFERENCE_AR
     difference = paired_difference(ours.failed, theirs.failed, rng, _sites(ours))
     p = mcnemar_exact(ours.failed, theirs.failed).p if len(ours) else None
     return Harm(difference.difference, difference.ci95, failed, difference.n, p, difference.method)
+
+
+def within_force(run: RunRecords, arm: str, seed: int = 0, bound_n: float = COLLISION_FORCE_N) -> WithinForce | None:
+    """The arm on the headline exposure if what a real arm would have stopped at is no success; None if not run."""
+    met = run.last(arm, HEADLINE_EXPOSURE)
+    if not len(met):
+        return None
+    forces = met.finger_force_n[met.succeeded]
+    counts = met.succeeded & ~(met.finger_force_n > bound_n)
+    success = proportion(int(counts.sum()), int(met.valid.sum()))
+    known = forces[~np.isnan(forces)]
+    largest = float(known.max()) if len(known) else None
+    beyond = int(met.succeeded.sum()) - success.k
+    if arm == REFERENCE_ARM:
+        return WithinForce(bound_n, beyond, largest, success, None, None)
+    pairs = run.pairs(arm, REFERENCE_ARM, HEADLINE_EXPOSURE)
+    ours, theirs = (side.succeeded & ~(side.finger_force_n > bound_n) for side in pairs)
+    difference = paired_difference(ours, theirs, _rng(seed, "within force", arm), _sites(pairs[0]))
+    return WithinForce(bound_n, beyond, largest, success, difference.difference, difference.ci95)
 
 
 def memory_adds(run: RunRecords, seed: int = 0) -> MemoryAdds | None:

@@ -14,12 +14,12 @@ from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.command.decoding import read_record
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.compared import Comparison, CorrectionEffect, Harm, MemoryAdds
+from flow_rag_vla.benchmark.scoring.compared import Comparison, CorrectionEffect, Harm, MemoryAdds, WithinForce
 from flow_rag_vla.benchmark.scoring.statistics import Interval, Proportion
 from flow_rag_vla.benchmark.scoring.statistics.prevalence import BreakEven, NetGain
 from flow_rag_vla.benchmark.scoring.statistics.verdict import Answer, Gain, Harmfulness, Limit
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SUMMARY_EXPOSURES: tuple[Exposure, ...] = tuple(exposure for exposure in Exposure if exposure is not Exposure.E1)
 HEADLINE_EXPOSURE = Exposure.NEAR
 HARM_EXPOSURES: tuple[Exposure, ...] = (Exposure.CLEAN, Exposure.CONTROL)
@@ -197,6 +197,8 @@ class ArmSummary:
     """Exposure, then correction; empty for arms that took none."""
     off_support: OffSupport | None = None
     """Of all rounds; None where no steered chunk was looked at (rows of older versions have none)."""
+    within_force: WithinForce | None = None
+    """None where NEAR was not run."""
 
     def exposure(self, name: str) -> ExposureSummary:
         """The exposure called ``name``.

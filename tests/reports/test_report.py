@@ -230,6 +230,32 @@ def test_the_first_screen_says_how_deep_the_pads_sank(make_run: Writer):
 UNCERTIFIED = {"physics": "newton_mjwarp", "uncertified_faults": ["beam", "post"]}
 
 
+def test_what_a_real_arm_would_have_stopped_at_is_on_the_first_screen_and_in_a_table(
+    make_run: Writer, make_records: Callable
+):
+    records = make_records(num_scenarios=70)
+    hard = [
+        dataclasses.replace(r, peak_grip_force_n=752.4)
+        if (r.arm, r.exposure, r.outcome) == ("parallel", Exposure.NEAR, "success") and r.base_scenario_id < "s3"
+        else r
+        for r in records
+    ]
+    run = make_run(records=hard)
+    possible = Summary.read(run).arms["parallel"].within_force
+    assert possible is not None
+    assert possible.beyond > 0
+    for screen in first_screens(run):
+        assert "Gain with fingers within 100 N" in screen
+        assert f"{possible.beyond} successes beyond do not count" in screen
+        assert wording.points(possible.success_diff) in screen
+    table = tables_of(html_of(run), "within-force")
+    assert f">{possible.beyond}<" in table
+    assert ">752<" in table
+    assert "Was it possible?" in (run / "report/report.md").read_text()
+    exact = [r for r in records if r.exposure in ("e1", "exact")]
+    assert "within-force" not in html_of(make_run("exact", records=exact))
+
+
 @pytest.mark.parametrize(
     ("manifest", "notice"),
     [

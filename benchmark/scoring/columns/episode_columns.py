@@ -77,6 +77,8 @@ class Episodes:
     correction: npt.NDArray[np.int16]
     penetration_mm: npt.NDArray[np.float64]
     """NaN where nobody knows."""
+    finger_force_n: npt.NDArray[np.float32]
+    """The largest with which a finger met the object; NaN where nobody knows."""
     steered: npt.NDArray[np.int16]
     """Steered decisions that were looked at."""
     off_support: npt.NDArray[np.int16]
@@ -151,7 +153,8 @@ class Vocabulary:
         given["outcome"] = [_OUTCOMES.index(outcome) for outcome in given["outcome"]]
         given["agent_failure_type"] = [kind is not None for kind in given["agent_failure_type"]]
         given["retrievals"] = [count > 0 for count in given["retrievals"]]
-        given["penetration_mm"] = [np.nan if depth is None else depth for depth in given["penetration_mm"]]
+        for name in ("penetration_mm", "peak_grip_force_n"):
+            given[name] = [np.nan if value is None else value for value in given[name]]
         columns: list[Any] = [np.array(given[name], dtype=kind) for name, kind in _FIELDS.items()]
         return Episodes(*columns)
 
@@ -176,6 +179,7 @@ _FIELDS: dict[str, type[np.generic]] = {
     "retrieved_type": np.int16,
     "candidate": np.int16,
     "penetration_mm": np.float64,
+    "peak_grip_force_n": np.float32,
     "steered": np.int16,
     "off_support": np.int16,
 }

@@ -35,7 +35,7 @@ def test_a_summary_reads_back_as_it_was(summary: Summary, tmp_path: Path):
 
 def test_summary_json_has_the_documented_shape(summary: Summary, tmp_path: Path):
     data = json.loads(summary.write(tmp_path).read_text())
-    assert data["schema_version"] == 3
+    assert data["schema_version"] == 4
     assert {"task", "physics", "e1", "arms"} <= set(data)
     assert {"n", "failed", "fault_fired", "by_type"} <= set(data["e1"])
     arm = data["arms"]["parallel"]
@@ -49,6 +49,7 @@ def test_summary_json_has_the_documented_shape(summary: Summary, tmp_path: Path)
     assert set(data["verdict"]) == said
     over = data["memory_adds"]["over"]["flow_only"]
     assert set(over) == {"near", "near_known", "far", "far_known", "harm", "net", "ahead", "surely_ahead"}
+    assert set(arm["within_force"]) == {"bound_n", "beyond", "largest_n", "success", "success_diff", "ci95"}
     assert {"success_diff", "ci95", "mcnemar_p", "rfr_reduction"} <= set(arm["vs_flow_only"])
     assert arm["memory_entries"] == 3
     assert arm["far"]["success"] == {"k": 0, "n": 0, "rate": None, "ci95": None}
@@ -63,14 +64,14 @@ def test_timing_reads_back_and_unmeasured_stays_null(tmp_path: Path):
 
 def test_another_schema_version_is_refused(summary: Summary, tmp_path: Path):
     path = summary.write(tmp_path)
-    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 9'))
-    with pytest.raises(ValueError, match=r"summary\.json: schema version 9, this code reads 3"):
+    path.write_text(path.read_text().replace('"schema_version": 4', '"schema_version": 9'))
+    with pytest.raises(ValueError, match=r"summary\.json: schema version 9, this code reads 4"):
         Summary.read(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "not valid JSON"), ("[]", "holds a JSON list"), ('{"schema_version": 3}', "missing")],
+    [("{", "not valid JSON"), ("[]", "holds a JSON list"), ('{"schema_version": 4}', "missing")],
 )
 def test_a_damaged_summary_names_its_file(text: str, message: str, tmp_path: Path):
     (tmp_path / "summary.json").write_text(text)
