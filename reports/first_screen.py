@@ -259,9 +259,11 @@ def _arm_tiles(arm: ArmSummary, base: tuple[str, ...]) -> list[Tile]:
         found.append(Tile(f"Gain over {HABIT_ARM}", value, wording.interval(cautious.ci95, signed=True)))
     if (possible := arm.within_force) is not None and possible.success_diff is not None:
         place = pointer(*base, "within_force", "success_diff")
-        note = f"{wording.interval(possible.ci95, signed=True)} {possible.beyond} successes beyond do not count".strip()
-        label = f"Gain with fingers within {possible.bound_n:g} N"
-        found.append(Tile(label, Cell(wording.points(possible.success_diff), place), note))
+        left_out = f"{possible.beyond} successes in which a finger met the object harder do not count"
+        note = "; ".join(filter(None, (wording.interval(possible.ci95, signed=True), left_out)))
+        found.append(
+            Tile(f"Gain within {possible.bound_n:g} N", Cell(wording.points(possible.success_diff), place), note)
+        )
     if (payoff := arm.payoff) is not None:
         even = payoff.break_even
         place = pointer(*base, "payoff", "break_even", "pays_from")

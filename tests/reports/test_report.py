@@ -245,8 +245,8 @@ def test_what_a_real_arm_would_have_stopped_at_is_on_the_first_screen_and_in_a_t
     assert possible is not None
     assert possible.beyond > 0
     for screen in first_screens(run):
-        assert "Gain with fingers within 100 N" in screen
-        assert f"{possible.beyond} successes beyond do not count" in screen
+        assert "Gain within 100 N" in screen
+        assert f"{possible.beyond} successes in which a finger met the object harder do not count" in screen
         assert wording.points(possible.success_diff) in screen
     table = tables_of(html_of(run), "within-force")
     assert f">{possible.beyond}<" in table
