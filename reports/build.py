@@ -91,14 +91,14 @@ def _content(results: RunResults) -> dict[str, Any]:
     summary = results.summary
     every_table = [
         tables.ablation(results), tables.first_exposure(results), tables.success(results),
-        tables.comparisons(results), payoff_tables.within_force(results),
+        tables.comparisons(results), payoff_tables.hard_impacts(results),
         tables.repeats(results, Exposure.NEAR), tables.repeats(results, Exposure.EXACT),
         tables.reductions(results), payoff_tables.payoff(results), payoff_tables.corrections(results),
         payoff_tables.memory_adds(results), payoff_tables.memory_net(results),
         tables.loss_chain(results), tables.faults(results), tables.rounds(results),
         timing_tables.latency(results), timing_tables.fleet(results),
     ]  # fmt: skip
-    optional = ("corrections", "loss-chain", "memory-adds", "memory-net", "rounds", "within-force")
+    optional = ("corrections", "hard-impacts", "loss-chain", "memory-adds", "memory-net", "rounds")
     by_name: dict[str, Table | None] = dict.fromkeys(optional)
     by_name |= {table.name: table for table in every_table if table is not None}
     return {

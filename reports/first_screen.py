@@ -257,13 +257,11 @@ def _arm_tiles(arm: ArmSummary, base: tuple[str, ...]) -> list[Tile]:
         place = pointer(*base, "vs_always_cautious", "success_diff")
         value = Cell(wording.points(cautious.success_diff), place)
         found.append(Tile(f"Gain over {HABIT_ARM}", value, wording.interval(cautious.ci95, signed=True)))
-    if (possible := arm.within_force) is not None and possible.success_diff is not None:
-        place = pointer(*base, "within_force", "success_diff")
-        left_out = f"{possible.beyond} successes in which a finger met the object harder do not count"
-        note = "; ".join(filter(None, (wording.interval(possible.ci95, signed=True), left_out)))
-        found.append(
-            Tile(f"Gain within {possible.bound_n:g} N", Cell(wording.points(possible.success_diff), place), note)
-        )
+    if (hard := arm.hard_impacts) is not None and hard.success_diff is not None:
+        place = pointer(*base, "hard_impacts", "success_diff")
+        left_out = f"successes with a harder impact of a finger, {wording.count(hard.beyond)}, do not count"
+        note = "; ".join(filter(None, (wording.interval(hard.ci95, signed=True), left_out)))
+        found.append(Tile(f"Gain within {hard.bound_n:g} N", Cell(wording.points(hard.success_diff), place), note))
     if (payoff := arm.payoff) is not None:
         even = payoff.break_even
         place = pointer(*base, "payoff", "break_even", "pays_from")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, act_otherwise, guide_numbers, still_arms, told_arms
-from flow_rag_vla.benchmark.scoring.compared import Comparison, MemoryAdds, WithinForce
+from flow_rag_vla.benchmark.scoring.compared import Comparison, MemoryAdds
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics.verdict import SIGNIFICANCE, Gain
 from flow_rag_vla.benchmark.scoring.summary import ArmSummary
@@ -15,6 +15,7 @@ from flow_rag_vla.reports.wording import (
     EXPOSURE_ORDER,
     NO_DATA,
     answer,
+    count,
     interval,
     number,
     ordered_arms,
@@ -86,39 +87,33 @@ def _against_reference(arm: ArmSummary, base: tuple[str, ...]) -> tuple[Cell, ..
     )
 
 
-def within_force(results: RunResults) -> Table | None:
-    """Every arm where a real arm's collision reflex would have ended an episode; None where NEAR was not run."""
-    arms = {name: results.summary.arms[name].within_force for name in ordered_arms(results.summary.arms)}
-    met, rows = {name: found for name, found in arms.items() if found is not None}, []
-    if not met:
-        return None
-    for name, found in met.items():
-        base = ("summary", "arms", name, "within_force")
-        place = pointer(*base, "success")
+def hard_impacts(results: RunResults) -> Table | None:
+    """Every arm where a success with a hard impact does not count; None where NEAR was not run."""
+    rows, bound_n = [], 0.0
+    for name in ordered_arms(results.summary.arms):
+        found, base = results.summary.arms[name].hard_impacts, ("summary", "arms", name, "hard_impacts")
+        if found is None:
+            continue
+        bound_n, place = found.bound_n, pointer(*base, "success")
         cells = (
-            Cell(str(found.beyond), pointer(*base, "beyond")),
-            Cell(number(found.largest_n, 0), pointer(*base, "largest_n")),
+            Cell(count(found.beyond), pointer(*base, "beyond")),
+            Cell(number(found.largest_force_n, 0), pointer(*base, "largest_force_n")),
             Cell(percent(found.success.rate), place, interval(found.success.ci95), place),
-            _gain_within_force(found, base),
+            *((_REFERENCE,) * 2 if name == REFERENCE_ARM else difference(found, base)),
         )
         rows.append(arm_row(results, name, cells))
-    bounds = ", ".join(sorted({f"{found.bound_n:g}" for found in met.values()}))
+    if not rows:
+        return None
     return Table(
-        "within-force",
-        f"Was it possible? Successes on NEAR in which a finger met the object with more than {bounds} N, at which a "
-        "real arm's collision reflex would have stopped it, the largest force in any success, and success and gain "
-        f"where these count as failures, {REFERENCE_ARM}'s, too. 95 % intervals.",
+        "hard-impacts",
+        f"Hard impacts: successes on NEAR in which the force between a finger and the object was beyond {bound_n:g} N "
+        "in some physics step, the largest such force in a success, and success and gain where these count as "
+        f"failures, {REFERENCE_ARM}'s, too. 95 % intervals.",
         "Arm",
-        ("beyond", "largest, N", "success within", "gain within"),
+        ("beyond", "largest, N", "success", "pairs", "gain"),
         tuple(rows),
+        (("Of all successes", 2), (f"Within {bound_n:g} N", 3)),
     )
-
-
-def _gain_within_force(found: WithinForce, base: tuple[str, ...]) -> Cell:
-    if found.success_diff is None:
-        return _REFERENCE
-    place = pointer(*base, "success_diff")
-    return Cell(points(found.success_diff), place, interval(found.ci95, signed=True), pointer(*base, "ci95"))
 
 
 def memory_adds(results: RunResults) -> Table | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.arms import HABIT_ARM, REFERENCE_ARM, guide_numbers
-from flow_rag_vla.benchmark.scoring.compared import Comparison
+from flow_rag_vla.benchmark.scoring.compared import Comparison, HardImpacts
 from flow_rag_vla.benchmark.scoring.results import RunResults
 from flow_rag_vla.benchmark.scoring.statistics import Proportion
 from flow_rag_vla.reports.table import Cell, Row, Table, arm_row, pointer
@@ -110,7 +110,7 @@ def comparisons(results: RunResults) -> Table:
     )
 
 
-def difference(value: Comparison, base: tuple[str, ...]) -> tuple[Cell, Cell]:
+def difference(value: Comparison | HardImpacts, base: tuple[str, ...]) -> tuple[Cell, Cell]:
     """Pairs of a comparison that lies at ``base``, and the difference in success with its interval."""
     return (
         Cell(str(value.n_pairs), pointer(*base, "n_pairs")),

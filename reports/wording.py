@@ -59,9 +59,10 @@ TERMS: dict[str, str] = {
     "0: by each share's own 95 % interval, which takes gain and harm as independent; no band over all shares.",
     "break-even point": "The share of scenarios with a hazard from which gain outweighs harm.",
     "invalid": "Episodes whose physics broke down, or that sensed or commanded NaN; neither outcome, never dropped.",
-    "beyond (a force)": "Successes in which a finger met the object, for one physics step at least, with more than the "
-    "highest collision threshold in the Panda's control examples; most of them take a fifth of it. A real arm's reflex "
-    "would have stopped there; the simulated arm has none.",
+    "hard impact": "In some physics step the force between one finger and the object was beyond the bound, the "
+    "collision threshold of libfranka's cartesian_impedance_control example; its default behaviour takes 10 to 20 N. A "
+    "real arm compares the estimated force on its whole hand, so this is an indication. Contacts with table, base, bin "
+    "or obstacle are not in it, and the simulated arm stops at none.",
     "off support": "Steered chunks (every third decision is looked at) that lie farther from what the flow's network "
     "makes of them than all of the flow's own chunks for the same state. One in 16 unsteered ones do.",
     "loss chain": "Noticed by the agent's own detector, then retrieved, then retrieved with the right type, then "

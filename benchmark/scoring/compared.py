@@ -51,22 +51,26 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class WithinForce:
+class HardImpacts:
     """An arm on NEAR where a success counts only if no finger met the object with more than ``bound_n``.
 
-    Beyond it a real arm's collision reflex would have stopped it.
+    Forces are the largest between one finger and the object in any physics step; those of finger or hand on table,
+    base, bin and obstacle are not among them.
     """
 
     bound_n: float
-    beyond: int
-    """Successes that do not count."""
-    largest_n: float | None
+    beyond: Proportion
+    """Successes that do not count, of all; one without a finite force does not."""
+    largest_force_n: float | None
     """In any success."""
     success: Proportion
-    """What counts, over valid episodes."""
+    """What counts, over the arm's valid episodes."""
+    n_pairs: int
+    """Valid in both arms; 0 for the reference."""
     success_diff: float | None
-    """Minus the reference's, counted so, too; None for the reference."""
+    """Minus the reference's over the pairs, both counted so."""
     ci95: Interval | None
+    ci95_method: IntervalMethod | None
 
 
 @dataclass(frozen=True)

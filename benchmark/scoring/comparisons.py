@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring.arms import REFERENCE_ARM, adjusted_for_one_another, memory_arm
@@ -16,9 +17,9 @@ from flow_rag_vla.benchmark.scoring.compared import (
     Advantage,
     Comparison,
     CorrectionEffect,
+    HardImpacts,
     Harm,
     MemoryAdds,
-    WithinForce,
 )
 from flow_rag_vla.benchmark.scoring.repeats import can_repeat, repeats
 from flow_rag_vla.benchmark.scoring.statistics import (
@@ -36,7 +37,10 @@ from flow_rag_vla.benchmark.scoring.summary import (
     SUMMARY_EXPOSURES,
     ArmSummary,
 )
-from flow_rag_vla.tasks.facts.contact_parameters import COLLISION_FORCE_N
+
+HARD_IMPACT_N = 100.0
+"""The collision threshold of libfranka's ``cartesian_impedance_control`` example, which calls it high; its default
+behaviour takes 10 to 20 N.  A real arm compares the estimated force on its whole hand with it."""
 
 
 def compare(
@@ -91,23 +95,28 @@ def harm(run: RunRecords, arm: str, seed: int = 0, reference: str = REFERENCE_AR
     return Harm(difference.difference, difference.ci95, failed, difference.n, p, difference.method)
 
 
-def within_force(run: RunRecords, arm: str, seed: int = 0, bound_n: float = COLLISION_FORCE_N) -> WithinForce | None:
-    """The arm on the headline exposure if what a real arm would have stopped at is no success; None if not run."""
+def hard_impacts(run: RunRecords, arm: str, seed: int = 0, bound_n: float = HARD_IMPACT_N) -> HardImpacts | None:
+    """The arm on the headline exposure where hard impacts are no successes; None if it was not run."""
     met = run.last(arm, HEADLINE_EXPOSURE)
     if not len(met):
         return None
-    forces = met.finger_force_n[met.succeeded]
-    counts = met.succeeded & ~(met.finger_force_n > bound_n)
-    success = proportion(int(counts.sum()), int(met.valid.sum()))
+    forces = met.peak_finger_force_n[met.succeeded]
     known = forces[~np.isnan(forces)]
-    largest = float(known.max()) if len(known) else None
-    beyond = int(met.succeeded.sum()) - success.k
+    counted = int(_succeeded_within(met, bound_n).sum())
+    beyond = proportion(len(forces) - counted, len(forces))
+    largest = round(float(known.max()), 3) if len(known) else None
+    success = proportion(counted, int(met.valid.sum()))
     if arm == REFERENCE_ARM:
-        return WithinForce(bound_n, beyond, largest, success, None, None)
-    pairs = run.pairs(arm, REFERENCE_ARM, HEADLINE_EXPOSURE)
-    ours, theirs = (side.succeeded & ~(side.finger_force_n > bound_n) for side in pairs)
-    difference = paired_difference(ours, theirs, _rng(seed, "within force", arm), _sites(pairs[0]))
-    return WithinForce(bound_n, beyond, largest, success, difference.difference, difference.ci95)
+        return HardImpacts(bound_n, beyond, largest, success, 0, None, None, None)
+    ours, theirs = run.pairs(arm, REFERENCE_ARM, HEADLINE_EXPOSURE)
+    rng = _rng(seed, "hard impacts", arm)
+    gain = paired_difference(_succeeded_within(ours, bound_n), _succeeded_within(theirs, bound_n), rng, _sites(ours))
+    return HardImpacts(bound_n, beyond, largest, success, len(ours), gain.difference, gain.ci95, gain.method)
+
+
+def _succeeded_within(episodes: Episodes, bound_n: float) -> npt.NDArray[np.bool_]:
+    """(n,) the task was completed, and no force was beyond the bound or without a number."""
+    return episodes.succeeded & (episodes.peak_finger_force_n <= bound_n)
 
 
 def memory_adds(run: RunRecords, seed: int = 0) -> MemoryAdds | None:

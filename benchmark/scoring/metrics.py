@@ -21,9 +21,9 @@ from flow_rag_vla.benchmark.scoring.comparisons import (
     adjust_for_many_arms,
     compare,
     correction_effects,
+    hard_impacts,
     harm,
     memory_adds,
-    within_force,
 )
 from flow_rag_vla.benchmark.scoring.repeats import loss_chains, repeat_counts
 from flow_rag_vla.benchmark.scoring.statistics import Proportion, proportion
@@ -161,7 +161,7 @@ def _arm(run: RunRecords, arm: str, memory_entries: int | None, sizes: Mapping[i
         ],
         corrections=correction_effects(run, arm),
         off_support=_off_support(parts),
-        within_force=within_force(run, arm, seed),
+        hard_impacts=hard_impacts(run, arm, seed),
     )
 
 

@@ -14,7 +14,7 @@ from flow_rag_vla.benchmark.command.atomic_files import write_json_atomic
 from flow_rag_vla.benchmark.command.decoding import read_record
 from flow_rag_vla.benchmark.episodes.records import Exposure
 from flow_rag_vla.benchmark.scoring import run_files
-from flow_rag_vla.benchmark.scoring.compared import Comparison, CorrectionEffect, Harm, MemoryAdds, WithinForce
+from flow_rag_vla.benchmark.scoring.compared import Comparison, CorrectionEffect, HardImpacts, Harm, MemoryAdds
 from flow_rag_vla.benchmark.scoring.statistics import Interval, Proportion
 from flow_rag_vla.benchmark.scoring.statistics.prevalence import BreakEven, NetGain
 from flow_rag_vla.benchmark.scoring.statistics.verdict import Answer, Gain, Harmfulness, Limit
@@ -197,7 +197,7 @@ class ArmSummary:
     """Exposure, then correction; empty for arms that took none."""
     off_support: OffSupport | None = None
     """Of all rounds; None where no steered chunk was looked at (rows of older versions have none)."""
-    within_force: WithinForce | None = None
+    hard_impacts: HardImpacts | None = None
     """None where NEAR was not run."""
 
     def exposure(self, name: str) -> ExposureSummary:

@@ -49,10 +49,6 @@ FINGER_EFFORT_LIMIT_N = 60.0
 MAX_FORCE_N = 40.0
 """Force of each finger at full grip command."""
 
-COLLISION_FORCE_N = 100.0
-"""A real arm's collision reflex stops it where a finger meets something with more: the highest threshold of the
-Panda's control examples, most of which take 20 N.  The simulated arm has no reflex; runs count what met more."""
-
 ARM_STIFFNESS_N_M = 800.0
 ARM_DAMPING_N_M_S = 40.0
 ARM_ARMATURE_KG_M2 = 0.3

@@ -230,30 +230,41 @@ def test_the_first_screen_says_how_deep_the_pads_sank(make_run: Writer):
 UNCERTIFIED = {"physics": "newton_mjwarp", "uncertified_faults": ["beam", "post"]}
 
 
-def test_what_a_real_arm_would_have_stopped_at_is_on_the_first_screen_and_in_a_table(
-    make_run: Writer, make_records: Callable
-):
+def test_hard_impacts_are_on_the_first_screen_and_in_a_table(make_run: Writer, make_records: Callable):
     records = make_records(num_scenarios=70)
-    hard = [
+    struck = [
         dataclasses.replace(r, peak_grip_force_n=752.4)
         if (r.arm, r.exposure, r.outcome) == ("parallel", Exposure.NEAR, "success") and r.base_scenario_id < "s3"
         else r
         for r in records
     ]
-    run = make_run(records=hard)
-    possible = Summary.read(run).arms["parallel"].within_force
-    assert possible is not None
-    assert possible.beyond > 0
+    run = make_run(records=struck)
+    hard = Summary.read(run).arms["parallel"].hard_impacts
+    assert hard is not None
+    assert hard.beyond.k > 0
     for screen in first_screens(run):
         assert "Gain within 100 N" in screen
-        assert f"{possible.beyond} successes in which a finger met the object harder do not count" in screen
-        assert wording.points(possible.success_diff) in screen
-    table = tables_of(html_of(run), "within-force")
-    assert f">{possible.beyond}<" in table
+        assert f"{hard.beyond.k}/{hard.beyond.n}, do not count" in screen
+        assert wording.points(hard.success_diff) in screen
+    table = tables_of(html_of(run), "hard-impacts")
+    assert f">{hard.beyond.k}/{hard.beyond.n}<" in table
     assert ">752<" in table
-    assert "Was it possible?" in (run / "report/report.md").read_text()
+    assert table.count(">reference<") == 2
+    assert "Hard impacts: successes on NEAR" in (run / "report/report.md").read_text()
     exact = [r for r in records if r.exposure in ("e1", "exact")]
-    assert "within-force" not in html_of(make_run("exact", records=exact))
+    assert "hard-impacts" not in html_of(make_run("exact", records=exact))
+
+
+def test_an_arm_without_pairs_is_not_called_the_reference_of_hard_impacts(make_run: Writer, make_records: Callable):
+    records = [
+        dataclasses.replace(r, outcome="invalid", failure_type=None, failure_phase=None)
+        if (r.arm, r.exposure) == ("flow_only", Exposure.NEAR)
+        else r
+        for r in make_records(num_scenarios=21)
+    ]
+    table = tables_of(html_of(make_run(records=records)), "hard-impacts")
+    assert table.count(">reference<") == 2
+    assert ">not enough data<" in table
 
 
 @pytest.mark.parametrize(

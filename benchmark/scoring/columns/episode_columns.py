@@ -1,4 +1,4 @@
-"""What scores need of episodes, as columns: 59 bytes an episode (83 at first), where a record takes two thousand."""
+"""What scores need of episodes, as columns: 63 bytes an episode (87 at first), where a record takes two thousand."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ class Episodes:
     correction: npt.NDArray[np.int16]
     penetration_mm: npt.NDArray[np.float64]
     """NaN where nobody knows."""
-    finger_force_n: npt.NDArray[np.float32]
-    """The largest with which a finger met the object; NaN where nobody knows."""
+    peak_finger_force_n: npt.NDArray[np.float32]
+    """Between a finger and the object, the largest in any physics step; NaN where it has no finite number."""
     steered: npt.NDArray[np.int16]
     """Steered decisions that were looked at."""
     off_support: npt.NDArray[np.int16]

@@ -285,42 +285,45 @@ def test_steps_to_success_ignore_failures(dropped: Factory, again: Factory):
     assert (steps.n, steps.mean, steps.median) == (3, 30.0, 20.0)
 
 
-def test_a_success_beyond_the_collision_force_does_not_count_within_it(dropped: Factory, again: Factory):
-    first = [dropped(f"s{i}") for i in range(5)]
+def test_a_success_with_a_hard_impact_does_not_count_within_the_bound(dropped: Factory, again: Factory):
+    first = [dropped(f"s{i}") for i in range(6)]
     failed = {"outcome": "failure", "failure_type": "drop", "peak_grip_force_n": 900.0}
     broken = {"outcome": "invalid", "peak_grip_force_n": None, "invalid_reason": "non_finite_state"}
-    ours = [{"peak_grip_force_n": force} for force in (100.0, 100.5, 752.0)] + [failed, broken]
-    theirs = [{"peak_grip_force_n": 40.0}, {"peak_grip_force_n": 400.0}, failed, failed, failed]
+    ours = [{"peak_grip_force_n": force} for force in (100.0, 100.1, 752.4, None)] + [failed, broken]
+    theirs = [{"peak_grip_force_n": 40.0}, {"peak_grip_force_n": 400.0}, failed, failed, failed, failed]
     records = [
         *first,
         *(again(f, "parallel", **fields) for f, fields in zip(first, ours, strict=True)),
         *(again(f, "flow_only", **fields) for f, fields in zip(first, theirs, strict=True)),
     ]
     arms = summary_of(records).arms
-    possible, reference = arms["parallel"].within_force, arms["flow_only"].within_force
-    assert possible is not None
+    hard, reference, against = (
+        arms["parallel"].hard_impacts,
+        arms["flow_only"].hard_impacts,
+        arms["parallel"].vs_flow_only,
+    )
+    assert hard is not None
     assert reference is not None
-    # Valid in both: s0 to s3.  Successes: three and two; within 100 N one each, both in s0.
-    assert (possible.bound_n, possible.beyond, possible.largest_n) == (100.0, 2, 752.0)
-    assert (possible.success.k, possible.success.n) == (1, 4)
-    against = arms["parallel"].vs_flow_only
     assert against is not None
-    assert against.success_diff == pytest.approx(0.25)
-    assert possible.success_diff == 0.0
-    assert possible.ci95 is not None
-    assert possible.ci95[0] < 0.0 < possible.ci95[1]
-    assert (reference.beyond, reference.largest_n, reference.success.k, reference.success.n) == (1, 400.0, 1, 5)
-    assert (reference.success_diff, reference.ci95) == (None, None)
+    # Valid in both: s0 to s4.  Successes: four and two; within 100 N one each, both in s0: no force is not within it.
+    assert (hard.bound_n, hard.beyond.k, hard.beyond.n, hard.largest_force_n) == (100.0, 3, 4, 752.4)
+    assert (hard.success.k, hard.success.n, hard.n_pairs) == (1, 5, 5)
+    assert against.success_diff == pytest.approx(0.4)
+    assert hard.success_diff == 0.0
+    assert hard.ci95 is not None
+    assert hard.ci95[0] < 0.0 < hard.ci95[1]
+    assert (reference.beyond.k, reference.largest_force_n, reference.success.k, reference.success.n) == (1, 400.0, 1, 6)
+    assert (reference.n_pairs, reference.success_diff, reference.ci95) == (0, None, None)
 
 
-def test_nothing_is_said_of_forces_where_near_was_not_run_or_nothing_succeeded(dropped: Factory, again: Factory):
+def test_nothing_is_said_of_impacts_where_near_was_not_run_or_nothing_succeeded(dropped: Factory, again: Factory):
     first = dropped("s0")
     exact = [first, again(first, "parallel", exposure=Exposure.EXACT, scenario_id="s0")]
-    assert summary_of(exact).arms["parallel"].within_force is None
+    assert summary_of(exact).arms["parallel"].hard_impacts is None
     failed = [first, again(first, "parallel", outcome="failure", failure_type="drop", peak_grip_force_n=900.0)]
-    none = summary_of(failed).arms["parallel"].within_force
+    none = summary_of(failed).arms["parallel"].hard_impacts
     assert none is not None
-    assert (none.beyond, none.largest_n, none.success.k) == (0, None, 0)
+    assert (none.beyond.n, none.largest_force_n, none.success.k) == (0, None, 0)
 
 
 def test_off_support_is_a_share_of_the_steered_chunks_of_all_rounds(dropped: Factory, again: Factory):
