@@ -259,3 +259,27 @@ def test_every_avoidable_fault_that_a_site_offers_is_covered_by_the_shipped_cert
     site = make_site(0, path.stem)
     scenarios = [site.scenario(1, fault) for fault in all_faults(path.stem)]
     assert uncertified(scenarios, load_certificate(path.stem, path.parent.name)) == []
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_shipped_certificate_has_no_complaint_and_pads_within_the_bound(path):
+    certificate = load_certificate(path.stem, path.parent.name)
+    assert certificate is not None
+    assert verdict(certificate) == []
+    for name, entry in certificate["faults"].items():
+        for row in (entry[actor] for actor in ("nominal", INFORMED) if actor in entry):
+            assert row["invalid"] <= 0.005 * row["n"], f"{name}: {row['invalid']} of {row['n']} episodes invalid"
+        if entry["certified"] is not None:
+            assert entry["time_steps"]["n"] >= 34, f"{name}: no study of time steps"
+
+
+@pytest.mark.parametrize("task", [task.slug for task in all_tasks()])
+def test_who_is_told_succeeds_alike_on_both_engines_by_the_shipped_certificates(task: str):
+    native, warp = (load_certificate(task, physics) for physics in ("newton_mujoco", "newton_mjwarp"))
+    assert native is not None
+    assert warp is not None
+    assert native["faults"].keys() == warp["faults"].keys()
+    for name, entry in native["faults"].items():
+        if entry["certified"] is not None:
+            rates = [certificate["faults"][name][INFORMED]["rate"] for certificate in (native, warp)]
+            assert abs(rates[0] - rates[1]) <= 0.05, f"{name}: {rates}"
