@@ -67,10 +67,10 @@ def test_a_summary_of_an_older_schema_version_names_the_command_that_makes_it_an
     write_run: Writer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     run, old = write_run(512, ARM, BASE), write_run(1024, ARM, BASE)
-    summary = read_json_object(old / "summary.json") | {"schema_version": 2}
+    summary = read_json_object(old / "summary.json") | {"schema_version": 3}
     write_json_atomic(old / "summary.json", summary)
     said = refusal(capsys, run, old, "--out", tmp_path / "page")
-    assert said == f"{old}/summary.json: schema version 2, expected 3; scripts/report.py {old} makes it anew"
+    assert said == f"{old}/summary.json: schema version 3, expected 4; scripts/report.py {old} makes it anew"
 
 
 def test_each_setting_that_differs_has_its_line(write_run: Writer):
