@@ -227,9 +227,6 @@ def test_the_first_screen_says_how_deep_the_pads_sank(make_run: Writer):
     assert "Pads sunk in" not in html_of(make_run("old", num_scenarios=14, penetration_mm=None))
 
 
-UNCERTIFIED = {"physics": "newton_mjwarp", "uncertified_faults": ["beam", "post"]}
-
-
 def test_hard_impacts_are_on_the_first_screen_and_in_a_table(make_run: Writer, make_records: Callable):
     records = make_records(num_scenarios=70)
     struck = [
@@ -265,6 +262,9 @@ def test_an_arm_without_pairs_is_not_called_the_reference_of_hard_impacts(make_r
     table = tables_of(html_of(make_run(records=records)), "hard-impacts")
     assert table.count(">reference<") == 2
     assert ">not enough data<" in table
+
+
+UNCERTIFIED = {"physics": "newton_mjwarp", "uncertified_faults": ["beam", "post"]}
 
 
 @pytest.mark.parametrize(
