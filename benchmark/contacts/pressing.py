@@ -1,10 +1,12 @@
 """What the open hand presses on the table with, beside what the limits of the arm's joints give.
 
-The hand comes down until it touches, its pose target goes on for another 5 cm and stays there.
+The hand comes down until it touches, its pose target goes on for another 5 cm and stays there: twice as far as the
+environment lets it go near the table.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -107,10 +109,16 @@ def measure_pressing(
     env: ManipulationEnv,
     places: Sequence[tuple[float, float]] = PLACES,
     on_step: Callable[[int], None] | None = None,
+    descent_lead_m: float = math.inf,
 ) -> list[Press]:
     """Press on the table at ``places``, one for each environment of ``env``, side by side.
 
-    ``on_step`` is told how many of ``NUM_STEPS`` are done.
+    Args:
+        env: A fleet of as many environments.
+        places: x and y in front of the robot's base, m.
+        on_step: Told how many of ``NUM_STEPS`` are done.
+        descent_lead_m: How far the pose target may be below the fingertip centre near the table; as far as it likes
+            by default, to press with what the joints give.
 
     Raises:
         ValueError: not one place for each environment.
@@ -125,7 +133,11 @@ def measure_pressing(
         if on_step is not None:
             on_step(step.index + 1)
 
-    play(env, hands.act, after_step=after_step, num_steps=NUM_STEPS)
+    usual, env.cfg.descent_lead_m = env.cfg.descent_lead_m, descent_lead_m
+    try:
+        play(env, hands.act, after_step=after_step, num_steps=NUM_STEPS)
+    finally:
+        env.cfg.descent_lead_m = usual
     refuse_ended(env.done, "pressing")
     return hands.results()
 

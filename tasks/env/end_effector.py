@@ -23,6 +23,16 @@ TCP_OFFSET_M = 0.1036
 LEASH_M = 0.06
 """The pose target stays this close to the measured fingertip centre."""
 
+NEAR_TABLE_M = 0.10
+"""Height of the fingertip centre over the table under which the hand may be coming down on something."""
+
+DESCENT_LEAD_M = 0.025
+"""Near the table the pose target is at most this far below the fingertip centre.
+
+The hand then comes down at no more than about 0.3 m/s, and what stops it is pressed with less than half of what the
+joints could give.  Moves at half the speed limit, with which objects are approached and set down, lead by less.
+"""
+
 MAX_JOINT_STEP_RAD = 0.25
 """Largest joint displacement that one control step may ask of the drives."""
 
@@ -79,8 +89,11 @@ class EndEffectorControl:
         self.target_pos_b[env_ids] = pos[env_ids]
         self.target_quat_b[env_ids] = quat[env_ids]
 
-    def move_target(self, delta: torch.Tensor) -> None:
-        """Move the pose target by ``delta`` (num_envs, 6): m and rad, clipped to the speed limits and the leash."""
+    def move_target(self, delta: torch.Tensor, descent_lead_m: float = DESCENT_LEAD_M) -> None:
+        """Move the pose target by ``delta`` (num_envs, 6): m and rad, clipped to the speed limits and the leash.
+
+        ``descent_lead_m`` is how far the target may be below the fingertip centre near the table.
+        """
         step = delta[:, :3]
         length = step.norm(dim=1, keepdim=True).clamp(min=1e-9)
         step = step * (MAX_DELTA_POS_M / length).clamp(max=1.0)
@@ -88,6 +101,8 @@ class EndEffectorControl:
         pull = self.target_pos_b + step - tcp_pos
         stretch = pull.norm(dim=1, keepdim=True).clamp(min=1e-9)
         self.target_pos_b = tcp_pos + pull * (LEASH_M / stretch).clamp(max=1.0)
+        lowest = tcp_pos[:, 2].clamp(max=NEAR_TABLE_M) - descent_lead_m
+        self.target_pos_b[:, 2] = torch.maximum(self.target_pos_b[:, 2], lowest)
 
         angle = delta[:, 3:6].norm(dim=1)
         axis = delta[:, 3:6] / angle.clamp(min=1e-9).unsqueeze(1)

@@ -32,7 +32,7 @@ from flow_rag_vla.tasks.contract import (
     Observation,
 )
 from flow_rag_vla.tasks.env.commands import checked_actions, commands
-from flow_rag_vla.tasks.env.end_effector import EndEffectorControl
+from flow_rag_vla.tasks.env.end_effector import DESCENT_LEAD_M, EndEffectorControl
 from flow_rag_vla.tasks.env.events import COLLISION_FORCE_N, EventTracker
 from flow_rag_vla.tasks.env.scene import TableSceneCfg
 from flow_rag_vla.tasks.env.sensing import FiniteSenses, SensorNoise
@@ -81,6 +81,8 @@ class ManipulationEnvCfg(DirectRLEnvCfg):
     them.  None: actions are physical, as ``make_fleet`` sets it for the project's own agents."""
     max_penetration_m: float = MAX_PENETRATION_M
     """An episode in which both finger pads together sink deeper into the object is invalid."""
+    descent_lead_m: float = DESCENT_LEAD_M
+    """How far the pose target may be below the fingertip centre near the table."""
 
 
 class ManipulationEnv(DirectRLEnv):
@@ -236,7 +238,7 @@ class ManipulationEnv(DirectRLEnv):
         self._executed, self._altered = self._actuation.executed(self._previous_action, self._clock)
         moves_fingers = self._executed[:, 6].abs() >= GRIP_DEADBAND
         self._gripper_closed = torch.where(moves_fingers, self._executed[:, 6] < 0, self._gripper_closed)
-        self._ee.move_target(self._executed[:, :6])
+        self._ee.move_target(self._executed[:, :6], self.cfg.descent_lead_m)
         near = at_fingertips(self._ee.tcp_pose_b()[0], *self._tabletop.object_pose_b(), self._tabletop.size_m)
         self._pushed = push_object(self._object, hazards, self._clock, events.held | near)
         self._forced_open = hazards.active("release_steps", self._clock)
