@@ -29,8 +29,15 @@ NEAR_TABLE_M = 0.10
 DESCENT_LEAD_M = 0.025
 """Near the table the pose target is at most this far below the fingertip centre.
 
-The hand then comes down at no more than about 0.3 m/s, and what stops it is pressed with less than half of what the
+The hand then comes down at no more than about 0.3 m/s, and what stops it is pressed with about two thirds of what the
 joints could give.  Moves at half the speed limit, with which objects are approached and set down, lead by less.
+"""
+
+REACH_M = 0.71
+"""The pose target keeps the wrist this close to the shoulder; the stretched arm has 0.719 m.
+
+The inverse kinematics of an arm that is pulled beyond takes its elbow for one that bends the other way, folds it there,
+and the hand falls on the table at 2 m/s.
 """
 
 MAX_JOINT_STEP_RAD = 0.25
@@ -103,12 +110,21 @@ class EndEffectorControl:
         self.target_pos_b = tcp_pos + pull * (LEASH_M / stretch).clamp(max=1.0)
         lowest = tcp_pos[:, 2].clamp(max=NEAR_TABLE_M) - descent_lead_m
         self.target_pos_b[:, 2] = torch.maximum(self.target_pos_b[:, 2], lowest)
+        self.target_pos_b += self._back_within_reach(self.target_pos_b - tcp_pos)
 
         angle = delta[:, 3:6].norm(dim=1)
         axis = delta[:, 3:6] / angle.clamp(min=1e-9).unsqueeze(1)
         turn = quat_from_angle_axis(angle.clamp(max=MAX_DELTA_ROT_RAD), axis)
         quat = quat_mul(turn, self.target_quat_b)
         self.target_quat_b = quat / quat.norm(dim=1, keepdim=True)
+
+    def _back_within_reach(self, pull: torch.Tensor) -> torch.Tensor:
+        """What to add to the pose target so that the wrist, moved by ``pull`` (num_envs, 3), is within reach."""
+        links = self._robot.data.body_link_pose_w.torch[:, self._link_ids, :3]
+        shoulder, wrist = links[:, 1], links[:, 5]
+        stretch = wrist + pull - shoulder
+        length = stretch.norm(dim=1, keepdim=True)
+        return stretch * ((REACH_M / length).clamp(max=1.0) - 1.0)
 
     def hand_jacobian(self) -> torch.Tensor:
         """Geometric Jacobian (num_envs, 6, 7) of the hand frame, from the link poses.

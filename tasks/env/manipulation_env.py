@@ -74,15 +74,13 @@ class ManipulationEnvCfg(DirectRLEnvCfg):
     scene: InteractiveSceneCfg = TableSceneCfg(num_envs=64, env_spacing=0.0, replicate_physics=True)
 
     task_name: str = DEFAULT_TASK.name
-    site: int = 0
-    """Site of the scenarios that automatic resets draw."""
+    site: int = 0  # of the scenarios that automatic resets draw
     action_scale: tuple[float, ...] | None = ACTION_SCALE
     """What an action of 1 means in m, rad and grip; then actions are normalised, as Isaac Lab's agents and RL want
     them.  None: actions are physical, as ``make_fleet`` sets it for the project's own agents."""
     max_penetration_m: float = MAX_PENETRATION_M
     """An episode in which both finger pads together sink deeper into the object is invalid."""
-    descent_lead_m: float = DESCENT_LEAD_M
-    """How far the pose target may be below the fingertip centre near the table."""
+    descent_lead_m: float = DESCENT_LEAD_M  # of the pose target below the fingertips, near the table
 
 
 class ManipulationEnv(DirectRLEnv):
