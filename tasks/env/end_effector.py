@@ -29,7 +29,7 @@ NEAR_TABLE_M = 0.10
 DESCENT_LEAD_M = 0.025
 """Near the table the pose target is at most this far below the fingertip centre.
 
-The hand then comes down at no more than about 0.3 m/s, and what stops it is pressed with about two thirds of what the
+The hand then comes down at no more than 0.36 m/s, and what stops it is pressed with about two thirds of what the
 joints could give.  Moves at half the speed limit, with which objects are approached and set down, lead by less.
 """
 

@@ -66,6 +66,15 @@ def test_the_hand_presses_with_what_the_joint_limits_give(pressing):
         assert max(press.predicted_shares) == pytest.approx(1.0, abs=0.2)
 
 
+def test_in_an_episode_the_hand_presses_with_less_than_its_joints_give(lift_fleet, pressing):
+    from flow_rag_vla.tasks.env.end_effector import DESCENT_LEAD_M
+
+    assert lift_fleet.cfg.descent_lead_m == DESCENT_LEAD_M
+    usual = measure_pressing(lift_fleet, NEAR_AND_FAR, descent_lead_m=DESCENT_LEAD_M)
+    for limited, free in zip(usual, pressing, strict=True):
+        assert 0.4 * free.pressed_n < limited.pressed_n < 0.8 * free.pressed_n
+
+
 def test_drives_exert_what_the_contact_takes_and_no_more_than_their_limits(pressing):
     for press in pressing:
         assert press.keeps_limits
