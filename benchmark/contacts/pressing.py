@@ -6,7 +6,6 @@ environment lets it go near the table.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from flow_rag_vla.benchmark.episodes.seeds import DEVELOPMENT
 from flow_rag_vla.tasks.catalogue.lift import TASK
 from flow_rag_vla.tasks.contract import ACTION_DIM, MAX_DELTA_POS_M, Observation
 from flow_rag_vla.tasks.env.play import PlayedStep, play
+from flow_rag_vla.tasks.facts.contact_parameters import LEASH_M
 from flow_rag_vla.tasks.facts.layout import Layout
 from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
@@ -109,7 +109,7 @@ def measure_pressing(
     env: ManipulationEnv,
     places: Sequence[tuple[float, float]] = PLACES,
     on_step: Callable[[int], None] | None = None,
-    descent_lead_m: float = math.inf,
+    descent_lead_m: float = LEASH_M,
 ) -> list[Press]:
     """Press on the table at ``places``, one for each environment of ``env``, side by side.
 
@@ -117,8 +117,8 @@ def measure_pressing(
         env: A fleet of as many environments.
         places: x and y in front of the robot's base, m.
         on_step: Told how many of ``NUM_STEPS`` are done.
-        descent_lead_m: How far the pose target may be below the fingertip centre near the table; as far as it likes
-            by default, to press with what the joints give.
+        descent_lead_m: How far the pose target may be below the fingertip centre near the table; as far as
+            anywhere by default, to press with what the joints give.
 
     Raises:
         ValueError: not one place for each environment.

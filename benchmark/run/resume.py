@@ -71,7 +71,7 @@ def reopened(path: str, device: str | None = None, weights: Path | None = None) 
     from flow_rag_vla.benchmark.run.run import Run, load_networks
     from flow_rag_vla.benchmark.run.run_directory import RunDirectory
     from flow_rag_vla.benchmark.run.run_plan import plan_run, scenario_file_of
-    from flow_rag_vla.tasks.facts.contact_parameters import contact_digest
+    from flow_rag_vla.tasks.facts.contact_parameters import world_digest
 
     directory = RunDirectory(Path(path))
     directory.require_version()
@@ -79,7 +79,7 @@ def reopened(path: str, device: str | None = None, weights: Path | None = None) 
     here = settings if device is None else replace(settings, device=device)
     networks = load_networks(here, weights)
     plan = plan_run(settings, scenario_file_of(settings))
-    directory.require_same(settings, plan, networks.sha256 | {"contacts_sha256": contact_digest()})
+    directory.require_same(settings, plan, networks.sha256 | {"contacts_sha256": world_digest()})
     return Run(directory, here, plan, networks)
 
 

@@ -14,7 +14,7 @@ from flow_rag_vla.benchmark.run.run_directory import RunDirectory
 from flow_rag_vla.benchmark.run.run_plan import plan_run, resolve_settings, scenario_file_of, with_policy_defaults
 from flow_rag_vla.benchmark.workers.crew import hired
 from flow_rag_vla.benchmark.workers.launch import Launch
-from flow_rag_vla.tasks.facts.contact_parameters import contact_digest
+from flow_rag_vla.tasks.facts.contact_parameters import world_digest
 
 if TYPE_CHECKING:
     from flow_rag_vla.benchmark.run.conclusion import Reporter
@@ -71,7 +71,7 @@ def start_benchmark(
                     extra["reproducible"] = f"no, not bit for bit: {'; '.join(causes)}"
                 if scenario_file is not None:
                     extra["scenario_file"] = directory.keep_scenario_file(scenario_file)
-                directory.start(settings, plan, argv, extra, networks.sha256 | {"contacts_sha256": contact_digest()})
+                directory.start(settings, plan, argv, extra, networks.sha256 | {"contacts_sha256": world_digest()})
             except BaseException:
                 directory.discard()
                 raise

@@ -1,7 +1,8 @@
 """Differential IK behind the 7-D action: deltas move a pose target, damped least squares follows it.
 
 The target is absolute and survives the control step, so a zero action holds the pose; a leash keeps it close to the
-hand, so that an arm held back by a contact neither winds up nor lunges when it comes free.
+hand, so that an arm held back by a contact neither winds up nor lunges when it comes free.  Near the table it leads the
+hand down by less, and it stays within the arm's reach.
 """
 
 from __future__ import annotations
@@ -13,35 +14,19 @@ from isaaclab.controllers import DifferentialIKController, DifferentialIKControl
 from isaaclab.utils.math import quat_apply, quat_from_angle_axis, quat_mul
 
 from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD
+from flow_rag_vla.tasks.facts.contact_parameters import (
+    DESCENT_LEAD_M,
+    LEASH_M,
+    MAX_JOINT_STEP_RAD,
+    NEAR_TABLE_M,
+    REACH_M,
+)
 
 if TYPE_CHECKING:
     from isaaclab.assets import Articulation
 
 TCP_OFFSET_M = 0.1036
 """Fingertip centre in the Panda hand frame, along its z axis."""
-
-LEASH_M = 0.06
-"""The pose target stays this close to the measured fingertip centre."""
-
-NEAR_TABLE_M = 0.10
-"""Height of the fingertip centre over the table under which the hand may be coming down on something."""
-
-DESCENT_LEAD_M = 0.025
-"""Near the table the pose target is at most this far below the fingertip centre.
-
-The hand then comes down at no more than 0.36 m/s, and what stops it is pressed with about two thirds of what the
-joints could give.  Moves at half the speed limit, with which objects are approached and set down, lead by less.
-"""
-
-REACH_M = 0.71
-"""The pose target keeps the wrist this close to the shoulder; the stretched arm has 0.719 m.
-
-The inverse kinematics of an arm that is pulled beyond takes its elbow for one that bends the other way, folds it there,
-and the hand falls on the table at 2 m/s.
-"""
-
-MAX_JOINT_STEP_RAD = 0.25
-"""Largest joint displacement that one control step may ask of the drives."""
 
 
 class EndEffectorControl:
@@ -97,9 +82,9 @@ class EndEffectorControl:
         self.target_quat_b[env_ids] = quat[env_ids]
 
     def move_target(self, delta: torch.Tensor, descent_lead_m: float = DESCENT_LEAD_M) -> None:
-        """Move the pose target by ``delta`` (num_envs, 6): m and rad, clipped to the speed limits and the leash.
+        """Move the pose target by ``delta`` (num_envs, 6), m and rad: within speed limits, leash, descent and reach.
 
-        ``descent_lead_m`` is how far the target may be below the fingertip centre near the table.
+        ``descent_lead_m`` is how far, m, the target may be below the fingertip centre near the table.
         """
         step = delta[:, :3]
         length = step.norm(dim=1, keepdim=True).clamp(min=1e-9)

@@ -32,13 +32,13 @@ from flow_rag_vla.tasks.contract import (
     Observation,
 )
 from flow_rag_vla.tasks.env.commands import checked_actions, commands
-from flow_rag_vla.tasks.env.end_effector import DESCENT_LEAD_M, EndEffectorControl
+from flow_rag_vla.tasks.env.end_effector import EndEffectorControl
 from flow_rag_vla.tasks.env.events import COLLISION_FORCE_N, EventTracker
 from flow_rag_vla.tasks.env.scene import TableSceneCfg
 from flow_rag_vla.tasks.env.sensing import FiniteSenses, SensorNoise
 from flow_rag_vla.tasks.env.tabletop import Tabletop
 from flow_rag_vla.tasks.env.validity import explanations, invalid_reason
-from flow_rag_vla.tasks.facts.contact_parameters import MAX_PENETRATION_M
+from flow_rag_vla.tasks.facts.contact_parameters import DESCENT_LEAD_M, MAX_PENETRATION_M
 from flow_rag_vla.tasks.facts.device import usable_device
 from flow_rag_vla.tasks.facts.randomness import row_hashes
 from flow_rag_vla.tasks.facts.rotation import quat_tilt
@@ -80,7 +80,7 @@ class ManipulationEnvCfg(DirectRLEnvCfg):
     them.  None: actions are physical, as ``make_fleet`` sets it for the project's own agents."""
     max_penetration_m: float = MAX_PENETRATION_M
     """An episode in which both finger pads together sink deeper into the object is invalid."""
-    descent_lead_m: float = DESCENT_LEAD_M  # of the pose target below the fingertips, near the table
+    descent_lead_m: float = DESCENT_LEAD_M  # m, of the pose target below the fingertips, near the table
 
 
 class ManipulationEnv(DirectRLEnv):

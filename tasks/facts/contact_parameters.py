@@ -1,4 +1,4 @@
-"""Time step, contacts, drives: one description for objects, robot and furniture, the same on every engine."""
+"""Time step, contacts, drives, limits of commands: one description of the world, the same on every engine."""
 
 from __future__ import annotations
 
@@ -67,6 +67,30 @@ OBJECT_CONDIM: Literal[4] = 4
 LIMIT_SOLIMP = (0.95, 0.99, 0.001, 0.5, 2.0)
 
 
+LEASH_M = 0.06
+"""The arm's pose target stays this close to the measured fingertip centre."""
+
+NEAR_TABLE_M = 0.10
+"""Height of the fingertip centre over the table under which the hand may be coming down on something."""
+
+DESCENT_LEAD_M = 0.025
+"""Near the table the pose target is at most this far below the fingertip centre.
+
+What stops the hand is then pressed with about two thirds of what the joints could give, and nothing is met at the full
+speed of 0.5 m/s.  Moves at half that, with which objects are approached and set down, lead by less.
+"""
+
+REACH_M = 0.71
+"""The pose target keeps the wrist this close to the shoulder; the stretched arm has 0.719 m.
+
+The inverse kinematics of an arm that is pulled beyond takes its elbow for one that bends the other way, folds it there,
+and the hand falls on the table at 2 m/s.
+"""
+
+MAX_JOINT_STEP_RAD = 0.25
+"""Largest joint displacement that one control step may ask of the arm's drives."""
+
+
 def contact_description() -> dict[str, object]:
     """What outcomes that contacts decide depend on; part of a fault's fingerprint in a certificate."""
     return {
@@ -88,4 +112,24 @@ def contact_description() -> dict[str, object]:
 
 def contact_digest() -> str:
     """Eight hex digits that change with ``contact_description``; names files that were made with it."""
-    return hashlib.sha256(json.dumps(contact_description(), sort_keys=True).encode()).hexdigest()[:8]
+    return _digest(contact_description())
+
+
+def motion_description() -> dict[str, float]:
+    """What the arm lets itself be commanded: m and rad."""
+    return {
+        "leash": LEASH_M,
+        "near_table": NEAR_TABLE_M,
+        "descent_lead": DESCENT_LEAD_M,
+        "reach": REACH_M,
+        "joint_step": MAX_JOINT_STEP_RAD,
+    }
+
+
+def world_digest() -> str:
+    """Eight hex digits that change with contacts and with what the arm lets itself be commanded; a run is of one."""
+    return _digest([contact_description(), motion_description()])
+
+
+def _digest(description: object) -> str:
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:8]

@@ -19,6 +19,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "decimation": _COUNT,
     "render_interval": _COUNT,
     "episode_length_s": _POSITIVE,
+    "descent_lead_m": _POSITIVE,
     "num_envs": _COUNT,
     "seed": (-1, 2**32 - 1),
     "max_iterations": _COUNT,

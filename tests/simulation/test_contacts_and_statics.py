@@ -10,6 +10,7 @@ import pytest
 from flow_rag_vla.benchmark.contacts.holding import NUM_STEPS, Grip, Holding, measure_holding, plan_holding
 from flow_rag_vla.benchmark.contacts.opening import measure_opening
 from flow_rag_vla.benchmark.contacts.pressing import Press, measure_pressing
+from flow_rag_vla.tasks.facts.contact_parameters import DESCENT_LEAD_M
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
@@ -67,8 +68,6 @@ def test_the_hand_presses_with_what_the_joint_limits_give(pressing):
 
 
 def test_in_an_episode_the_hand_presses_with_less_than_its_joints_give(lift_fleet, pressing):
-    from flow_rag_vla.tasks.env.end_effector import DESCENT_LEAD_M
-
     assert lift_fleet.cfg.descent_lead_m == DESCENT_LEAD_M
     usual = measure_pressing(lift_fleet, NEAR_AND_FAR, descent_lead_m=DESCENT_LEAD_M)
     for limited, free in zip(usual, pressing, strict=True):
