@@ -14,7 +14,12 @@ from flow_rag_vla.benchmark.contacts.opening import LIMITS_M, TOLERANCE_M, Openi
 from flow_rag_vla.benchmark.contacts.pressing import PRESSED_M, TABLE_FRICTION, Press
 from flow_rag_vla.benchmark.contacts.pressing import TOLERANCE as PRESS_TOLERANCE
 from flow_rag_vla.benchmark.contacts.threshold import RATIOS, TOLERANCE, holdable_kg
-from flow_rag_vla.tasks.facts.contact_parameters import ARM_TORQUE_LIMITS_N_M, CONTACT_TIME_S, MAX_PENETRATION_M
+from flow_rag_vla.tasks.facts.contact_parameters import (
+    ARM_TORQUE_LIMITS_N_M,
+    CONTACT_TIME_S,
+    DESCENT_LEAD_M,
+    MAX_PENETRATION_M,
+)
 
 PAGE = Path(flow_rag_vla.tasks.physics.__path__[0]) / "CONTACTS.md"
 ARM_LIMITS = " and ".join(f"{limit:g}" for limit in ARM_TORQUE_LIMITS_N_M.values()) + " N m"
@@ -35,8 +40,8 @@ in the hand. *Depth* is the deepest that both pads together sank into any object
 is a complaint.
 
 **Pressing.** The open hand comes down until it touches and its pose target goes on for {100 * PRESSED_M:g} cm.
-In an episode it goes on for 2.5 cm at most near the table (`tasks/env/end_effector.py`), and the hand presses with
-50 to 72 % of what stands here: 66 to 305 N.
+In an episode it goes on for {100 * DESCENT_LEAD_M:g} cm at most near the table
+(`tasks/env/end_effector.py`), and the hand presses with 50 to 72 % of what stands here: 66 to 305 N.
 *Force* and *side force* are what its contacts with the table measure; *off the middle* is where they press, x and y off
 the middle between the fingertips: the mean of the contact points, weighted with their normal forces. *Predicted* are
 the joint torques that this force takes at this point, J^T f: from the contact and the arm's geometry alone, as gravity

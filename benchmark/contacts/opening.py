@@ -8,13 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from flow_rag_vla.benchmark.contacts.running import refuse_ended
-from flow_rag_vla.benchmark.episodes.seeds import DEVELOPMENT
-from flow_rag_vla.tasks.catalogue.lift import TASK
+from flow_rag_vla.benchmark.contacts.running import load_aside, refuse_ended
 from flow_rag_vla.tasks.contract import ACTION_DIM
 from flow_rag_vla.tasks.env.play import PlayedStep, play
-from flow_rag_vla.tasks.facts.layout import Layout
-from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.contract import Observation
@@ -26,8 +22,6 @@ GRIPS: tuple[tuple[float, int], ...] = ((-1.0, 40), (1.0, 30), (-1.0, 15), (1.0,
 """Commands and control steps; the third turns back in mid-travel."""
 
 NUM_STEPS = sum(steps for _, steps in GRIPS)
-
-_LAYOUT = Layout(0, (0.30, 0.50), 0.0, (0.30, 0.50), 0.10)
 
 
 @dataclass(frozen=True)
@@ -56,8 +50,7 @@ def measure_opening(fleet: Fleet, on_step: Callable[[int], None] | None = None) 
     Raises:
         RuntimeError: an episode ended meanwhile.
     """
-    seed = DEVELOPMENT.start
-    fleet.load([Scenario(TASK.name, seed, seed, _LAYOUT, "blue")] * fleet.num_envs, [0] * fleet.num_envs)
+    load_aside(fleet, fleet.num_envs)
     commands = [grip for grip, steps in GRIPS for _ in range(steps)]
     widths: list[torch.Tensor] = []
 

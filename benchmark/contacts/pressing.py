@@ -13,15 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from flow_rag_vla.benchmark.contacts.running import refuse_ended
+from flow_rag_vla.benchmark.contacts.running import load_aside, refuse_ended
 from flow_rag_vla.benchmark.contacts.statics import at_point, pressable_n, pressable_with_friction_n, torques_of
-from flow_rag_vla.benchmark.episodes.seeds import DEVELOPMENT
-from flow_rag_vla.tasks.catalogue.lift import TASK
 from flow_rag_vla.tasks.contract import ACTION_DIM, MAX_DELTA_POS_M, Observation
 from flow_rag_vla.tasks.env.play import PlayedStep, play
 from flow_rag_vla.tasks.facts.contact_parameters import LEASH_M
-from flow_rag_vla.tasks.facts.layout import Layout
-from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
@@ -45,9 +41,6 @@ MOVE_STEPS, DESCEND_STEPS, PRESS_STEPS, MEAN_STEPS = 60, 45, 60, 30
 NUM_STEPS = MOVE_STEPS + DESCEND_STEPS + PRESS_STEPS
 PLACES: tuple[tuple[float, float], ...] = tuple((x, y) for x in (0.39, 0.53, 0.67) for y in (-0.25, 0.0, 0.25))
 """x and y in front of the robot's base, m."""
-
-_LAYOUT = Layout(0, (0.30, 0.50), 0.0, (0.30, 0.50), 0.10)
-"""The object, out of the way."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +117,7 @@ def measure_pressing(
         ValueError: not one place for each environment.
         RuntimeError: an episode ended meanwhile.
     """
-    seed = DEVELOPMENT.start
-    env.load([Scenario(TASK.name, seed, seed, _LAYOUT, "blue")] * len(places), [0] * len(places))
+    load_aside(env, len(places))
     hands = _Hands(env, places)
 
     def after_step(step: PlayedStep) -> None:

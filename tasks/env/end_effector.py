@@ -14,13 +14,7 @@ from isaaclab.controllers import DifferentialIKController, DifferentialIKControl
 from isaaclab.utils.math import quat_apply, quat_from_angle_axis, quat_mul
 
 from flow_rag_vla.tasks.contract import MAX_DELTA_POS_M, MAX_DELTA_ROT_RAD
-from flow_rag_vla.tasks.facts.contact_parameters import (
-    DESCENT_LEAD_M,
-    LEASH_M,
-    MAX_JOINT_STEP_RAD,
-    NEAR_TABLE_M,
-    REACH_M,
-)
+from flow_rag_vla.tasks.facts.contact_parameters import LEASH_M, MAX_JOINT_STEP_RAD, NEAR_TABLE_M, REACH_M
 
 if TYPE_CHECKING:
     from isaaclab.assets import Articulation
@@ -81,7 +75,7 @@ class EndEffectorControl:
         self.target_pos_b[env_ids] = pos[env_ids]
         self.target_quat_b[env_ids] = quat[env_ids]
 
-    def move_target(self, delta: torch.Tensor, descent_lead_m: float = DESCENT_LEAD_M) -> None:
+    def move_target(self, delta: torch.Tensor, descent_lead_m: float) -> None:
         """Move the pose target by ``delta`` (num_envs, 6), m and rad: within speed limits, leash, descent and reach.
 
         ``descent_lead_m`` is how far, m, the target may be below the fingertip centre near the table.

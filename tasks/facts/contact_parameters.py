@@ -66,7 +66,6 @@ OBJECT_CONDIM: Literal[4] = 4
 
 LIMIT_SOLIMP = (0.95, 0.99, 0.001, 0.5, 2.0)
 
-
 LEASH_M = 0.06
 """The arm's pose target stays this close to the measured fingertip centre."""
 

@@ -8,21 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from flow_rag_vla.benchmark.episodes.seeds import DEVELOPMENT
-from flow_rag_vla.tasks.catalogue.lift import TASK
+from flow_rag_vla.benchmark.contacts.running import load_aside
 from flow_rag_vla.tasks.contract import ACTION_DIM, CONTROL_HZ, MAX_DELTA_POS_M
 from flow_rag_vla.tasks.facts.contact_parameters import DESCENT_LEAD_M, NEAR_TABLE_M
-from flow_rag_vla.tasks.facts.layout import Layout
-from flow_rag_vla.tasks.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
     from flow_rag_vla.tasks.contract import Observation
     from flow_rag_vla.tasks.env.manipulation_env import ManipulationEnv
 
 pytestmark = pytest.mark.sim
-
-ASIDE = Layout(0, (0.30, 0.50), 0.0, (0.30, 0.50), 0.10)
-"""The object, out of the way."""
 
 OUTWARD = ((1.0, 0.0, 0.0), (1.0, 0.0, 0.3), (1.0, 0.4, 0.2), (0.8, -0.4, 0.4))
 OUT_STEPS, STEPS = 90, 200
@@ -40,8 +34,7 @@ def fleet() -> Iterator[ManipulationEnv]:
 
 def moved(env: ManipulationEnv, direction: Callable[[int], torch.Tensor], num_steps: int) -> list[Observation]:
     """What is sensed before and after each step with the open hand at full speed along ``direction(step)``."""
-    seed = DEVELOPMENT.start
-    seen = [env.load([Scenario(TASK.name, seed, seed, ASIDE, "blue")] * env.num_envs, [0] * env.num_envs)]
+    seen = [load_aside(env, env.num_envs)]
     for step in range(num_steps):
         action = torch.zeros(env.num_envs, ACTION_DIM)
         action[:, :3] = direction(step) * MAX_DELTA_POS_M
@@ -63,7 +56,6 @@ def test_a_hand_comes_down_on_the_table_slower_than_it_moves_above_it(fleet):
     speed = -height.diff(dim=0) * CONTROL_HZ
     at_objects = (height[1:] > 0.02) & (height[1:] < 0.075)
     assert at_objects.any(dim=0).all()
-    print("SPEED", speed[at_objects].max(), speed.max(), lead[~near].max())
     assert speed[at_objects].max() < 0.45 < speed.max()
     assert height[-1].max() < 0.015
     assert not fleet.done.any()
