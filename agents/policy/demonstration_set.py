@@ -39,7 +39,7 @@ class DemonstrationSet:
     layout_seeds: frozenset[int] = frozenset()
     """What the demonstrations were recorded on."""
     contacts: frozenset[str] = frozenset()
-    """``contact_digest`` of the simulators that they were recorded in; ``unknown`` where a file does not say."""
+    """``world_digest`` of the simulators that they were recorded in; ``unknown`` where a file does not say."""
 
     def starts(self, horizon: int) -> torch.Tensor:
         """Steps (k,) from which ``horizon`` steps ran as demonstrated: where chunks may start."""

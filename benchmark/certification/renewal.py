@@ -22,7 +22,7 @@ def certificate_to_renew(
 
     Raises:
         ValueError: a fault that ``task`` does not offer; nothing to run; no certificate, or one of other contacts,
-            versions or sizes.
+            limits of commands, versions or sizes.
     """
     offered = [fault.name for fault in all_faults(task)]
     if unknown := [name for name in faults if name not in offered]:
@@ -34,8 +34,8 @@ def certificate_to_renew(
         raise ValueError(f"{path} is not there; certify all faults first")
     now = json.loads(to_json_bytes({**conditions(), **sizes}))
     for name, value in now.items():
-        if certificate[name] != value:
-            raise ValueError(f"{path} was made with {name} {certificate[name]}, got {value}; certify all faults")
+        if certificate.get(name) != value:
+            raise ValueError(f"{path} was made with {name} {certificate.get(name)}, got {value}; certify all faults")
     return certificate
 
 

@@ -22,7 +22,7 @@ from flow_rag_vla.tasks.datasets.demonstrations import (
 )
 from flow_rag_vla.tasks.env.batches import batches
 from flow_rag_vla.tasks.env.make import make_fleet
-from flow_rag_vla.tasks.facts.contact_parameters import contact_digest
+from flow_rag_vla.tasks.facts.contact_parameters import world_digest
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -104,7 +104,7 @@ def _save(episodes: Episodes, good: torch.Tensor, task: str, layout_seeds: list[
     rows["layout_seed"] = torch.tensor(layout_seeds, device=mask.device)[rows["episode"]]
     spoken = torch.tensor([texts.index(text) for text in episodes.instructions], device=mask.device)
     rows["instruction"] = spoken[rows["episode"]]
-    metadata = {"task": task, "instructions": json.dumps(texts), "contacts": contact_digest()}
+    metadata = {"task": task, "instructions": json.dumps(texts), "contacts": world_digest()}
     partial = path.with_suffix(".partial")
     save_file({name: value.cpu().contiguous() for name, value in rows.items()}, partial, metadata=metadata)
     partial.replace(path)

@@ -71,7 +71,7 @@ class World:
     """What decides outcomes beside scenario and actor; equal after a file as before it."""
 
     contacts: dict[str, Any]
-    """As ``contact_description`` says."""
+    """As ``contact_description`` and ``motion_description`` say."""
     versions: dict[str, str]
     """Package to version."""
 

@@ -12,7 +12,7 @@ from flow_rag_vla.agents.policy.demonstration_set import load_demonstrations
 from flow_rag_vla.benchmark.episodes.seeds import require_split
 from flow_rag_vla.benchmark.training.subprocesses import run_script
 from flow_rag_vla.tasks.catalogue.registry import get_task
-from flow_rag_vla.tasks.facts.contact_parameters import contact_digest
+from flow_rag_vla.tasks.facts.contact_parameters import world_digest
 
 if TYPE_CHECKING:
     from flow_rag_vla.agents.policy.demonstration_set import DemonstrationSet
@@ -73,7 +73,8 @@ def load_for_training(settings: TrainSettings) -> DemonstrationSet:
     """All demonstrations of the run's tasks.
 
     Raises:
-        ValueError: there are none, some were not recorded on training layouts, or in a simulator with other contacts.
+        ValueError: there are none, some were not recorded on training layouts, or in a simulator with other contacts
+            or limits of commands.
     """
     data = load_demonstrations(list(demonstration_folders(settings).values()))
     if not data.layout_seeds:
@@ -81,9 +82,10 @@ def load_for_training(settings: TrainSettings) -> DemonstrationSet:
             f"{settings.demonstrations}: the demonstrations do not say on which layouts they were recorded"
         )
     require_split(data.layout_seeds, "train")
-    if others := data.contacts - {contact_digest()}:
+    if others := data.contacts - {world_digest()}:
         raise ValueError(
-            f"{settings.demonstrations}: recorded with other contacts ({', '.join(sorted(others))}) than the simulator "
-            f"has now ({contact_digest()}); delete them to have them recorded again, or name another folder"
+            f"{settings.demonstrations}: recorded with other contacts or limits of commands "
+            f"({', '.join(sorted(others))}) than the simulator has now ({world_digest()}); delete them to have them "
+            "recorded again, or name another folder"
         )
     return data

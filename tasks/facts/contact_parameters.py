@@ -91,7 +91,7 @@ MAX_JOINT_STEP_RAD = 0.25
 
 
 def contact_description() -> dict[str, object]:
-    """What outcomes that contacts decide depend on; part of a fault's fingerprint in a certificate."""
+    """What outcomes that contacts decide depend on."""
     return {
         "num_substeps": NUM_SUBSTEPS,
         "solref": CONTACT_SOLREF,
@@ -115,7 +115,7 @@ def contact_digest() -> str:
 
 
 def motion_description() -> dict[str, float]:
-    """What the arm lets itself be commanded: m and rad."""
+    """What the arm lets itself be commanded, m and rad: with contacts, what outcomes depend on."""
     return {
         "leash": LEASH_M,
         "near_table": NEAR_TABLE_M,
@@ -126,7 +126,7 @@ def motion_description() -> dict[str, float]:
 
 
 def world_digest() -> str:
-    """Eight hex digits that change with contacts and with what the arm lets itself be commanded; a run is of one."""
+    """Eight hex digits of contacts and of what the arm lets itself be commanded; runs and demonstrations are of one."""
     return _digest([contact_description(), motion_description()])
 
 

@@ -109,9 +109,10 @@ def test_a_changed_effect_voids_the_fingerprint():
     assert fingerprint(post, "stack") != fingerprint(post, TASK)
 
 
-def test_a_changed_description_of_contacts_voids_the_fingerprint(monkeypatch):
+@pytest.mark.parametrize("name", ["NUM_SUBSTEPS", "DESCENT_LEAD_M"])
+def test_changed_contacts_and_limits_of_commands_void_the_fingerprint(monkeypatch, name):
     before = fingerprint(get_fault("slippery_object"), TASK)
-    monkeypatch.setattr(contact_parameters, "NUM_SUBSTEPS", contact_parameters.NUM_SUBSTEPS + 1)
+    monkeypatch.setattr(contact_parameters, name, 2 * getattr(contact_parameters, name))
     assert fingerprint(get_fault("slippery_object"), TASK) != before
 
 

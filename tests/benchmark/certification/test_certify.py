@@ -25,7 +25,7 @@ from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.catalogue.task import Task
 from flow_rag_vla.tasks.contract import EpisodeTruth, FaultClass
 from flow_rag_vla.tasks.expert.scripted_expert import ExpertPlan, informed_plan
-from flow_rag_vla.tasks.facts.contact_parameters import NUM_SUBSTEPS
+from flow_rag_vla.tasks.facts.contact_parameters import DESCENT_LEAD_M, NUM_SUBSTEPS
 from flow_rag_vla.tasks.faults.registry import all_faults, get_fault
 from flow_rag_vla.tasks.scenarios.scenario import Scenario
 from flow_rag_vla.tasks.scenarios.sites import make_site
@@ -160,6 +160,7 @@ def test_the_certificate_counts_what_happened(world):
     assert [rows[name]["informed"]["peak_penetration_mm"] for name in met[:3]] == [1.0, 6.2, 0.0]
     assert certificate["versions"]["mujoco"]
     assert certificate["contacts"]["num_substeps"] == NUM_SUBSTEPS
+    assert certificate["motion"]["descent_lead"] == DESCENT_LEAD_M
     assert (counts(post["nominal"]), counts(post["informed"]), post["certified"]) == ((0, 40, 0), (40, 40, 0), True)
     assert (counts(beam["nominal"]), counts(beam["informed"]), beam["certified"]) == ((0, 40, 40), (0, 40, 40), False)
     # A dose counts failures: all of them at every severity, which is no gradation; none where the physics broke.

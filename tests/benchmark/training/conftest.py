@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from flow_rag_vla.tasks.contract import ACTION_DIM, OBSERVATION_WIDTHS
-from flow_rag_vla.tasks.facts.contact_parameters import contact_digest
+from flow_rag_vla.tasks.facts.contact_parameters import world_digest
 
 HERE = str(Path(__file__).parent)
 # One process imports everything, once; every command is forked from it.
@@ -43,7 +43,7 @@ def write_demonstrations(
     rows["layout_seed"] = layout_seed + rows["episode"]
     rows["instruction"] = torch.zeros(num_steps, dtype=torch.long)
     folder.mkdir(parents=True)
-    metadata = {"task": task, "instructions": json.dumps([f"do {task}"]), "contacts": contacts or contact_digest()}
+    metadata = {"task": task, "instructions": json.dumps([f"do {task}"]), "contacts": contacts or world_digest()}
     save_file(rows, folder / "wave-000.safetensors", metadata=metadata)
     return folder
 

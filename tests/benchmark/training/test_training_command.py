@@ -181,5 +181,5 @@ def test_demonstrations_of_other_contacts_are_refused(runs, write):
     write(runs.folder / "others" / "lift", "FlowRAG-Lift-Franka", contacts="0ld")
     code, output = runs.run("--preset", "tiny", "--tasks", "lift", "--demonstrations", "others")
     assert code == 2
-    assert "others: recorded with other contacts (0ld) than the simulator has now (" in output
+    assert "others: recorded with other contacts or limits of commands (0ld) than the simulator has now (" in output
     assert "Traceback" not in output
