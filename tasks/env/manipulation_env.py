@@ -37,7 +37,7 @@ from flow_rag_vla.tasks.env.events import COLLISION_FORCE_N, EventTracker
 from flow_rag_vla.tasks.env.scene import TableSceneCfg
 from flow_rag_vla.tasks.env.sensing import FiniteSenses, SensorNoise
 from flow_rag_vla.tasks.env.tabletop import Tabletop
-from flow_rag_vla.tasks.env.validity import explanations, invalid_reason
+from flow_rag_vla.tasks.env.validity import Validity, explanations
 from flow_rag_vla.tasks.facts.contact_parameters import DESCENT_LEAD_M, MAX_PENETRATION_M
 from flow_rag_vla.tasks.facts.device import usable_device
 from flow_rag_vla.tasks.facts.randomness import row_hashes
@@ -95,8 +95,7 @@ class ManipulationEnv(DirectRLEnv):
         self._bind()
 
     def _bind(self) -> None:
-        origins = self.scene.env_origins
-        device = str(self.device)
+        origins, device = self.scene.env_origins, str(self.device)
         self._robot, self._object = self.scene["robot"], self.scene["object"]
         self.camera: FleetCamera | None = None
         self._ee = EndEffectorControl(self._robot, origins)
@@ -107,6 +106,7 @@ class ManipulationEnv(DirectRLEnv):
         self._hazards = HazardState(self.num_envs, device)
         self._object_hazards = ObjectHazards(self._object, self._hazards)
         self._actuation = ActuationHazards(self.num_envs, self._hazards, device)
+        self._validity = Validity(self.num_envs, device, self.cfg.max_penetration_m)
         self._events = EventTracker(self.task, self.num_envs, self.max_episode_length, device)
         self._noise = SensorNoise(self.num_envs, self.max_episode_length, device)
         self._senses = FiniteSenses()
@@ -280,8 +280,8 @@ class ManipulationEnv(DirectRLEnv):
             forced_open=self._forced_open,
             actuation_altered=self._altered,
             latent=self._hazards.latent,
-            invalid_reason=invalid_reason(
-                self._contacts.invalid_reason(), object_pos, penetration, obstacle_force, self.cfg.max_penetration_m
+            invalid_reason=self._validity.reason(
+                self._clock == 1, self._contacts.invalid_reason(), object_pos, penetration, obstacle_force
             ),
         )
         self._events.update(facts, intact=~self._object_hazards.broken)

@@ -25,31 +25,43 @@ _TABLE_CENTRE_X_M = 0.5
 _EDGE_MARGIN_M = 0.05
 
 
-def invalid_reason(
-    solver_reason: torch.Tensor,
-    object_pos_b: torch.Tensor,
-    penetration_m: torch.Tensor,
-    obstacle_force_n: torch.Tensor,
-    max_penetration_m: float = MAX_PENETRATION_M,
-) -> torch.Tensor:
-    """(num_envs,) index into ``INVALID_REASONS``, -1 where the physics holds.
+class Validity:
+    """Judges each control step of a fleet; knows which objects have fallen off the table's edges."""
 
-    Args:
-        solver_reason: (num_envs,) what the solver reports, which goes first: it is what sinks objects.
-        object_pos_b: (num_envs, 3) object centre, m.
-        penetration_m: (num_envs,) how deep both finger pads together sink into the object, m.
-        obstacle_force_n: (num_envs,) force between the obstacle and the robot or what it carries.
-        max_penetration_m: How deep they may.
-    """
-    reason = solver_reason.clone()
-    measured = torch.cat([object_pos_b, penetration_m.unsqueeze(1), obstacle_force_n.unsqueeze(1)], dim=1)
-    for why, where in (
-        (InvalidReason.NON_FINITE_STATE, ~torch.isfinite(measured).all(dim=1)),
-        (InvalidReason.OBJECT_IN_TABLE, _sunk(object_pos_b)),
-        (InvalidReason.PENETRATION, penetration_m > max_penetration_m),
-    ):
-        reason[(reason < 0) & where] = INVALID_REASONS.index(why)
-    return reason
+    def __init__(self, num_envs: int, device: str, max_penetration_m: float = MAX_PENETRATION_M) -> None:
+        """Nothing has fallen; both finger pads together may sink ``max_penetration_m`` into the object."""
+        self._max_penetration_m = max_penetration_m
+        self._fell_off = torch.zeros(num_envs, dtype=torch.bool, device=device)
+
+    def reason(
+        self,
+        first_step: torch.Tensor,
+        solver_reason: torch.Tensor,
+        object_pos_b: torch.Tensor,
+        penetration_m: torch.Tensor,
+        obstacle_force_n: torch.Tensor,
+    ) -> torch.Tensor:
+        """(num_envs,) index into ``INVALID_REASONS``, -1 where the physics holds.
+
+        Args:
+            first_step: (num_envs,) bool, of an episode.
+            solver_reason: (num_envs,) what the solver reports, which goes first: it is what sinks objects.
+            object_pos_b: (num_envs, 3) object centre, m.
+            penetration_m: (num_envs,) how deep both finger pads together sink into the object, m.
+            obstacle_force_n: (num_envs,) force between the obstacle and the robot or what it carries.
+        """
+        sunk, over_table = object_pos_b[:, 2] < SUNK_M, _over_table(object_pos_b)
+        # What fell off an edge may drift under the table: it came there by the way that things fall.
+        self._fell_off = (self._fell_off & ~first_step) | (sunk & ~over_table)
+        reason = solver_reason.clone()
+        measured = torch.cat([object_pos_b, penetration_m.unsqueeze(1), obstacle_force_n.unsqueeze(1)], dim=1)
+        for why, where in (
+            (InvalidReason.NON_FINITE_STATE, ~torch.isfinite(measured).all(dim=1)),
+            (InvalidReason.OBJECT_IN_TABLE, sunk & over_table & ~self._fell_off),
+            (InvalidReason.PENETRATION, penetration_m > self._max_penetration_m),
+        ):
+            reason[(reason < 0) & where] = INVALID_REASONS.index(why)
+        return reason
 
 
 def explanations(reasons: torch.Tensor, of_physics: Callable[[InvalidReason], str]) -> list[str | None]:
@@ -61,8 +73,7 @@ def explanations(reasons: torch.Tensor, of_physics: Callable[[InvalidReason], st
     return [None if word is None else OUTSIDE_PHYSICS.get(word) or of_physics(word) for word in words]
 
 
-def _sunk(object_pos_b: torch.Tensor) -> torch.Tensor:
-    """(num_envs,) bool: the object is inside or under the table, away from its edges."""
+def _over_table(object_pos_b: torch.Tensor) -> torch.Tensor:
+    """(num_envs,) bool: over or under the table top, away from its edges."""
     over_x = (object_pos_b[:, 0] - _TABLE_CENTRE_X_M).abs() < _TABLE_HALF_M[0] - _EDGE_MARGIN_M
-    over_y = object_pos_b[:, 1].abs() < _TABLE_HALF_M[1] - _EDGE_MARGIN_M
-    return over_x & over_y & (object_pos_b[:, 2] < SUNK_M)
+    return over_x & (object_pos_b[:, 1].abs() < _TABLE_HALF_M[1] - _EDGE_MARGIN_M)
