@@ -14,7 +14,7 @@ from flow_rag_vla.tasks.env.events import (
     SETTLED_STEPS,
     SWUNG_RAD,
 )
-from flow_rag_vla.tasks.env.validity import invalid_reason
+from flow_rag_vla.tasks.env.validity import Validity
 
 START = (0.5, -0.25, 0.025)
 GOAL = (0.5, 0.20, 0.025)
@@ -159,9 +159,10 @@ def test_a_misplaced_release_goes_before_the_time_limit(begin):
 
 
 def test_judging_a_step_never_waits_for_the_device(begin, waits):
-    episode = begin().steps(4, **HELD)
+    episode, validity = begin().steps(4, **HELD), Validity(1, "cpu")
     with waits() as waited:
         episode.steps(2, ON_THE_WAY, **HELD)
-        invalid_reason(torch.tensor([-1]), torch.tensor([[0.5, 0.0, -0.3]]), torch.tensor([0.0]), torch.tensor([0.0]))
+        nothing = torch.zeros(1)
+        validity.reason(torch.tensor([True]), torch.tensor([-1]), torch.tensor([[0.5, 0.0, -0.3]]), nothing, nothing)
         episode.tracker.invalidate(torch.tensor([True]), InvalidReason.NON_FINITE_ACTION)
     assert waited == []
