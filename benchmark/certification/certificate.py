@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flow_rag_vla.benchmark.command.atomic_files import read_json_object, write_json_atomic
 from flow_rag_vla.tasks.catalogue.registry import get_task
 from flow_rag_vla.tasks.contract import FaultClass
-from flow_rag_vla.tasks.facts.contact_parameters import NUM_SUBSTEPS, contact_description, motion_description
+from flow_rag_vla.tasks.facts.contact_parameters import NUM_SUBSTEPS, world_description
 from flow_rag_vla.tasks.faults.registry import get_fault
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ AGREEMENT = 0.97
 
 def fingerprint(fault: Fault, task: str) -> str:
     """Changes with what ``fault`` does at its default severity in ``task``, contacts and limits of commands."""
-    does, world = fault.parameters(fault.default_severity), [contact_description(), motion_description()]
-    content = [get_task(task).name, fault.name, does, fault.objects, fault.lanes, *world]
+    does = fault.parameters(fault.default_severity)
+    content = [get_task(task).name, fault.name, does, fault.objects, fault.lanes, *world_description().values()]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

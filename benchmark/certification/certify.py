@@ -26,7 +26,7 @@ from flow_rag_vla.tasks.contract import FaultClass
 from flow_rag_vla.tasks.env.batches import batches
 from flow_rag_vla.tasks.expert.expert_rollout import run_expert
 from flow_rag_vla.tasks.expert.scripted_expert import DETOUR_M, FIRM_GRIP, SOFT_GRIP, ExpertPlan, informed_plan
-from flow_rag_vla.tasks.facts.contact_parameters import contact_description, motion_description
+from flow_rag_vla.tasks.facts.contact_parameters import world_description
 from flow_rag_vla.tasks.faults.registry import all_faults
 from flow_rag_vla.tasks.scenarios.sites import make_site
 
@@ -262,7 +262,7 @@ def engine_versions() -> dict[str, str]:
 
 def conditions() -> dict[str, Any]:
     """What outcomes hang on beside scenario, actor and engine: versions, contacts and limits of commands."""
-    return {"versions": engine_versions(), "contacts": contact_description(), "motion": motion_description()}
+    return {"versions": engine_versions(), **world_description()}
 
 
 def solved_cells(successes: Counter, totals: Counter) -> dict[Strategy, set[str]]:

@@ -21,7 +21,7 @@ from flow_rag_vla.benchmark.episodes.actors import load_policy
 from flow_rag_vla.tasks.catalogue.registry import all_tasks, get_task
 from flow_rag_vla.tasks.contract import MAX_STEPS
 from flow_rag_vla.tasks.env.make import make_fleet, resolve_device
-from flow_rag_vla.tasks.facts.contact_parameters import contact_description, motion_description
+from flow_rag_vla.tasks.facts.contact_parameters import world_description
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -58,7 +58,8 @@ class CompareRequest:
 
 def world_here() -> World:
     """What outcomes of this program hang on."""
-    return World.of(contact_description() | motion_description(), engine_versions())
+    world = {name: value for part in world_description().values() for name, value in part.items()}
+    return World.of(world, engine_versions())
 
 
 def plan(request: CompareRequest) -> list[Assignment]:

@@ -71,7 +71,7 @@ class World:
     """What decides outcomes beside scenario and actor; equal after a file as before it."""
 
     contacts: dict[str, Any]
-    """As ``contact_description`` and ``motion_description`` say."""
+    """All parts of ``world_description`` in one."""
     versions: dict[str, str]
     """Package to version."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Literal
 
 CONTROL_STEP_S = 1 / 30
@@ -115,7 +116,7 @@ def contact_digest() -> str:
 
 
 def motion_description() -> dict[str, float]:
-    """What the arm lets itself be commanded, m and rad: with contacts, what outcomes depend on."""
+    """What the arm lets itself be commanded: m and rad."""
     return {
         "leash": LEASH_M,
         "near_table": NEAR_TABLE_M,
@@ -125,9 +126,14 @@ def motion_description() -> dict[str, float]:
     }
 
 
+def world_description() -> dict[str, Mapping[str, object]]:
+    """All that outcomes depend on here, part by part."""
+    return {"contacts": contact_description(), "motion": motion_description()}
+
+
 def world_digest() -> str:
-    """Eight hex digits of contacts and of what the arm lets itself be commanded; runs and demonstrations are of one."""
-    return _digest([contact_description(), motion_description()])
+    """Eight hex digits that change with ``world_description``; a run and a set of demonstrations are of one."""
+    return _digest(list(world_description().values()))
 
 
 def _digest(description: object) -> str:

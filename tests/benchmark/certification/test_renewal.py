@@ -9,7 +9,7 @@ import pytest
 from flow_rag_vla.benchmark.certification.certificate import SCHEMA_VERSION, load_certificate, write_certificate
 from flow_rag_vla.benchmark.certification.certify import STRATEGIES, engine_versions
 from flow_rag_vla.benchmark.certification.renewal import certificate_to_renew, renewed
-from flow_rag_vla.tasks.facts.contact_parameters import contact_description, motion_description
+from flow_rag_vla.tasks.facts.contact_parameters import world_description
 
 SIZES = {"n": 4, "dose_n": 2, "grid_n": 1, "time_step_n": 0}
 FIRST, SECOND = str(STRATEGIES[0]), str(STRATEGIES[1])
@@ -22,8 +22,7 @@ def certificate(solved: dict[str, list[str]], **faults: str) -> dict:
         "task": "FlowRAG-PickPlace-Franka",
         "physics": "newton_mujoco",
         "versions": engine_versions(),
-        "contacts": contact_description(),
-        "motion": motion_description(),
+        **world_description(),
         **SIZES,
         "faults": faults,
         "constant_strategies": {str(strategy): solved.get(str(strategy), []) for strategy in STRATEGIES},
